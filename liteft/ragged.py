@@ -128,7 +128,7 @@ def columns(rows: Rows, order: Sequence[int] | np.ndarray) -> Rows:
 def concatenated(parts: Sequence[Rows]) -> Rows:
     """Return label arrays or logits of several lists of texts, all of one kind, as those of one."""
     ragged = [each for each in parts if isinstance(each, Ragged)]
-    return Ragged.join(ragged) if ragged else np.concatenate(parts)
+    return type(ragged[0]).join(ragged) if ragged else np.concatenate(parts)
 
 
 def values_of(rows: Rows) -> np.ndarray:

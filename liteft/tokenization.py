@@ -171,7 +171,7 @@ class TextTokenizer:
 
     def _pairs(self, texts: Sequence[str], pairs: Sequence[str]) -> Iterator[tuple[list[int], list[int], bool]]:
         """Yield the same as `_singles` for each pair; its texts are tokenized separately."""
-        layout = self._layout
+        layout = self.pair_layout
         if layout is None:
             for encoding in _encodings(self._cutting, list(zip(texts, pairs, strict=True))):
                 yield encoding.ids, encoding.type_ids, bool(encoding.overflowing)
@@ -215,7 +215,8 @@ class TextTokenizer:
         return int(self._plain.num_special_tokens_to_add(paired))
 
     @functools.cached_property
-    def _layout(self) -> PairLayout | None:
+    def pair_layout(self) -> PairLayout | None:
+        """Where texts and special tokens are in a pair; None if pairs do not follow such a layout."""
         try:
             return find_layout(self._plain)
         except BaseException as error:  # plain Exception, or a panic

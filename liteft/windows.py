@@ -24,7 +24,7 @@ from liteft.errors import ModelError
 from liteft.ragged import Ragged, gathered, offsets_of
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["WordTokenizer", "WordWindows", "window_spans"]
+__all__ = ["WordPieces", "WordTokenizer", "WordWindows", "window_spans"]
 
 _MOST_CHARACTERS = 1000  # of a word that are tokenized; WordPiece reads none beyond 100, it is unknown then
 _MOST_KEPT = 1 << 18  # words whose tokens are kept
@@ -92,8 +92,7 @@ class WordTokenizer:
     """
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._kept: dict[str, tuple[int, ...]] = {}
+        self._pieces = WordPieces(tokenizer)
         ids = tokenizer.encode([_SHOWN]).ids.tolist()
         alone = tokenizer.encode_alone([_SHOWN])[0]
         before = next((at for at in range(len(ids)) if ids[at : at + len(alone)] == alone and alone), None)
@@ -129,7 +128,7 @@ class WordTokenizer:
         Raises:
             ModelError: the tokenizers library failed.
         """
-        pieces = self._pieces(texts, words)
+        pieces = self._pieces.of(texts, words)
         counts = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
         most = max(1, self._room // 4)
         cut = counts > most
@@ -162,8 +161,20 @@ class WordTokenizer:
             Encoded(ids, types, offsets, truncated), before[:-1] + shift, row_words, words.offsets, text_rows
         )
 
-    def _pieces(self, texts: Sequence[str], words: Ragged) -> list[tuple[int, ...]]:
-        """Return the tokens of each word."""
+
+class WordPieces:
+    """The tokens of words, each tokenized alone; those of frequent words are kept. Thread-safe.
+
+    Args:
+        tokenizer: of the model.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._kept: dict[str, tuple[int, ...]] = {}
+
+    def of(self, texts: Sequence[str], words: Ragged) -> list[tuple[int, ...]]:
+        """Return the tokens of each word of some texts, one token at least; words as for `WordTokenizer.encode`."""
         spelled = self._spelled(texts, words)
         kept = self._kept
         found = [kept.get(word) for word in spelled]

@@ -14,7 +14,7 @@ import numpy as np
 
 from liteft.ragged import Ragged, offsets_of
 
-__all__ = ["find_words", "is_chinese", "joined_words", "words_of_texts"]
+__all__ = ["count_chinese", "find_words", "is_chinese", "joined_words", "words_of_texts"]
 
 # Unicode 14's category P and the symbols of ASCII: written down, because each Python has a Unicode of its own.
 _PUNCTUATION = (
@@ -80,3 +80,8 @@ def joined_words(rows: Sequence[Sequence[str]]) -> tuple[list[str], Ragged]:
 def is_chinese(character: str) -> bool:
     """Return whether BERT's tokenizers treat a character as a Chinese one, a word of its own."""
     return _CHINESE_CHARACTER.match(character) is not None
+
+
+def count_chinese(text: str) -> int:
+    """Return the number of characters that `is_chinese`."""
+    return 0 if text.isascii() else len(_CHINESE_CHARACTER.findall(text))

@@ -6,10 +6,12 @@ scikit-learn and scipy are not used, since a machine that only trains or compare
 tests compare the results with scikit-learn's.
 """
 
+from liteft.metrics.answers import AnswerScores, answer_scores, is_chinese_text
 from liteft.metrics.intervals import (
     binomial_tail,
     bootstrap_interval,
     f1_intervals,
+    mean_interval,
     named_intervals,
     wilson_interval,
 )
@@ -32,16 +34,20 @@ from liteft.metrics.scores import (
 )
 
 __all__ = [
+    "AnswerScores",
     "Estimate",
     "PairedTest",
+    "answer_scores",
     "binary_log_loss",
     "binomial_tail",
     "bootstrap_interval",
     "calibration_error",
     "f1_intervals",
     "f1_scores",
+    "is_chinese_text",
     "log_loss",
     "mcnemar",
+    "mean_interval",
     "micro_f1_contributions",
     "named_intervals",
     "paired_f1_intervals",

@@ -18,6 +18,7 @@ __all__ = [
     "binomial_tail",
     "bootstrap_interval",
     "f1_intervals",
+    "mean_interval",
     "named_intervals",
     "wilson_interval",
 ]
@@ -99,6 +100,36 @@ def bootstrap_interval(
         rows = generator.integers(0, count, count)
         values[sample] = statistic(*(array[rows] for array in arrays))
     return percentile_interval(values, confidence)
+
+
+def mean_interval(
+    values: np.ndarray,
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    otherwise: tuple[float, float] | None = None,
+) -> tuple[float, float]:
+    """Return the bootstrap interval of the mean of texts' values, or of their differences between two models.
+
+    Args:
+        values: of the texts, float (texts,).
+        resamples, confidence, seed: as for `bootstrap_interval`.
+        otherwise: what to widen the interval to where all samples have one mean, as for texts that are all right.
+
+    Raises:
+        ValueError: there are no texts.
+    """
+    if not len(values):
+        raise ValueError("there are no texts")
+    distinct, counts = np.unique(values, return_counts=True)
+    generator = np.random.default_rng(seed)
+    chunk = max(1, CHUNK_CELLS // len(distinct))
+    means = [
+        generator.multinomial(len(values), counts / len(values), size=min(chunk, resamples - start)) @ distinct
+        for start in range(0, resamples, chunk)
+    ]
+    return percentile_interval(np.concatenate(means) / len(values), confidence, otherwise=otherwise)
 
 
 def f1_intervals(

@@ -3,6 +3,7 @@
 It needs numpy only, since the code that runs artifacts depends on it.
 """
 
+from liteft.tasks.answers import ANSWERS
 from liteft.tasks.base import Answer, Task
 from liteft.tasks.multi_label import MULTI_LABEL
 from liteft.tasks.named import TASKS, TaskName, task_asked, task_named, task_of_labels
@@ -12,6 +13,7 @@ from liteft.tasks.threshold import fit_threshold
 from liteft.tasks.tokens import TOKENS
 
 __all__ = [
+    "ANSWERS",
     "FEWEST_TO_CALIBRATE",
     "FEW_TO_TEST",
     "MULTI_LABEL",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from liteft.answer_labels import AnswerLabels
 from liteft.errors import ConfigError, closest, option
 from liteft.ragged import Ragged, Rows
+from liteft.tasks.answers import ANSWERS
 from liteft.tasks.base import Task
 from liteft.tasks.multi_label import MULTI_LABEL
 from liteft.tasks.single_label import SINGLE_LABEL
@@ -13,8 +15,8 @@ from liteft.tasks.tokens import TOKENS
 
 __all__ = ["TASKS", "TaskName", "task_asked", "task_named", "task_of_labels"]
 
-TaskName = Literal["single_label", "multi_label", "tokens"]
-TASKS: dict[str, Task] = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TOKENS)}
+TaskName = Literal["single_label", "multi_label", "tokens", "answers"]
+TASKS: dict[str, Task] = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TOKENS, ANSWERS)}
 
 
 def task_named(name: Any) -> Task:
@@ -42,5 +44,5 @@ def task_asked(name: str | None) -> Task | None:
 def task_of_labels(labels: Rows) -> Task:
     """Return the task that a label array fits by its form, for a split made by hand, which names no task."""
     if isinstance(labels, Ragged):
-        return TOKENS
+        return ANSWERS if isinstance(labels, AnswerLabels) else TOKENS
     return MULTI_LABEL if labels.ndim == 2 else SINGLE_LABEL

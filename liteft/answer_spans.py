@@ -1,0 +1,218 @@
+"""Answers out of logits: the packed form of a question's logits, and the best spans in them.
+
+**The packed form.** A model judges the words of a context, in one window of it or several, and before them the first
+token, which stands for "no answer here". The logits of a list of questions are one Ragged of float32, (units, 5): a row
+for each question, an entry for each unit of its windows, one window after the other. The columns are
+
+    START, END     logits of the answer's first and last word; of unit 0 both are those of no answer
+    BEGIN, STOP    where the word begins and ends in the context, in code points, STOP exclusive; -1 for unit 0
+    TOKENS         number of the word's tokens, 1 for unit 0
+
+Every window begins with its unit 0, and nothing else has a BEGIN of -1, so windows need no numbers. float32 counts code
+points exactly up to 16.7 million. Whoever has this form needs no tokenizer, window or text to find the answer's place.
+
+**The best span** of a question has the largest sum of a START and an END logit, of two words of one window in order,
+with at most ``max_answer`` tokens from first to last. All pairs are looked at, not only those of the 20 best starts
+and ends. No answer has the smallest sum of the two logits of unit 0 over the windows, as in SQuAD 2.0: a window without
+the answer says nothing of the others.
+
+Source: Rajpurkar et al. 2018, arXiv:1806.03822; Devlin et al. 2019, section 4.3, arXiv:1810.04805.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from liteft.ragged import Ragged
+
+__all__ = [
+    "ALWAYS",
+    "BEGIN",
+    "END",
+    "MAX_ANSWER",
+    "START",
+    "STOP",
+    "TOKENS",
+    "Spans",
+    "best_spans",
+    "fit_no_answer",
+    "pack",
+    "top_spans",
+    "window_offsets",
+]
+
+START, END, BEGIN, STOP, TOKENS = range(5)
+MAX_ANSWER = 30
+"""Tokens from an answer's first to its last."""
+ALWAYS = -float("inf")
+"""The threshold at which every question is answered."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spans:
+    """The best span of each question, and what no answer has.
+
+    Attributes:
+        places: begin and end in the context, code points, ends exclusive: int64 (texts, 2); -1 where there is no span.
+        scores: sum of the two logits: float64 (texts,); -inf where there is no span.
+        nothing: the score of no answer: float64 (texts,).
+    """
+
+    places: np.ndarray
+    scores: np.ndarray
+    nothing: np.ndarray
+
+    @property
+    def margins(self) -> np.ndarray:
+        """By how much the span exceeds no answer: float64 (texts,), -inf where there is no span."""
+        return np.asarray(self.scores - self.nothing)
+
+    def decided(self, threshold: float) -> np.ndarray:
+        """Return the places, (-1, -1) for no answer where the margin does not exceed a threshold: int64 (texts, 2)."""
+        return np.where((self.margins > threshold)[:, None], self.places, -1)
+
+
+def pack(
+    start: np.ndarray, end: np.ndarray, begin: np.ndarray, stop: np.ndarray, tokens: np.ndarray, offsets: np.ndarray
+) -> Ragged:
+    """Return the packed form from its columns, (units,) each, and the offsets of the questions."""
+    return Ragged(np.stack([start, end, begin, stop, tokens], axis=1).astype(np.float32), offsets)
+
+
+def window_offsets(logits: Ragged) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the windows of a packed form are.
+
+    Returns:
+        Units before each window, int64 (windows + 1,); windows before each question, int64 (texts + 1,).
+
+    Raises:
+        ValueError: a question does not begin with a window's unit 0, or is without units.
+    """
+    first = logits.values[:, BEGIN] < 0
+    bounds = logits.offsets
+    if (logits.lengths < 1).any() or not first[bounds[:-1]].all():
+        raise ValueError("the logits of a question do not begin with those of no answer")
+    firsts = np.flatnonzero(first)
+    return np.append(firsts, len(first)), np.searchsorted(firsts, bounds)
+
+
+def best_spans(logits: Ragged, max_answer: int = MAX_ANSWER) -> Spans:
+    """Return the best span of each question, the earliest and shortest of equal ones.
+
+    Args:
+        logits: the packed form, (units, 5) for each question.
+        max_answer: most tokens of an answer, 1 or more.
+
+    Raises:
+        ValueError: the logits do not have this form.
+    """
+    _check(logits)
+    places, scores = _best(logits, logits.values[:, BEGIN] >= 0, max_answer)
+    return Spans(places, scores, _no_answer(logits))
+
+
+def top_spans(logits: Ragged, count: int, max_answer: int = MAX_ANSWER) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best spans of each question: each the best of those that share no word with the ones before it.
+
+    Args:
+        logits, max_answer: as for `best_spans`.
+        count: number of spans.
+
+    Returns:
+        Their places, int64 (texts, count, 2), -1 where there are no more; their scores, float64 (texts, count), -inf
+        there.
+    """
+    _check(logits)
+    begin, stop, text = logits.values[:, BEGIN], logits.values[:, STOP], logits.row_numbers
+    free = begin >= 0
+    places = np.full((len(logits), count, 2), -1, dtype=np.int64)
+    scores = np.full((len(logits), count), -np.inf)
+    for turn in range(count):
+        places[:, turn], scores[:, turn] = _best(logits, free, max_answer)
+        taken = places[:, turn][text]
+        free = free & ~((begin < taken[:, 1]) & (stop > taken[:, 0]))  # in all windows that have these words
+    return places, scores
+
+
+def fit_no_answer(margins: np.ndarray, answered: np.ndarray, silent: np.ndarray) -> tuple[float, float]:
+    """Return the threshold of the margin above which questions are best answered, and the mean score there.
+
+    Tried are 0 and the middles between all margins that occur, as well as answering none and all.
+
+    Args:
+        margins: of `Spans`, float (texts,).
+        answered: each question's score if its span is the answer, float (texts,).
+        silent: its score if there is no answer, float (texts,).
+
+    Raises:
+        ValueError: there are no questions.
+    """
+    if not len(margins):
+        raise ValueError("there are no questions to fit a threshold on")
+    order = np.argsort(-margins, kind="stable")
+    ordered = margins[order].astype(np.float64)
+    ordered = ordered[np.isfinite(ordered)]  # a context without words cannot be answered
+    gains = (answered - silent)[order][: len(ordered)]
+    totals = silent.sum() + np.concatenate([[0.0], np.cumsum(gains)])  # with the first 0, 1, 2, ... answered
+    if not len(ordered):
+        return 0.0, float(totals[0] / len(margins))
+    outer = np.concatenate([[ordered[0] + 1], ordered, [ordered[-1] - 1]])
+    cuts = np.flatnonzero(outer[:-1] > outer[1:])
+    zero = int((ordered > 0).sum())
+    best = cuts[int(totals[cuts].argmax())]
+    if totals[zero] >= totals[best] - 1e-9:
+        return 0.0, float(totals[zero] / len(margins))
+    return float((outer[best] + outer[best + 1]) / 2), float(totals[best] / len(margins))
+
+
+def _best(logits: Ragged, free: np.ndarray, max_answer: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places and scores of the best spans of free words, bool (units,), as in `Spans`.
+
+    For each first word all last words are tried, one more word away in each round. A span that is too long or meets a
+    word that is not free only grows, so its first word is done.
+    """
+    start, end = logits.values[:, START].astype(np.float64), logits.values[:, END].astype(np.float64)
+    before = np.concatenate([[0], np.cumsum(logits.values[:, TOKENS], dtype=np.float64)])
+    score = np.full(len(start), -np.inf)
+    last = np.zeros(len(start), dtype=np.int64)
+    open_ = np.flatnonzero(free)
+    for away in range(max_answer):
+        open_ = open_[open_ + away < len(start)]
+        other = open_ + away
+        open_ = open_[free[other] & (before[other + 1] - before[open_] <= max_answer)]
+        if not len(open_):
+            break
+        found = start[open_] + end[open_ + away]
+        better = found > score[open_]
+        score[open_[better]] = found[better]
+        last[open_[better]] = open_[better] + away
+    return _of_texts(logits, score, last)
+
+
+def _of_texts(logits: Ragged, score: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places and scores of the best spans of texts from those of first words and their last words."""
+    if not len(logits):
+        return np.zeros((0, 2), dtype=np.int64), np.zeros(0)
+    most = np.maximum.reduceat(score, logits.offsets[:-1])
+    hits = np.flatnonzero(score == np.repeat(most, logits.lengths))
+    chosen = hits[np.searchsorted(hits, logits.offsets[:-1])]
+    places = np.stack([logits.values[chosen, BEGIN], logits.values[last[chosen], STOP]], axis=1).astype(np.int64)
+    places[np.isneginf(most)] = -1
+    return places, most
+
+
+def _no_answer(logits: Ragged) -> np.ndarray:
+    """Return the score of no answer: float64 (texts,)."""
+    windows, texts = window_offsets(logits)
+    if not len(logits):
+        return np.zeros(0)
+    first = logits.values[windows[:-1], :BEGIN].astype(np.float64).sum(axis=1)
+    return np.asarray(np.minimum.reduceat(first, texts[:-1]))
+
+
+def _check(logits: Ragged) -> None:
+    if logits.shape[1:] != (TOKENS + 1,):
+        raise ValueError(f"logits of answers have shape (units, {TOKENS + 1}) for each text, not {logits.shape[1:]}")
+    window_offsets(logits)
