@@ -174,6 +174,7 @@ class Dataset(Result):
             for values in (split.labels, split.unseen_label):
                 _add(digest, None if values is None else [str(values.shape)])
                 if isinstance(values, Ragged):
+                    digest.update(values.offsets.astype("<i8").tobytes())
                     values = values.values
                 if values is not None:
                     kind = np.uint8 if values.dtype == bool else np.dtype("<i8")

@@ -174,7 +174,8 @@ def _warnings(check: DataCheck) -> tuple[str, ...]:
             f"{_some(check.rare)}"
         )
     found += [f"labels that differ only in case or white space: {', '.join(group)}" for group in check.alike]
-    found += [line for split in check.splits for line in _truncation(split, check.max_tokens)][:1]
+    if not check.task.extractive:  # a long context becomes several windows
+        found += [line for split in check.splits for line in _truncation(split, check.max_tokens)][:1]
     return tuple(found)
 
 

@@ -22,6 +22,7 @@ from liteft.data.labelling import LabelForm, read_labels
 from liteft.data.labels import LabelNames, encode, label_order
 from liteft.data.looks import Looks, look
 from liteft.data.notes import worded
+from liteft.data.questions import questions_dataset, questions_of
 from liteft.data.records import Records, read_records, usable_rows
 from liteft.data.soft_labels import soft_array
 from liteft.data.sources import open_source
@@ -75,7 +76,8 @@ def load_dataset(
         confidence: column of each label's probability, above 0 to 1, as a language model gives it; the other labels
             share the rest. Needs one label per text.
         label_names: what integers and the positions of 0/1 vectors stand for, in order; a string is split at commas.
-        task: "single_label" or "multi_label"; None to infer it from the labels.
+        task: "single_label", "multi_label" or "answers"; None to infer it from the labels, or from the columns
+            question, context and answers. A document in SQuAD's form is read as such columns.
         encoding: of text files; None for UTF-8, or as the byte-order mark says.
         delimiter: of csv and tsv; None to detect it in the first line.
         label_separator: splits a cell into several labels, "joy|love" at "|"; the task is then multi-label.
@@ -107,8 +109,14 @@ def load_dataset(
     known = task_with_confidences(
         known_task(task, label_separator), confidence, several=label_separator is not None, names=names
     )
+    opened = open_source(source, encoding=encoding, delimiter=delimiter)
+    asked = questions_of(opened, known, text=text, pair=pair, label=label, confidence=confidence,
+                         label_names=label_names, labels_per_class=labels_per_class)  # fmt: skip
+    if asked is not None:
+        return questions_dataset(asked, fractions=fractions, seed=seed, max_chars=max_chars, drop_long=drop_long,
+                                 drop_empty=drop_empty)  # fmt: skip
     opened, columns, notes = _choose_columns(
-        open_source(source, encoding=encoding, delimiter=delimiter),
+        opened,
         text=text,
         pair=pair,
         label=label,

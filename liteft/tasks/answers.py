@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Answers(Task):
     name = "answers"
     description = "a part of a second text that answers the first"
     several = False
+    extractive = True
     fewest_labels = 2
     label_dtype = np.int64
     activation = "softmax"
@@ -56,6 +57,12 @@ class Answers(Task):
     def problem_type(self) -> None:
         """None: transformers' problem types are those of whole texts."""
         return None
+
+    def within(self, max_answer: int) -> Self:
+        """Return the task with another limit of an answer's tokens, 1 or more."""
+        found = type(self)()
+        found.max_answer = max_answer
+        return found
 
     # Labels
 

@@ -60,6 +60,8 @@ class Task(str, ABC):
         several: whether a text has any number of labels, including none.
         per_word: whether each word of a text has a label. Label arrays, logits and decisions are Ragged then: a row for
             each text, with an entry for each word.
+        extractive: whether a text is a question that a part of its pair answers. Label arrays are AnswerLabels then,
+            and logits the packed form of `liteft.answer_spans`.
         fewest_labels: the smallest number of labels that a data set or model may have.
         label_dtype: dtype of a label array.
         activation: the function from logits to probabilities, named in the manifest.
@@ -77,6 +79,7 @@ class Task(str, ABC):
     description: ClassVar[str]
     several: ClassVar[bool]
     per_word: ClassVar[bool] = False
+    extractive: ClassVar[bool] = False
     fewest_labels: ClassVar[int]
     label_dtype: ClassVar[type]
     activation: ClassVar[Literal["softmax", "sigmoid"]]
