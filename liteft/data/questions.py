@@ -275,7 +275,7 @@ def _given(cell: _Cell, row: int, records: Records) -> Found | None:
         else:
             pairs = [(each["text"], each["answer_start"]) for each in value]
         if not all(isinstance(text, str) for text, _ in pairs):
-            raise TypeError("an answer that is no string")
+            raise TypeError("an answer that is not a string")
         return [(text, int(start)) for text, start in pairs]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
