@@ -168,39 +168,51 @@ def fit_no_answer(margins: np.ndarray, answered: np.ndarray, silent: np.ndarray)
 
 
 def _best(logits: Ragged, free: np.ndarray, max_answer: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places and scores of the best spans of free words, bool (units,), as in `Spans`.
-
-    For each first word all last words are tried, one more word away in each round. A span that is too long or meets a
-    word that is not free only grows, so its first word is done.
-    """
-    start, end = logits.values[:, START].astype(np.float64), logits.values[:, END].astype(np.float64)
-    before = np.concatenate([[0], np.cumsum(logits.values[:, TOKENS], dtype=np.float64)])
-    score = np.full(len(start), -np.inf)
-    last = np.zeros(len(start), dtype=np.int64)
-    open_ = np.flatnonzero(free)
-    for away in range(max_answer):
-        open_ = open_[open_ + away < len(start)]
-        other = open_ + away
-        open_ = open_[free[other] & (before[other + 1] - before[open_] <= max_answer)]
-        if not len(open_):
-            break
-        found = start[open_] + end[open_ + away]
-        better = found > score[open_]
-        score[open_[better]] = found[better]
-        last[open_[better]] = open_[better] + away
-    return _of_texts(logits, score, last)
-
-
-def _of_texts(logits: Ragged, score: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places and scores of the best spans of texts from those of first words and their last words."""
+    """Return the places and scores of the best spans of free words, bool (units,), as in `Spans`."""
+    values = logits.values
     if not len(logits):
         return np.zeros((0, 2), dtype=np.int64), np.zeros(0)
+    start, end = values[:, START].astype(np.float64), values[:, END].astype(np.float64)
+    farthest = _farthest(free, values[:, TOKENS], max_answer)
+    score = start + _most_within(end, farthest)
+    score[np.isnan(score)] = -np.inf
     most = np.maximum.reduceat(score, logits.offsets[:-1])
     hits = np.flatnonzero(score == np.repeat(most, logits.lengths))
-    chosen = hits[np.searchsorted(hits, logits.offsets[:-1])]
-    places = np.stack([logits.values[chosen, BEGIN], logits.values[last[chosen], STOP]], axis=1).astype(np.int64)
+    first = hits[np.searchsorted(hits, logits.offsets[:-1])]
+    last = first.copy()
+    for _ in range(max_answer - 1):  # to the first word that gives this score
+        last += (start[first] + end[last] != most) & (last < farthest[first])
+    places = np.stack([values[first, BEGIN], values[last, STOP]], axis=1).astype(np.int64)
     places[np.isneginf(most)] = -1
     return places, most
+
+
+def _farthest(free: np.ndarray, tokens: np.ndarray, max_answer: int) -> np.ndarray:
+    """Return the last word of the longest span from each word: int64 (units,); the one before it if there is none."""
+    units = np.arange(len(free))
+    before = np.concatenate([[0], np.cumsum(tokens, dtype=np.int64)])
+    longest = np.searchsorted(before, before[:-1] + max_answer, side="right") - 2
+    blocked = np.minimum.accumulate(np.where(free, len(free), units)[::-1])[::-1]  # the next word that is not free
+    return np.minimum(longest, blocked - 1)
+
+
+def _most_within(values: np.ndarray, farthest: np.ndarray) -> np.ndarray:
+    """Return the largest of the values from each place to its farthest one: (units,), -inf where that is before it.
+
+    A range is covered by two of the largest power of two that fits; those of twice the size are made of two.
+    """
+    most = np.full(len(values), -np.inf)
+    lengths = farthest - np.arange(len(values)) + 1
+    left = np.flatnonzero(lengths > 0)
+    covered, size = values.copy(), 1  # the largest of ``size`` values from each place
+    while len(left):
+        fits = lengths[left] < 2 * size
+        now = left[fits]
+        most[now] = np.fmax(covered[now], covered[farthest[now] - size + 1])
+        left = left[~fits]
+        covered[:-size] = np.fmax(covered[:-size], covered[size:])
+        size *= 2
+    return most
 
 
 def _no_answer(logits: Ragged) -> np.ndarray:

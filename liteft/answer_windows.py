@@ -126,6 +126,16 @@ class AnswerWindows:
         whole &= chosen[self.text_of_row, 0] >= 0
         return np.where(whole[:, None], units, 0)
 
+    def target_tokens(self, targets: np.ndarray) -> np.ndarray:
+        """Return how many tokens the answers have that rows are to find: int64 (answers,).
+
+        Args:
+            targets: of `targets`.
+        """
+        rows = np.flatnonzero(targets[:, 0] > 0)
+        first, last = (self.row_units[rows] + targets[rows, side] for side in (0, 1))
+        return np.asarray(self.unit_last[last] - self.unit_first[first] + 1)
+
     def answer_words(self, labels: AnswerLabels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the words that the answers of these questions are in.
 

@@ -136,6 +136,7 @@ def test_an_answer_is_the_target_of_the_rows_that_have_it_whole() -> None:
     assert found >= 1
     assert targets[texts == 2].tolist() == [[1, 1]]  # widened to a whole word
     assert windows.answer_words(labels)[2].tolist() == [False, True]
+    assert set(windows.target_tokens(targets).tolist()) == {2}  # "a b", and what is read of "abcd"
 
 
 def test_an_answer_without_a_word_is_no_target() -> None:

@@ -78,7 +78,8 @@ class Split:
         texts: the texts, or the first text of each pair.
         pairs: the second texts, one per text; None if the task has no pairs.
         labels: single label: int64, shape (texts,), -1 for a label that the training split lacks;
-            multi-label: bool, shape (texts, labels); tokens: Ragged int64 with a label for each word; None: unlabelled.
+            multi-label: bool, shape (texts, labels); tokens: Ragged int64 with a label for each word;
+            answers: AnswerLabels, whose contexts are ``pairs``; None: unlabelled.
         unseen_label: bool, shape (texts,): True for rows with a label that the training split lacks, which count as
             wrong; None if there are none.
         provenance: where the rows came from; None for splits made by hand.

@@ -223,9 +223,8 @@ class Answers(Task):
         threshold: Threshold = 0.0,
         **bootstrap: Any,
     ) -> dict[str, Interval]:
-        found = self.scores(logits, labels, threshold)
-        bound = wilson_interval(int(found.exact.sum()), len(found.exact), bootstrap.get("confidence", 0.95))
-        return {"f1": mean_interval(found.f1, otherwise=bound, **bootstrap)}
+        intervals = self.intervals(logits, labels, threshold=threshold, **bootstrap)
+        return {"f1": intervals["f1"]}
 
     def paired_f1_intervals(
         self,
@@ -250,7 +249,9 @@ class Answers(Task):
         threshold: Threshold = 0.0,
         **bootstrap: Any,
     ) -> dict[str, Interval]:
-        return super().intervals(logits, labels, unseen_label=unseen_label, threshold=threshold, **bootstrap)
+        found = self.scores(logits, labels, threshold)
+        bound = wilson_interval(int(found.exact.sum()), len(found.exact), bootstrap.get("confidence", 0.95))
+        return {"f1": mean_interval(found.f1, otherwise=bound, **bootstrap), "exact_match": bound}
 
     def primary_difference(
         self, first: Rows, second: Rows, labels: Rows, *, unseen_label: np.ndarray | None = None
