@@ -193,7 +193,7 @@ def _farthest(free: np.ndarray, tokens: np.ndarray, max_answer: int) -> np.ndarr
     before = np.concatenate([[0], np.cumsum(tokens, dtype=np.int64)])
     longest = np.searchsorted(before, before[:-1] + max_answer, side="right") - 2
     blocked = np.minimum.accumulate(np.where(free, len(free), units)[::-1])[::-1]  # the next word that is not free
-    return np.minimum(longest, blocked - 1)
+    return np.asarray(np.minimum(longest, blocked - 1))
 
 
 def _most_within(values: np.ndarray, farthest: np.ndarray) -> np.ndarray:
