@@ -18,7 +18,7 @@ from liteft.tokenization import TextTokenizer
 from liteft.windows import WordTokenizer, WordWindows
 from liteft.words import words_of_texts
 
-__all__ = ["Reading", "read_split"]
+__all__ = ["Reading", "read_split", "read_texts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,13 @@ def word_tokenizer(tokenizer: TextTokenizer) -> WordTokenizer:
     return WordTokenizer(tokenizer)
 
 
-def row_lengths(loaded: TorchClassifier, split: Split) -> np.ndarray:
-    """Return the number of tokens of each row: int64 (rows,)."""
-    return read_split(loaded, split).encoded.lengths
+def read_texts(loaded: TorchClassifier, split: Split) -> np.ndarray:
+    """Return which texts are read at all, as they have a token or, where words are judged, a word: bool (texts,).
+
+    Raises:
+        DataError: as for `read_split`.
+    """
+    reading = read_split(loaded, split)
+    if reading.windows is None:
+        return np.asarray(reading.encoded.lengths > 0)
+    return np.asarray(reading.windows.text_rows[1:] > reading.windows.text_rows[:-1])

@@ -60,6 +60,7 @@ class Task(str, ABC):
         several: whether a text has any number of labels, including none.
         per_word: whether each word of a text has a label. Label arrays, logits and decisions are Ragged then: a row for
             each text, with an entry for each word.
+        judged: what each decision is about, in the plural.
         fewest_labels: the smallest number of labels that a data set or model may have.
         label_dtype: dtype of a label array.
         activation: the function from logits to probabilities, named in the manifest.
@@ -77,6 +78,7 @@ class Task(str, ABC):
     description: ClassVar[str]
     several: ClassVar[bool]
     per_word: ClassVar[bool] = False
+    judged: ClassVar[str] = "texts"
     fewest_labels: ClassVar[int]
     label_dtype: ClassVar[type]
     activation: ClassVar[Literal["softmax", "sigmoid"]]
@@ -171,6 +173,14 @@ class Task(str, ABC):
     @abstractmethod
     def indicators(self, labels: np.ndarray, count: int) -> np.ndarray:
         """Return a label array or decisions as bool (texts, labels)."""
+
+    def shown(self, row: Any, labels: Sequence[str]) -> str:
+        """Return one row of a label array or of decisions in words, for tables and errors."""
+        return " + ".join(self.names_of(row, labels)) or "no label"
+
+    def units(self, logits: Any) -> int:
+        """Return how many decisions logits are: one for each text, or each word."""
+        return len(logits)
 
     # Answers
 
