@@ -209,8 +209,9 @@ def _scored(worker: Worker, texts: Path, gold: Gold, progress: Callable[[str], N
     logits = worker.logits(texts, gold.split)
     broken = int((~np.isfinite(values_of(logits))).any(axis=1).sum())
     if broken:
+        of = f"{gold.task.units(logits):,} {gold.task.judged}"
         raise ModelError(
-            f"{subject.name}: the logits are not finite for {broken:,} of {gold.task.units(logits):,} {gold.task.judged}.",
+            f"{subject.name}: the logits are not finite for {broken:,} of {of}.",
             fix="liteft doctor" if subject.engine == "onnxruntime" else "train again, with a lower learning rate",
         )
     return in_order(logits, subject.labels, gold.labels)

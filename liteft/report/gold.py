@@ -116,7 +116,7 @@ def find_test(
 
 
 def in_order(logits: Rows, labels: Sequence[str], order: Sequence[str]) -> Rows:
-    """Return logits, shape (texts, labels) or a Ragged of words, with the columns reordered from ``labels`` to ``order``."""
+    """Return logits, (texts, labels) or a Ragged of words, with the columns reordered from ``labels`` to ``order``."""
     if tuple(labels) == tuple(order):
         return logits
     column = {label: index for index, label in enumerate(labels)}
