@@ -61,7 +61,7 @@ def measure(runs: Path, data: Path, name: str, tokens: str) -> dict[str, Any]:
     dataset = liteft.load_dataset(data / name.split("-")[0])
     dataset = with_labels(dataset, Teacher(loaded, teacher, str(teacher.info["weights_sha256"])))
     test = dataset.split("test")
-    right = judged(predict_logits(loaded, test.texts, test.pairs), test, dataset)
+    right = judged(predict_logits(loaded, test), test, dataset)
     students = [read_run(path) for path in sorted(folder.glob("student*")) if not path.name.endswith("-control")]
     rows = [exported(student, dataset, int(tokens), right) for student in students]
     shares = [row["accuracy"] / float(right.mean()) for row in rows]

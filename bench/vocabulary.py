@@ -83,7 +83,7 @@ def measure(run_path: Path, dataset: Dataset, budgets: list[int]) -> list[dict[s
 
 def _logits(loaded: Any, dataset: Dataset, name: str) -> np.ndarray:
     split = dataset.split(name)
-    return predict_logits(loaded, split.texts, split.pairs)
+    return predict_logits(loaded, split)
 
 
 def main() -> None:

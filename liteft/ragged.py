@@ -6,13 +6,23 @@ like an array whose first axis is texts: `len`, ``shape[0]`` and indexing count 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias, overload
 
 import numpy as np
 
-__all__ = ["Ragged", "Rows", "gathered", "offsets_of"]
+__all__ = [
+    "Ragged",
+    "Rows",
+    "applied",
+    "columns",
+    "concatenated",
+    "gathered",
+    "offsets_of",
+    "row_differences",
+    "values_of",
+]
 
 Rows: TypeAlias = Any
 """An array whose first axis is texts, or a Ragged: which of them, the task decides (``Task.per_word``)."""
@@ -113,6 +123,38 @@ class Ragged:
         chosen = np.arange(len(self))[rows]
         offsets = offsets_of(self.lengths[chosen])
         return Ragged(self.values[gathered(self.offsets[:-1][chosen], offsets)], offsets)
+
+
+def applied(function: Callable[[np.ndarray], np.ndarray], rows: Rows) -> Rows:
+    """Return an array after a function of its entries, whose first axis it keeps; of a Ragged its values."""
+    return rows.like(function(rows.values)) if isinstance(rows, Ragged) else function(rows)
+
+
+def columns(rows: Rows, order: Sequence[int] | np.ndarray) -> Rows:
+    """Return logits with their labels in another order, the numbers of the columns to take."""
+    return applied(lambda values: values[:, order], rows)
+
+
+def concatenated(parts: Sequence[Rows]) -> Rows:
+    """Return label arrays or logits of several lists of texts, all of one kind, as those of one."""
+    ragged = [each for each in parts if isinstance(each, Ragged)]
+    return Ragged.join(ragged) if ragged else np.concatenate(parts)
+
+
+def values_of(rows: Rows) -> np.ndarray:
+    """Return an array, or all values of a Ragged."""
+    return rows.values if isinstance(rows, Ragged) else np.asarray(rows)
+
+
+def row_differences(first: Rows, second: Rows) -> np.ndarray:
+    """Return the largest difference of an entry in each row: float (rows,); 0 for a row without entries."""
+    if not isinstance(first, Ragged):
+        return np.asarray(np.abs(first - second).max(axis=1))
+    largest = np.zeros(len(first), dtype=first.dtype)
+    if len(first.values):
+        each = np.abs(first.values - second.values).max(axis=1)
+        np.maximum.at(largest, first.row_numbers, each)
+    return largest
 
 
 def offsets_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ from liteft.errors import Hint, ModelError, RunError, first_line
 from liteft.foreign import train_first
 from liteft.foreign.folders import MANIFEST, RUN_FILE, finished_runs, likely_run
 from liteft.foreign.weights import ADAPTER, BASE, WEIGHTS, require_weights, weights_sha256
+from liteft.ragged import Ragged, Rows
 from liteft.results import Result
 from liteft.run_info import RunInfo
 from liteft.tasks import Task, task_named
@@ -45,6 +46,7 @@ __all__ = [
     "RUN_FILE",
     "RUN_FORMAT",
     "WEIGHTS",
+    "WORDS",
     "Run",
     "ancestors",
     "base_of_run",
@@ -65,6 +67,8 @@ FOLDS_FILE = "folds.json"
 """What cross-validation found, beside the student that was made of all texts."""
 POOL_HASHES = "pool_hashes.npy"
 """Hashes of the texts without labels that a student learned."""
+WORDS = "word_offsets"
+"""Key of stored predictions where words are judged: the words before each text."""
 _FOLDER = {"a run": f"a folder with {RUN_FILE}, as liteft.finetune and liteft.distill write it"}
 _SPLITS = ("validation", "test")
 
@@ -78,7 +82,7 @@ class Run(Result):
 
     def __repr__(self) -> str:
         validation = self.info.get("metrics", {}).get("validation", {})
-        metric = next((name for name in ("accuracy", "micro_f1") if name in validation), None)
+        metric = next((name for name in ("f1", "micro_f1", "accuracy") if name in validation), None)
         reached = f", {metric} {validation[metric]:.4f} on validation" if metric else ""
         return f"Run({str(self.path)!r}: {self.info.get('kind')}, {len(self.info.get('labels', ()))} labels{reached})"
 
@@ -118,23 +122,26 @@ class Run(Result):
     @property
     def task(self) -> Task:
         """What its labels mean: equal to "single_label" or "multi_label"."""
-        return task_named(self.info["task"])
+        return task_named(self.info["task"]).bound(self.labels)
 
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Metrics by split name."""
         return self.info["metrics"]
 
-    def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+    def predictions(self, split: str) -> tuple[Rows, Rows]:
         """Return logits (texts, labels) float32 and gold labels of a split, in the data set's order.
 
-        Gold labels are int64 (texts,) with -1 where training lacked the label, or bool (texts, labels).
+        Gold labels are int64 (texts,) with -1 where training lacked the label, or bool (texts, labels). Where words are
+        judged, both are Ragged: an entry for each word of each text.
 
         Raises:
             RunError: the run has no predictions for that split.
         """
         stored = self._stored(split, "logits", "labels")
-        return stored["logits"], stored["labels"]
+        if WORDS not in stored:
+            return stored["logits"], stored["labels"]
+        return Ragged(stored["logits"], stored[WORDS]), Ragged(stored["labels"], stored[WORDS])
 
     def unseen_label(self, split: str) -> np.ndarray | None:
         """Return which texts carry a label that training lacked, bool (texts,), or None where none does.

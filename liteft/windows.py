@@ -55,6 +55,25 @@ class WordWindows:
         """Return the values of words for each text, from values of all tokens, (tokens, ...)."""
         return Ragged(tokens[self.places], self.text_words)
 
+    def in_rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the words that some rows judge, and where their first tokens are in a rectangle of these rows.
+
+        Args:
+            rows: numbers of rows, int64.
+
+        Returns:
+            Numbers of the words; the place of each one's row among the rows; its token's column: int64 (words,) each.
+        """
+        counts = self.row_words[rows + 1] - self.row_words[rows]
+        words = gathered(self.row_words[rows], offsets_of(counts))
+        columns = self.places[words] - np.repeat(self.encoded.offsets[rows], counts)
+        return words, np.repeat(np.arange(len(rows)), counts), columns
+
+    @property
+    def text_of_row(self) -> np.ndarray:
+        """The text of each row: int64 (rows,)."""
+        return np.repeat(np.arange(len(self.text_rows) - 1), self.text_rows[1:] - self.text_rows[:-1])
+
     @property
     def truncated(self) -> np.ndarray:
         """Texts with a word of which some tokens were left out: bool (texts,)."""

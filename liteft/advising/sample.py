@@ -13,6 +13,7 @@ from transformers import PretrainedConfig
 
 from liteft.data import Dataset, Split
 from liteft.data.folds import text_groups
+from liteft.ragged import Rows
 from liteft.tasks import Task
 
 __all__ = ["FOLDS", "Sample", "draw", "texts_within"]
@@ -47,8 +48,8 @@ class Sample:
         return len(self.split)
 
     @property
-    def gold(self) -> np.ndarray:
-        """The label array: int64 (texts,) or bool (texts, labels)."""
+    def gold(self) -> Rows:
+        """The label array: int64 (texts,), bool (texts, labels), or a Ragged of words."""
         assert self.split.labels is not None  # draw
         return self.split.labels
 

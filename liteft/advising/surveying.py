@@ -225,7 +225,7 @@ class _Survey:
                 folder,
                 labels=some.labels,
                 task=some.task,
-                pooling=pooling_of(self.teacher, folder),
+                pooling=pooling_of(self.teacher, folder, some.task),
                 max_tokens=lengths.probed,
                 paired=self.dataset.paired,
             )

@@ -122,6 +122,7 @@ class Manifest(BaseModel):
     activation: Literal["softmax", "sigmoid", "none"]
     pooling: Literal["cls", "mean", "last"]
     paired: bool
+    marked: bool = False  # labels are about one word of each text, which the type ids mark
     max_tokens: int = Field(gt=0, le=1 << 20)
     truncation_side: Literal["right", "left"]
     pad_id: int = Field(ge=0, lt=1 << 31)
@@ -168,6 +169,7 @@ class Manifest(BaseModel):
     def _check_labels(self) -> Manifest:
         if len(self.labels) < self.task.fewest_labels:
             raise ValueError(f"a {self.task} task needs two or more labels; one alone would always be chosen")
+        self.__dict__["task"] = self.task.bound(self.labels)  # the model is frozen for others
         return self
 
     @model_validator(mode="after")

@@ -139,6 +139,11 @@ class Dataset(Result):
         return any(split.pairs is not None for split in self.splits.values())
 
     @property
+    def marked(self) -> bool:
+        """True when the labels of a text are about one of its words, such as a predicate."""
+        return any(split.marked is not None for split in self.splits.values())
+
+    @property
     def extras(self) -> tuple[str, ...]:
         """Names of the splits beyond train, validation and test."""
         return tuple(name for name in self.splits if name not in MAIN_SPLITS)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from liteft.errors import DataError
-from liteft.ragged import Ragged, Rows
+from liteft.ragged import Ragged, Rows, concatenated
 from liteft.tasks import task_of_labels
 
-__all__ = ["MAIN_SPLITS", "SPLIT_ALIASES", "Provenance", "Split", "canonical_split", "concatenated", "joined"]
+__all__ = ["MAIN_SPLITS", "SPLIT_ALIASES", "Provenance", "Split", "canonical_split", "joined"]
 
 SPLIT_ALIASES: Mapping[str, str] = {
     "train": "train",
@@ -217,12 +217,6 @@ def joined(name: str, parts: Sequence[Split]) -> Split:
         words=_joined_words(parts),
         marked=_joined_marks(parts),
     )
-
-
-def concatenated(rows: Sequence[Rows]) -> Rows:
-    """Return label arrays or logits of several splits, all of one kind, as those of one."""
-    ragged = [each for each in rows if isinstance(each, Ragged)]
-    return Ragged.join(ragged) if ragged else np.concatenate(rows)
 
 
 def _joined_words(parts: Sequence[Split]) -> Ragged | None:

@@ -48,7 +48,7 @@ class AugmentingCollator(Collator):
     def __init__(
         self, plain: Collator, *, kind: Augmentation, tokenizer: TextTokenizer, seed: int, epoch: Callable[[], int]
     ) -> None:
-        super().__init__(plain.encoded, plain.labels, pad_id=plain.pad_id, types=plain.types, extras=plain.extras)
+        super().__init__(plain.reading, plain.labels, pad_id=plain.pad_id, types=plain.types, extras=plain.extras)
         self.kind = kind
         self.seed = seed
         self.epoch = epoch

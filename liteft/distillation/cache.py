@@ -29,6 +29,7 @@ from liteft.errors import RunError
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
 from liteft.locks import one_writer
+from liteft.ragged import Rows, values_of
 
 __all__ = ["LARGE", "array_header", "teacher_logits"]
 
@@ -48,10 +49,11 @@ def teacher_logits(
     bf16: bool,
     tell: ProgressFunction | None = None,
     name: str = "teacher",
-) -> np.ndarray:
+) -> Rows:
     """Return the teacher's logits of a split, shape (texts, labels), from the cache or into it.
 
-    They are float32; those of more than 262,144 texts are mapped from their file, and float16 if that exceeds 256 MB.
+    Of a split with words they are a Ragged, (words, labels) for each text. They are float32; those of more than 262,144
+    texts are mapped from their file, and float16 if that exceeds 256 MB.
 
     Args:
         teacher: the classifier; it is moved to the GPU, if there is one, when logits have to be computed.
@@ -66,15 +68,16 @@ def teacher_logits(
         RunError: logits that are not finite, a folder that cannot be written, or another process that computes the same
             logits of more than 262,144 texts.
     """
-    shape = (len(split), len(teacher.settings.labels))
-    large = len(split) > LARGE
+    words = split.words
+    shape = (len(split) if words is None else len(words.values), len(teacher.settings.labels))
+    large = len(split) > LARGE and words is None
     dtype = np.dtype(np.float16 if large and 4 * shape[0] * shape[1] > _MOST_FLOAT32 else np.float32)
     path = folder / f"{_key(teacher, weights_sha256, split, bf16)}.npy"
     state = PartialState(cpu=not torch.cuda.is_available())
     with state.main_process_first() if large else contextlib.nullcontext():  # all processes write into the same file
         stored = _stored(path, shape, dtype, mapped=large)
         if stored is not None:
-            return stored
+            return stored if words is None else words.like(stored)
         teacher.model.to(state.device)
         if large:
             with one_writer(path.with_name(f"{path.name}.lock"), target=path):
@@ -84,10 +87,11 @@ def teacher_logits(
             return mapped
     if tell is not None:
         tell(f"{name}: logits of {len(split):,} texts, once")
-    logits = _finite(predict_logits(teacher, split.texts, split.pairs, bf16=bf16))
+    found = predict_logits(teacher, split, bf16=bf16)
+    logits = _finite(values_of(found))
     with files.writing_file(path) as temporary, open(temporary, "wb") as file:
         np.save(file, logits, allow_pickle=False)
-    return logits
+    return found
 
 
 def _stored(path: Path, shape: tuple[int, int], dtype: np.dtype[Any], *, mapped: bool) -> np.ndarray | None:
@@ -132,8 +136,7 @@ def _write_chunks(
             if tell is not None:
                 tell(f"{name}: logits of {len(split):,} texts in {dtype.name}, {first:,} done")
             rows = slice(first, first + _CHUNK)
-            pairs = None if split.pairs is None else split.pairs[rows]
-            file.write(_finite(predict_logits(teacher, split.texts[rows], pairs, bf16=bf16).astype(dtype)).tobytes())
+            file.write(_finite(predict_logits(teacher, split.take(rows), bf16=bf16).astype(dtype)).tobytes())
             file.flush()
     part.replace(path)
 
@@ -146,6 +149,7 @@ def _finite(logits: np.ndarray) -> np.ndarray:
 
 def _key(teacher: TorchClassifier, weights_sha256: str, split: Split, bf16: bool) -> str:
     settings = teacher.settings
+    words = () if split.words is None else (split.words.offsets, split.words.values, split.marked)
     digest = hashlib.sha256(
         f"{weights_sha256} {settings.max_tokens} {settings.truncation_side} {bf16} {len(split)}".encode()
     )
@@ -154,4 +158,6 @@ def _key(teacher: TorchClassifier, weights_sha256: str, split: Split, bf16: bool
             encoded = text.encode("utf-8", "surrogatepass")
             digest.update(len(encoded).to_bytes(8, "little") + encoded)
         digest.update(b"\xff" * 8)
+    for numbers in words:
+        digest.update(b"" if numbers is None else np.ascontiguousarray(numbers, dtype="<i8").tobytes())
     return digest.hexdigest()[:32]

@@ -24,6 +24,7 @@ from liteft.distillation.training import StudentTraining
 from liteft.errors import ConfigError, Hint, leave_out, option
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.trainer import resolve_precision
+from liteft.ragged import Rows, applied, columns, concatenated
 from liteft.recipes import StudentRecipe
 from liteft.tasks import Task, fit_temperature, rows_to_calibrate
 
@@ -60,7 +61,7 @@ def check_augmented(recipe: StudentRecipe, *, unlabelled: bool) -> None:
         )
 
 
-def taught_logits(training: StudentTraining, split: Split) -> np.ndarray:
+def taught_logits(training: StudentTraining, split: Split) -> Rows:
     """Return the logits that a student learns for a split's texts: float32 (texts, labels), cached.
 
     Args:
@@ -90,58 +91,60 @@ class _Part:
         first: the row of the first text.
     """
 
-    logits: np.ndarray
+    logits: Rows
     columns: list[int]
     divisor: float = 1.0
     first: int = 0
 
     @classmethod
     def of(
-        cls, logits: np.ndarray, teacher: Teacher, training: StudentTraining, *, divisor: float = 1.0, first: int = 0
+        cls, logits: Rows, teacher: Teacher, training: StudentTraining, *, divisor: float = 1.0, first: int = 0
     ) -> _Part:
         """Return what a teacher says of some texts, with its columns in the order of the data's labels."""
         names = teacher.loaded.settings.labels
         return cls(logits, [names.index(label) for label in training.dataset.labels], divisor, first)
 
-    def rows(self, start: int, stop: int) -> np.ndarray:
+    def rows(self, start: int, stop: int) -> Rows:
         """Return some of the logits as float64."""
-        found = np.asarray(self.logits[self.first + start : self.first + stop], dtype=np.float64)
-        return found[:, self.columns] / self.divisor
+        found = self.logits[self.first + start : self.first + stop]
+        return applied(lambda values: np.asarray(values, dtype=np.float64)[:, self.columns] / self.divisor, found)
 
 
-def _of_folds(training: StudentTraining, folds: FoldTeachers, split: Split) -> np.ndarray:
+def _of_folds(training: StudentTraining, folds: FoldTeachers, split: Split) -> Rows:
     """Return for each training text the logits of the teacher that has not seen it; for others the mean of all."""
     dataset = training.dataset
-    labelled = np.zeros((len(folds.fold), len(dataset.labels)), dtype=np.float32)
-    rest = np.arange(len(labelled), len(split))
-    parts = []
+    rest = np.arange(len(folds.fold), len(split))
+    parts, labelled, order = [], [], []
     for number, run in enumerate(folds.runs):
         own = np.flatnonzero(folds.fold == number)
         teacher = Teacher.of(run)
         found = cached_logits(training, teacher, split.take(np.concatenate([own, rest])))
-        labelled[own] = _Part.of(found, teacher, training).rows(0, len(own))
+        labelled.append(_Part.of(found, teacher, training).rows(0, len(own)))
+        order.append(own)
         parts.append(_Part.of(found, teacher, training, first=len(own)))
     whole = np.flatnonzero(folds.fold < 0)
     if len(whole):
-        labelled[whole] = cached_logits(training, training.teacher, split.take(whole))
-    return _gathered(training, len(split), itertools.chain([labelled], _means(dataset.task, parts, len(rest))))
+        labelled.append(cached_logits(training, training.teacher, split.take(whole)))
+        order.append(whole)
+    own_first = concatenated(labelled)[np.argsort(np.concatenate(order))].astype(np.float32)
+    return _gathered(training, len(split), itertools.chain([own_first], _means(dataset.task, parts, len(rest))))
 
 
-def _means(task: Task, parts: list[_Part], texts: int) -> Iterator[np.ndarray]:
+def _means(task: Task, parts: list[_Part], texts: int) -> Iterator[Rows]:
     """Yield the logits of the mean probabilities, some texts at a time: arithmetic in float64 takes memory."""
     for first in range(0, texts, _TEXTS):
         last = min(first + _TEXTS, texts)
         yield task.mean_logits([part.rows(first, last) for part in parts]).astype(np.float32)
 
 
-def _gathered(training: StudentTraining, texts: int, blocks: Iterator[np.ndarray]) -> np.ndarray:
+def _gathered(training: StudentTraining, texts: int, blocks: Iterator[Rows]) -> Rows:
     """Return blocks of logits as one array: of many texts one that is mapped from a file beside the checkpoints.
 
     Raises:
         RunError: the file cannot be written.
     """
-    if texts <= LARGE:
-        return np.concatenate([*blocks])
+    if texts <= LARGE or training.dataset.task.per_word:
+        return concatenated([*blocks])
     shape = (texts, len(training.dataset.labels))
     path = training.context.checkpoints / "cache" / f"taught-{training.context.state.process_index}.npy"
     with files.writing_file(path) as temporary, open(temporary, "wb") as file:
@@ -152,7 +155,7 @@ def _gathered(training: StudentTraining, texts: int, blocks: Iterator[np.ndarray
     return mapped
 
 
-def cached_logits(training: StudentTraining, teacher: Teacher, split: Split, *, name: str = "teacher") -> np.ndarray:
+def cached_logits(training: StudentTraining, teacher: Teacher, split: Split, *, name: str = "teacher") -> Rows:
     """Return one model's logits of a split, (texts, labels), cached in its run's folder; see ``teacher_logits``."""
     folder: Path = training.context.checkpoints if teacher.run is None else teacher.run.path
     return teacher_logits(
@@ -177,6 +180,6 @@ def _temperature(teacher: Teacher, dataset: Dataset) -> float:
         return 1.0
     names = teacher.loaded.settings.labels
     known = replace(validation, provenance=None).take(rows)
-    logits = predict_logits(teacher.loaded, known.texts, known.pairs)[:, [names.index(name) for name in dataset.labels]]
+    logits = columns(predict_logits(teacher.loaded, known), [names.index(name) for name in dataset.labels])
     assert known.labels is not None
     return fit_temperature(logits, known.labels, task)

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from liteft.data import Split
 from liteft.encoder.modules import is_quantized
 from liteft.errors import ConfigError, option
 from liteft.finetuning.logits import predict_logits
@@ -90,8 +91,7 @@ class FakeQuantization:
     Args:
         loaded: the classifier; its weights are not changed.
         form: of the artifact: int8.
-        texts: real ones, to calibrate the ranges of "static" on; single texts, or with ``pairs``.
-        pairs: second texts.
+        texts: real ones, to calibrate the ranges of "static" on: a split, or single texts.
 
     Attributes:
         ranges: of the layers' inputs by their names in the model, where they are "static".
@@ -104,8 +104,7 @@ class FakeQuantization:
         self,
         loaded: TorchClassifier,
         form: ExportForm,
-        texts: Sequence[str],
-        pairs: Sequence[str] | None = None,
+        texts: Split | Sequence[str],
     ) -> None:
         require_quantizable(loaded)
         modules = dict(loaded.model.named_modules())
@@ -113,10 +112,11 @@ class FakeQuantization:
         tables = {
             name.rsplit(".", 1)[-1]: module for name, module in modules.items() if isinstance(module, nn.Embedding)
         }
-        # Without pairs every token has type 0, and the graph adds its row to the positions before it rounds them.
-        typed = loaded.settings.paired and uses_type_ids(loaded.config)
+        # Without pairs and marked words every token has type 0, and the graph adds its row to the positions before it
+        # rounds them.
+        typed = loaded.settings.varied_types and uses_type_ids(loaded.config)
         types = None if typed else tables.pop("token_type_embeddings", None)
-        self.ranges = self._calibrated(loaded, texts, pairs) if form.calibrated else {}
+        self.ranges = self._calibrated(loaded, texts) if form.calibrated else {}
         scheme = SCHEMES[form.scheme or "per_row"]
         for name, layer in self._layers.items():
             rounding = _linear(layer, LARGEST[form.weight_bits or 8], scheme, self.ranges.get(name))
@@ -133,9 +133,7 @@ class FakeQuantization:
             module.__dict__.pop("forward", None)
         self._replaced = []
 
-    def _calibrated(
-        self, loaded: TorchClassifier, texts: Sequence[str], pairs: Sequence[str] | None
-    ) -> dict[str, Range]:
+    def _calibrated(self, loaded: TorchClassifier, texts: Split | Sequence[str]) -> dict[str, Range]:
         """Return the range of every layer's input, all but its outermost values, over texts without padding."""
         seen: dict[str, list[Tensor]] = {name: [] for name in self._layers}
 
@@ -150,7 +148,7 @@ class FakeQuantization:
         try:
             for place in range(len(texts)):
                 one = slice(place, place + 1)
-                predict_logits(loaded, texts[one], None if pairs is None else pairs[one])
+                predict_logits(loaded, texts.take(one) if isinstance(texts, Split) else texts[one])
         finally:
             for hook in hooks:
                 hook.remove()

@@ -207,6 +207,7 @@ def create_with_new_head(
         pooling="cls" if settings.pooling == "last" else settings.pooling,
         max_tokens=settings.max_tokens,
         paired=settings.paired,
+        marked=settings.marked,
         truncation_side=settings.truncation_side,
         dropout=dropout,
         seed=seed,

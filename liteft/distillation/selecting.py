@@ -21,6 +21,7 @@ from liteft.data.splitting import normalised
 from liteft.distillation.ensemble import cached_logits
 from liteft.distillation.training import StudentTraining
 from liteft.finetuning.model import TorchClassifier
+from liteft.ragged import Ragged, Rows
 from liteft.tasks import Task
 
 __all__ = ["different_texts", "select_pool", "worth"]
@@ -72,14 +73,15 @@ def different_texts(split: Split) -> np.ndarray:
     return np.array(rows, dtype=np.int64)
 
 
-def worth(teacher: np.ndarray, student: np.ndarray, task: Task) -> np.ndarray:
+def worth(teacher: Rows, student: Rows, task: Task) -> np.ndarray:
     """Return the teacher's sureness times the student's doubt, between 0 and 1: float64 (texts,).
 
     Args:
-        teacher, student: logits, float (texts, labels).
+        teacher, student: logits, float (texts, labels), or a Ragged of words.
         task: what the labels mean.
     """
-    most = task.entropy(np.zeros((1, teacher.shape[1])))[0]
+    even: Rows = np.zeros((1, teacher.shape[1]))
+    most = task.entropy(Ragged(even, np.array([0, 1])) if task.per_word else even)[0]
     found = np.empty(len(teacher))
     for first in range(0, len(found), _TEXTS):
         rows = slice(first, first + _TEXTS)

@@ -227,7 +227,7 @@ def _rounding(training: StudentTraining, student: TorchClassifier, rows: Transfe
     split = rows.split
     places = np.linspace(0, len(split) - 1, min(len(split), _CALIBRATION_TEXTS)).round().astype(np.int64)
     split = split.take(places)
-    rounding = FakeQuantization(student, training.form, split.texts, split.pairs)
+    rounding = FakeQuantization(student, training.form, split)
     try:
         yield
     finally:

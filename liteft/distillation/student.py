@@ -91,7 +91,7 @@ def distill_one(
         student = create_student(teacher.loaded, recipe.student.model_copy(update=whole), encoder=encoder)
     require_threshold(recipe.student, dataset, student.config)
     require_bias(recipe.student, student)
-    student.settings = replace(student.settings, paired=dataset.paired)
+    student.settings = replace(student.settings, paired=dataset.paired, marked=dataset.marked)
     texts = unlabeled or unlabeled_once(dataset, recipe, context.tell)
     training = replace(training, recipe=_settled(training, student, texts))
     recipe = recipe.model_copy(update={"student": training.recipe})

@@ -59,7 +59,7 @@ class TextAugmentingCollator(Collator):
         seed: int,
         epoch: Callable[[], int],
     ) -> None:
-        super().__init__(plain.encoded, plain.labels, pad_id=plain.pad_id, types=plain.types, extras=plain.extras)
+        super().__init__(plain.reading, plain.labels, pad_id=plain.pad_id, types=plain.types, extras=plain.extras)
         if kind == "ngram" and split.pairs is not None:
             raise ConfigError(
                 "n-gram augmentation does not work for pairs of texts.",

@@ -105,7 +105,7 @@ class DistillingTrainer(ClassifierTrainer):
         if self.logits:
             soft = 1 - recipe.hard_weight
             if soft:
-                target = _target(batch, taught)
+                target = self._target(batch, taught)
                 if recipe.logits_loss == "mse":
                     total = total + soft * mse_loss(logits, target)
                 else:
@@ -162,10 +162,11 @@ class DistillingTrainer(ClassifierTrainer):
             inputs.pop("token_type_ids", None)
         return inputs
 
-
-def _target(batch: dict[str, Tensor], taught: Any) -> Tensor:
-    """Return the logits to learn, (texts, labels): the running teacher's where rows are live, cached ones elsewhere."""
-    if taught is None:
-        return batch["teacher_logits"]
-    computed: Tensor = taught.logits.float()
-    return torch.where(batch["live"][:, None] > 0, computed, batch["teacher_logits"]) if "live" in batch else computed
+    def _target(self, batch: dict[str, Tensor], taught: Any) -> Tensor:
+        """Return the logits to learn: the running teacher's where rows are live, cached ones elsewhere."""
+        if taught is None:
+            return batch["teacher_logits"]
+        computed = self.judged(taught.logits.float(), batch)
+        return (
+            torch.where(batch["live"][:, None] > 0, computed, batch["teacher_logits"]) if "live" in batch else computed
+        )

@@ -15,6 +15,7 @@ from liteft.errors import ConfigError, DataError, Hint
 from liteft.finetuning.batches import Collator
 from liteft.finetuning.fit import encode_rows, soft_targets
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
+from liteft.ragged import Rows
 from liteft.recipes import StudentRecipe
 from liteft.tasks import task_of_labels
 from liteft.tokenization import TextTokenizer
@@ -79,7 +80,7 @@ def transfer_set_of(training: StudentTraining, student: TorchClassifier, unlabel
             encode_rows(student, train, **soft_targets(train)), len(split), train, same, teacher_ids, copied
         )
     live, copied = teacher_runs(recipe), _augments_labelled(recipe, unlabeled)
-    extras: dict[str, np.ndarray] = {}
+    extras: dict[str, Rows] = {}
     if unlabeled is not None:
         extras["labelled"] = np.arange(len(split)) < len(train)
     several = teacher.folds is not None or bool(teacher.others)
@@ -135,6 +136,10 @@ def _joined(train: Split, unlabeled: Split) -> Split:
     if train.labels is None:
         raise DataError("the training split has no labels.", fix="give a training file with a column of labels")
     task = task_of_labels(train.labels)
-    empty = task.without_labels(len(unlabeled), task.label_count(train.labels)).astype(train.labels.dtype)
+    empty: Rows
+    if unlabeled.words is None:
+        empty = task.without_labels(len(unlabeled), task.label_count(train.labels)).astype(train.labels.dtype)
+    else:
+        empty = unlabeled.words.like(np.full(len(unlabeled.words.values), -1))
     soft = None if train.soft_labels is None else np.zeros((len(unlabeled), train.soft_labels.shape[1]), np.float32)
     return joined("train", [train, replace(unlabeled, labels=empty, soft_labels=soft)])

@@ -34,8 +34,9 @@ from liteft.exporting.source import SourceReading, read_source
 from liteft.exporting.trimmed import trim
 from liteft.exporting.verify import Gate, check_pairs
 from liteft.finetuning.adapters import adapter_of, parameter_count
-from liteft.finetuning.known_ids import check_ids, unknown_tokens
+from liteft.finetuning.known_ids import unknown_tokens
 from liteft.finetuning.model import TorchClassifier, load_classifier, merged_classifier
+from liteft.finetuning.reading import read_split
 from liteft.foreign import Said
 from liteft.form import ExportForm, FormOptions, Precision, form_with
 from liteft.run import Run, model_weights_sha256
@@ -223,8 +224,7 @@ def _ranges(
     check_pairs(given, loaded)
     if len(given) > MOST_TEXTS:
         given = given.take(np.linspace(0, len(given) - 1, MOST_TEXTS).round().astype(np.int64))
-    encoded = loaded.tokenizer.encode(given.texts, given.pairs)
-    check_ids(loaded, encoded, f"split {given.name!r}")
+    encoded = read_split(loaded, given).encoded
     ranges = calibrate_ranges(
         blueprint.flat("fp32"), blueprint.products, encoded, method=form.calibration or "percentile"
     )

@@ -15,11 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import onnx
+
 from liteft.artifact import Fallback
-from liteft.encoded import Encoded
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.quantization import WORDS, Int8Plan
 from liteft.exporting.sessions import run_logits
+from liteft.finetuning.reading import Reading
+from liteft.ragged import Rows
 from liteft.tasks import Task
 
 __all__ = ["Effect", "rank_products"]
@@ -58,7 +61,7 @@ class Effect:
 def rank_products(
     blueprint: Blueprint,
     quantization: Int8Plan,
-    encoded: Encoded,
+    reading: Reading,
     task: Task,
     *,
     progress: Callable[[str], None] | None = None,
@@ -68,28 +71,33 @@ def rank_products(
     Args:
         blueprint: makes the graphs.
         quantization: the plan of the graph to measure.
-        encoded: tokenized texts to run; a few hundred are enough.
+        reading: tokenized texts to run; a few hundred are enough.
         task: how logits become labels and probabilities.
         progress: called with a line of text now and then.
     """
     names = [name for name in blueprint.products if quantization.storage(name) == "int8"]
     if progress is not None:
-        progress(f"quantizing {len(names)} matmuls one at a time, on {len(encoded):,} texts")
+        progress(f"quantizing {len(names)} matmuls one at a time, on {len(reading.encoded):,} texts")
+
+    def logits_of(graph: onnx.ModelProto) -> Rows:
+        found = run_logits(graph, reading.encoded)
+        return found if reading.windows is None else reading.windows.of_texts(found)
+
     exact = blueprint.flat("fp32")
-    reference, size = run_logits(exact, encoded), exact.ByteSize()
+    reference, size = logits_of(exact), exact.ByteSize()
     chosen = task.decide(reference)
     effects = []
     for name in [*names, *([WORDS] if quantization.table_bits("word") == 4 else [])]:
         alone = replace(quantization, only=name)
         graph = blueprint.flat("int8", alone)
-        logits = run_logits(graph, encoded)
+        logits = logits_of(graph)
         apart = task.divergence(reference, logits)
         changed = float((~task.same(task.decide(logits), chosen)).mean())
         if name == WORDS:
             coarse = blueprint.flat("int8", alone.falling_back(WORDS, "8 bits"))
             effects.append(Effect(name, apart, changed, "8 bits", coarse.ByteSize() - graph.ByteSize()))
             continue
-        weights_alone = run_logits(blueprint.flat("int8", alone.falling_back(name, "weight_only")), encoded)
+        weights_alone = logits_of(blueprint.flat("int8", alone.falling_back(name, "weight_only")))
         enough = task.divergence(reference, weights_alone) <= _WEIGHTS_ONLY * apart
         effects.append(
             Effect(name, apart, changed, *(("weight_only", 0) if enough else ("float", size - graph.ByteSize())))

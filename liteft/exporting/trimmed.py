@@ -79,7 +79,7 @@ def trim(
     if not len(verify):
         return Trimmed(trimmed, vocabulary, described, {})
     task = loaded.settings.task
-    whole, part = (predict_logits(model, verify.texts, verify.pairs) for model in (loaded, trimmed))
+    whole, part = (predict_logits(model, verify) for model in (loaded, trimmed))
     described["agreement"] = task.agreement(whole, part)
     if verify.labels is None:
         return Trimmed(trimmed, vocabulary, described, {})

@@ -41,6 +41,7 @@ def create_classifier(
     pooling: Pooling,
     max_tokens: int,
     paired: bool,
+    marked: bool = False,
     truncation_side: Side | None = None,
     dropout: float | None = None,
     seed: int = 0,
@@ -52,9 +53,10 @@ def create_classifier(
         base: folder of the base.
         labels: label names, at least two (one is enough for a multi-label task).
         task: what the labels mean.
-        pooling: "cls" or "mean"; decoders always pool their last token.
+        pooling: "cls" or "mean", or "none" where words are judged; decoders always pool their last token.
         max_tokens: texts are cut to this length; more than the base has positions for is an error.
         paired: the task classifies pairs of texts.
+        marked: labels are about one word of each text, which the type ids mark.
         truncation_side: "right" or "left"; None for the side of the base's tokenizer.
         dropout: replaces the base's own dropout when given.
         seed: of the head's random weights, and the adapter's.
@@ -68,6 +70,12 @@ def create_classifier(
     """
     config = read_config(base)
     if family_of(config.model_type).decoder:
+        if task.per_word:
+            raise ModelError(
+                f"{base} is a decoder, which judges a word before it has read the words after it.",
+                accepted={"a base for words": "an encoder"},
+                fix="an encoder as the base",
+            )
         pooling = "last"
     if max_tokens > position_limit(config):
         raise ModelError(
@@ -77,7 +85,7 @@ def create_classifier(
         )
     found = read_tokenizer(base)
     side = truncation_side or found.truncation_side
-    settings = ModelSettings(tuple(labels), task, pooling, max_tokens, paired, side)
+    settings = ModelSettings(tuple(labels), task, pooling, max_tokens, paired, side, marked=marked)
     apply_settings(config, settings)
     if dropout is not None:
         set_dropout(config, dropout)
@@ -86,9 +94,7 @@ def create_classifier(
     _check_case(base, tokenizer)
     set_seed(seed)
     quantization = None if adapter is None else adapter.quantization
-    model, new = load_pretrained(
-        base, config, labels=len(labels), mean=settings.pooling == "mean", quantization=quantization
-    )
+    model, new = load_pretrained(base, config, labels=len(labels), pooling=settings.pooling, quantization=quantization)
     own_shift = (read_config_json(base).get("liteft") or {}).get("threshold_shift", 0.0)
     if own_shift and not new:  # the head is that of a base whose threshold was tuned
         without_threshold(TorchClassifier(model, tokenizer, replace(settings, threshold_shift=own_shift), base))

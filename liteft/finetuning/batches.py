@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from liteft.encoded import Encoded
 from liteft.finetuning.logits import pad_batch
+from liteft.finetuning.reading import Reading
+from liteft.finetuning.word_batches import COLUMNS, rectangle, word_columns
+from liteft.ragged import Rows
 from liteft.recipes import TrainingRecipe
 
 __all__ = ["Collator", "EpochSampler", "LengthGroupedSampler", "RowDataset", "collate", "model_inputs"]
@@ -118,33 +120,44 @@ class Collator:
     """Turns row numbers into a padded batch with labels, and any further arrays of the rows.
 
     Args:
-        encoded: ids of all texts.
-        labels: int64 (texts,) or bool (texts, labels), or None.
+        reading: the tokens of all rows: of texts, or of windows whose words are judged.
+        labels: for each row: int64 (texts,), bool (texts, labels), or a Ragged of words; or None.
         pad_id: fills the batch.
         types: pass token_type_ids.
-        extras: name -> array whose first axis is texts; a batch gets its rows as float32.
+        extras: name -> values for each row: an array whose first axis is rows, or a Ragged of words; a batch gets them
+            as float32.
     """
 
     def __init__(
         self,
-        encoded: Encoded,
-        labels: np.ndarray | None,
+        reading: Reading,
+        labels: Rows | None,
         *,
         pad_id: int,
         types: bool,
-        extras: dict[str, np.ndarray] | None = None,
+        extras: dict[str, Rows] | None = None,
     ) -> None:
-        self.encoded = encoded
+        self.reading = reading
         self.labels = labels
         self.pad_id = pad_id
         self.types = types
         self.extras = extras or {}
 
+    @property
+    def encoded(self) -> Encoded:
+        """The tokens of all rows."""
+        return self.reading.encoded
+
     def __call__(self, rows: list[int]) -> dict[str, Tensor]:
-        """Return input_ids, attention_mask, token_type_ids where used, labels and the extras."""
+        """Return input_ids, attention_mask, token_type_ids where used, labels and the extras.
+
+        Values of words become rectangles, (rows, words, ...), whose places without a word `word_batches` knows.
+        """
         batch = pad_batch(self.encoded, rows, pad_id=self.pad_id, types=self.types)
         if self.labels is not None:
-            batch["labels"] = torch.from_numpy(self.labels[rows])
+            batch["labels"] = rectangle(self.labels[rows])
+        if self.reading.windows is not None:
+            batch[COLUMNS] = word_columns(self.reading.windows, np.asarray(rows))
         for name, values in self.extras.items():
-            batch[name] = torch.from_numpy(np.asarray(values[rows], dtype=np.float32))
+            batch[name] = rectangle(values[rows]).float()
         return batch

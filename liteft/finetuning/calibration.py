@@ -116,7 +116,7 @@ def calibrate(loaded: TorchClassifier, validation: Split, recipe: TrainingRecipe
     rows = rows_to_calibrate(validation.labels, task, unseen_label=validation.unseen_label)
     if not len(rows):
         return done
-    logits = predict_logits(loaded, validation.texts, validation.pairs)
+    logits = predict_logits(loaded, validation)
     layer = _layer(loaded)
     if recipe.calibrate:
         done["temperature"] = fit_temperature(logits[rows], validation.labels[rows], task)

@@ -21,16 +21,24 @@ from liteft.finetuning.batches import Collator, LengthGroupedSampler, RowDataset
 from liteft.finetuning.calibration import tunes_threshold
 from liteft.finetuning.checkpoints import prepare_resume
 from liteft.finetuning.context import RunContext
-from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.loss import balanced_weights
 from liteft.finetuning.model import TorchClassifier, quiet_transformers, uses_type_ids
+from liteft.finetuning.reading import read_split
 from liteft.finetuning.resumable import ResumableTrainer
 from liteft.finetuning.soundness import kept_evaluation
 from liteft.finetuning.trainer import ClassifierTrainer, choosing_metric, shown_metrics, training_arguments
+from liteft.ragged import Rows
 from liteft.recipes import TrainingRecipe
 from liteft.run_info import FitInfo
 
 __all__ = ["computing_threads", "encode_rows", "fit", "soft_targets", "trained_from"]
+
+
+def _in_order(validation: Split, rows: np.ndarray) -> np.ndarray | None:
+    """Return the validation texts with an unknown label in the order in which they are scored."""
+    if validation.unseen_label is None or validation.words is not None:  # words are scored in the order of the texts
+        return validation.unseen_label
+    return np.asarray(validation.unseen_label[rows])
 
 
 def soft_targets(split: Split) -> dict[str, np.ndarray]:
@@ -38,20 +46,19 @@ def soft_targets(split: Split) -> dict[str, np.ndarray]:
     return {} if split.soft_labels is None else {"soft_labels": split.soft_labels}
 
 
-def encode_rows(loaded: TorchClassifier, split: Split, **extras: np.ndarray) -> Collator:
-    """Return a collator over a split's texts, with labels and further per-text arrays.
+def encode_rows(loaded: TorchClassifier, split: Split, **extras: Rows) -> Collator:
+    """Return a collator over a split's texts, with labels and further values of texts or of their words.
 
     Raises:
         DataError: a text holds a token that the model has no row for.
     """
-    encoded = loaded.tokenizer.encode(split.texts, split.pairs)
-    check_ids(loaded, encoded, f"split {split.name!r}")
+    reading = read_split(loaded, split)
     return Collator(
-        encoded,
-        split.labels,
+        reading,
+        reading.by_row(split.labels),
         pad_id=loaded.tokenizer.pad_id,
         types=uses_type_ids(loaded.config),
-        extras=extras,
+        extras={name: reading.by_row(values) for name, values in extras.items()},
     )
 
 
@@ -161,7 +168,7 @@ def fit(
         sampler=sampler or LengthGroupedSampler.of(train, recipe),
         recipe=recipe,
         class_weights=weights,
-        unseen_label=None if validation.unseen_label is None else validation.unseen_label[by_length],
+        unseen_label=_in_order(validation, by_length),
         context=context,
         name=name,
         labels=len(dataset.labels),

@@ -35,6 +35,7 @@ def create_from_scratch(
     pooling: Pooling,
     max_tokens: int,
     paired: bool,
+    marked: bool = False,
     truncation_side: Side | None = None,
     dropout: float | None = None,
     seed: int = 0,
@@ -45,14 +46,16 @@ def create_from_scratch(
         vocabulary: a WordPiece vocab.txt, or a tokenizer.json.
         folder: an existing folder that becomes the classifier's tokenizer source.
         size: layers x width, as "4x256"; heads are 64 wide (32 where 64 does not divide the width).
-        labels, task, pooling, max_tokens, paired, dropout, seed: as for create_classifier.
+        labels, task, pooling, max_tokens, paired, marked, dropout, seed: as for create_classifier.
         truncation_side: "right" or "left"; None for "right".
 
     Raises:
         ModelError: the vocabulary cannot be read.
         ConfigError: the size is malformed, or its width cannot be split into heads.
     """
-    settings = ModelSettings(tuple(labels), task, pooling, max_tokens, paired, truncation_side or "right")
+    settings = ModelSettings(
+        tuple(labels), task, pooling, max_tokens, paired, truncation_side or "right", marked=marked
+    )
     found = write_vocabulary(vocabulary, folder)
     tokenizer = found.cutting(max_tokens, truncation_side=settings.truncation_side)
     config = bert_config(size, tokenizer, positions=max(512, max_tokens))

@@ -64,7 +64,7 @@ def start_from_discriminants(loaded: TorchClassifier, split: Split, *, seed: int
     read: list[Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, given: read.append(given[0].float().cpu()))
     try:
-        predict_logits(loaded, chosen.texts, chosen.pairs, bf16=bf16)
+        predict_logits(loaded, chosen, bf16=bf16)
     finally:
         hook.remove()
     weight, bias = discriminants(

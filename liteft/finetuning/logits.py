@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from liteft.data import Split
 from liteft.encoded import Encoded
-from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
+from liteft.finetuning.reading import read_split
+from liteft.ragged import Ragged, Rows
 
 __all__ = ["by_length", "pad_batch", "predict_logits"]
 
@@ -19,30 +21,36 @@ _BATCH_TOKENS = 64 * 512  # per batch, including padding: long texts run in smal
 
 def predict_logits(
     loaded: TorchClassifier,
-    texts: Sequence[str],
+    texts: Split | Sequence[str],
     pairs: Sequence[str] | None = None,
     *,
     batch_size: int = 64,
     bf16: bool = False,
-) -> np.ndarray:
-    """Return logits, float32, shape (texts, labels), in the order of ``texts``.
+) -> Rows:
+    """Return logits, float32, in the order of the texts.
 
     Batches hold texts of similar length, so little padding is computed. The model's mode is restored.
 
     Args:
         loaded: the classifier.
-        texts: texts, or the first text of each pair.
-        pairs: second texts, or None.
+        texts: a split, whose labels do not count; or texts, or the first text of each pair.
+        pairs: second texts, beside first ones; None for none.
         batch_size: the most texts per batch; texts of more than 512 tokens run in smaller batches.
         bf16: run matrix products in bfloat16.
+
+    Returns:
+        An array (texts, labels); of a task that judges words a Ragged, (words, labels) for each text.
 
     Raises:
         DataError: a text contains a token that the model has no embedding for.
     """
-    encoded = loaded.tokenizer.encode(texts, pairs)
-    check_ids(loaded, encoded, "those given")
+    if not isinstance(texts, Split):
+        texts = Split("given", list(texts), None if pairs is None else list(pairs))
+    reading = read_split(loaded, texts, name="those given")
+    encoded, windows = reading.encoded, reading.windows
     order = np.argsort(encoded.lengths, kind="stable")
-    logits = np.zeros((len(texts), len(loaded.settings.labels)), dtype=np.float32)
+    units = len(encoded) if windows is None else len(windows.places)
+    logits = np.zeros((units, len(loaded.settings.labels)), dtype=np.float32)
     model, training = loaded.model, loaded.model.training
     device = next(model.parameters()).device
     model.eval()
@@ -51,10 +59,15 @@ def predict_logits(
             for rows in by_length(order, encoded.lengths, batch_size):
                 batch = pad_batch(encoded, rows, pad_id=loaded.tokenizer.pad_id, types=uses_type_ids(loaded.config))
                 output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
-                logits[rows] = output.logits.float().cpu().numpy()
+                found = output.logits.float().cpu().numpy()
+                if windows is None:
+                    logits[rows] = found
+                else:
+                    words, places, columns = windows.in_rows(rows)
+                    logits[words] = found[places, columns]
     finally:
         model.train(training)
-    return logits
+    return logits if windows is None else Ragged(logits, windows.text_words)
 
 
 def by_length(order: np.ndarray, lengths: np.ndarray, batch_size: int = 64) -> Iterator[np.ndarray]:

@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
+from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from liteft.errors import ModelError, first_line
 from liteft.finetuning.adapter_files import find_adapter_base, load_adapter_weights, read_adapter, save_adapter
@@ -31,11 +31,11 @@ from liteft.finetuning.mean_pooled import (
     mark_config,
     pooler_argument,
 )
-from liteft.finetuning.pretrained import load_pretrained, plain_names, quiet_transformers
+from liteft.finetuning.pretrained import load_pretrained, model_class, plain_names, quiet_transformers
 from liteft.finetuning.settings import ModelSettings, apply_settings, read_settings, require_positions
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.foreign import Said, read_config_json, refuse_family, require_weights
-from liteft.foreign.meaning import train_first
+from liteft.foreign.meaning import CLASSIFIERS, train_first
 from liteft.foreign.weights import refuse_quantized
 from liteft.run import WEIGHTS, check_weights
 from liteft.tokenization import TextTokenizer
@@ -117,7 +117,7 @@ def is_classifier(folder: Path) -> bool:
     if getattr(config, "quantization_config", None):
         refuse_quantized(folder, read_config_json(folder))
     architecture = (config.architectures or [""])[0]
-    return getattr(config, "liteft", None) is not None or architecture.endswith("ForSequenceClassification")
+    return getattr(config, "liteft", None) is not None or architecture.endswith(CLASSIFIERS)
 
 
 def read_config(folder: Path) -> PretrainedConfig:
@@ -198,7 +198,7 @@ def untrained_classifier(config: PretrainedConfig, settings: ModelSettings) -> n
     if settings.pooling == "mean":
         encoder = AutoModel.from_config(config, **pooler_argument(config))
         return MeanPooledClassifier(encoder, len(settings.labels)).float()
-    return cast(nn.Module, AutoModelForSequenceClassification.from_config(config)).float()
+    return cast(nn.Module, model_class(settings.pooling).from_config(config)).float()
 
 
 def _build(folder: Path, config: PretrainedConfig, settings: ModelSettings) -> nn.Module:
@@ -208,7 +208,7 @@ def _build(folder: Path, config: PretrainedConfig, settings: ModelSettings) -> n
         model.load_state_dict(load_file(folder / WEIGHTS))
         return model
     with plain_names(folder) as place:
-        loaded, info = AutoModelForSequenceClassification.from_pretrained(
+        loaded, info = model_class(settings.pooling).from_pretrained(
             place,
             config=config,
             use_safetensors=True,
@@ -231,7 +231,7 @@ def _adapted(folder: Path, config: PretrainedConfig, settings: ModelSettings, ad
         find_adapter_base(adapter, folder),
         config,
         labels=len(settings.labels),
-        mean=settings.pooling == "mean",
+        pooling=settings.pooling,
         quantization=adapter.quantization,
     )
     attach_adapter(model, adapter)

@@ -13,7 +13,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModel, AutoModelForSequenceClassification, PretrainedConfig
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PretrainedConfig,
+)
 from transformers.utils import logging as transformers_logging
 
 from liteft.encoder.modules import in_head
@@ -33,11 +38,11 @@ from liteft.foreign.weights import (
 )
 from liteft.run import check_weights
 
-__all__ = ["load_filled", "load_pretrained", "plain_names", "quiet_transformers"]
+__all__ = ["load_filled", "load_pretrained", "model_class", "plain_names", "quiet_transformers"]
 
 
 def load_pretrained(
-    base: Path, config: PretrainedConfig, *, labels: int, mean: bool, quantization: BaseQuantization | None = None
+    base: Path, config: PretrainedConfig, *, labels: int, pooling: str, quantization: BaseQuantization | None = None
 ) -> tuple[nn.Module, list[str]]:
     """Return a classifier whose encoder has the weights of a base, and the names of its weights that are random.
 
@@ -47,7 +52,7 @@ def load_pretrained(
         base: folder of the base.
         config: its configuration, with the labels in it.
         labels: number of labels.
-        mean: pool by the mean, with LiteFT's class for it.
+        pooling: "mean" takes LiteFT's class for it, "none" transformers' class that judges every token.
         quantization: quantize all linear layers outside the head while they are read.
 
     Raises:
@@ -55,18 +60,25 @@ def load_pretrained(
         MissingExtraError: bitsandbytes is not installed, and quantization needs it.
         RunError: the base is a run's model, and its weights are not those that run.json names.
     """
+    mean = pooling == "mean"
     if mean:
         pooler: dict[str, Any] = pooler_argument(config)
         model, new = load_filled(base, AutoModel, config, quantization=quantization, **pooler)
     else:
-        kind = AutoModelForSequenceClassification
-        model, new = load_filled(base, kind, config, quantization=quantization, ignore_mismatched_sizes=True)
+        model, new = load_filled(
+            base, model_class(pooling), config, quantization=quantization, ignore_mismatched_sizes=True
+        )
     if quantization is not None:
         settle(model)
     if not mean:
         return model, new
     classifier = MeanPooledClassifier(model, labels)
     return classifier, [name for name, _ in classifier.named_parameters() if in_head(name)]
+
+
+def model_class(pooling: str) -> Any:
+    """Return transformers' class of classifiers with a pooling: of tokens for "none", else of texts."""
+    return AutoModelForTokenClassification if pooling == "none" else AutoModelForSequenceClassification
 
 
 def load_filled(

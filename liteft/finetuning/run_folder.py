@@ -34,8 +34,19 @@ from liteft.finetuning.soundness import warnings_of_metrics
 from liteft.locks import LOCK, one_writer
 from liteft.machine import package_versions
 from liteft.metrics import named_intervals
+from liteft.ragged import Ragged, Rows, values_of
 from liteft.recipes import Recipe, TrainingRecipe
-from liteft.run import POOL_HASHES, RUN_FILE, RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
+from liteft.run import (
+    POOL_HASHES,
+    RUN_FILE,
+    RUN_FORMAT,
+    WORDS,
+    Run,
+    model_weights,
+    model_weights_sha256,
+    read_base,
+    read_run,
+)
 from liteft.run_info import DataInfo, RunInfo, TrainingInfo
 from liteft.tasks import Task
 
@@ -209,7 +220,7 @@ def finish_run(
     metrics: dict[str, dict[str, Any]] = {}
     with files.writing_folder(out / "predictions") as folder:
         for name, split in dataset.splits.items():
-            logits = predict_logits(loaded, split.texts, split.pairs, bf16=train_bf16 and name == "train")
+            logits = predict_logits(loaded, split, bf16=train_bf16 and name == "train")
             _write_predictions(folder, name, logits, split, dataset)
             if split.labels is not None:
                 metrics[name] = split_metrics(logits, split, dataset.task)
@@ -241,6 +252,7 @@ def finish_run(
         "labels": list(settings.labels),
         "pooling": settings.pooling,
         "paired": settings.paired,
+        "marked": settings.marked,
         "max_tokens": settings.max_tokens,
         "family": loaded.config.model_type,
         "parameters": parameter_count(loaded.model),
@@ -286,7 +298,7 @@ def read_inputs(out: Path) -> dict[str, Any]:
     return stored
 
 
-def split_metrics(logits: np.ndarray, split: Split, task: Task) -> dict[str, Any]:
+def split_metrics(logits: Rows, split: Split, task: Task) -> dict[str, Any]:
     """Return a split's metrics with 95% intervals, its size and the share of its majority class."""
     if split.labels is None:
         return {}
@@ -297,11 +309,13 @@ def split_metrics(logits: np.ndarray, split: Split, task: Task) -> dict[str, Any
     return {name: value if _finite(value) else None for name, value in values.items()}
 
 
-def _write_predictions(folder: Path, name: str, logits: np.ndarray, split: Split, dataset: Dataset) -> None:
-    gold: dict[str, Any] = {} if split.labels is None else {"labels": split.labels}
+def _write_predictions(folder: Path, name: str, logits: Rows, split: Split, dataset: Dataset) -> None:
+    gold: dict[str, Any] = {} if split.labels is None else {"labels": values_of(split.labels)}
+    if isinstance(logits, Ragged):
+        gold[WORDS] = logits.offsets
     if split.unseen_label is not None:
         gold["unseen_label"] = split.unseen_label
-    np.savez(folder / f"{name}.npz", logits=logits, text_hash=text_hashes(split.texts, split.pairs), **gold)
+    np.savez(folder / f"{name}.npz", logits=values_of(logits), text_hash=text_hashes(split.texts, split.pairs), **gold)
     decided, probabilities = dataset.task.decide(logits), dataset.task.probabilities(logits)
     with open(folder / f"{name}.csv", "w", encoding="utf-8", newline="") as file:
         import csv
@@ -313,7 +327,7 @@ def _write_predictions(folder: Path, name: str, logits: np.ndarray, split: Split
                 "" if values is None else " | ".join(dataset.task.names_of(values[row], dataset.labels))
                 for values in (split.labels, decided)
             )
-            writer.writerow([row, gold_names, predicted, f"{probabilities[row].max():.6f}"])
+            writer.writerow([row, gold_names, predicted, f"{probabilities[row].max(axis=-1).min(initial=1.0):.6f}"])
 
 
 def _bind(out: Path, recipe: Recipe, inputs: dict[str, Any]) -> None:

@@ -17,9 +17,17 @@ from liteft.foreign.weights import refuse_quantized
 from liteft.metrics import sigmoid
 from liteft.tasks import Task, task_named
 
-__all__ = ["ModelSettings", "Pooling", "apply_settings", "position_limit", "read_settings", "require_positions"]
+__all__ = [
+    "ModelSettings",
+    "Pooling",
+    "apply_settings",
+    "pooling_of_task",
+    "position_limit",
+    "read_settings",
+    "require_positions",
+]
 
-Pooling = Literal["cls", "mean", "last"]
+Pooling = Literal["cls", "mean", "last", "none"]
 _UNSTATED_LIMIT = 512  # tokens, if neither the tokenizer nor the model states its limit
 
 
@@ -30,12 +38,13 @@ class ModelSettings:
     Attributes:
         labels: in the order of the logits.
         task: what they mean.
-        pooling: how a text's hidden states become one.
+        pooling: how a text's hidden states become one; "none" where each word is judged.
         max_tokens: longer texts are truncated to this many tokens.
         paired: whether it reads pairs of texts.
         truncation_side: which end of a longer text is cut.
         threshold_shift: what was subtracted from every logit so that the tuned threshold is a score of 0.5; 0 for a
             classifier whose scores are probabilities.
+        marked: whether the labels of a text are about one of its words, which the type ids mark.
     """
 
     labels: tuple[str, ...]
@@ -45,9 +54,15 @@ class ModelSettings:
     paired: bool
     truncation_side: Literal["right", "left"] = "right"
     threshold_shift: float = 0.0
+    marked: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "task", task_named(self.task))
+        object.__setattr__(self, "task", task_named(self.task).bound(self.labels))
+
+    @property
+    def varied_types(self) -> bool:
+        """Whether tokens have different type ids: those of pairs, or of a marked word."""
+        return self.paired or self.marked
 
     @property
     def threshold(self) -> float:
@@ -55,14 +70,22 @@ class ModelSettings:
         return float(sigmoid(np.array(self.threshold_shift)))
 
 
+def pooling_of_task(task: Task, config: PretrainedConfig) -> Pooling:
+    """Return the pooling of transformers' own classes: none for words, the last token in a decoder, else [CLS]."""
+    if task.per_word:
+        return "none"
+    return "last" if family_of(config.model_type).decoder else "cls"
+
+
 def apply_settings(config: PretrainedConfig, settings: ModelSettings) -> None:
     """Write labels, task and LiteFT's own settings into a transformers configuration."""
     config.id2label = dict(enumerate(settings.labels))
     config.label2id = {label: index for index, label in enumerate(settings.labels)}
     config.problem_type = settings.task.problem_type
-    config.liteft = {**asdict(settings), "labels": list(settings.labels)}
-    if not settings.threshold_shift:
-        del config.liteft["threshold_shift"]
+    config.liteft = {**asdict(settings), "labels": list(settings.labels), "task": str(settings.task)}
+    for name in ("threshold_shift", "marked"):
+        if not getattr(settings, name):
+            del config.liteft[name]
 
 
 def read_settings(
@@ -95,7 +118,7 @@ def read_settings(
     settings = ModelSettings(
         labels=meaning.labels,
         task=meaning.settled_task,
-        pooling="last" if family_of(config.model_type).decoder else "cls",
+        pooling=pooling_of_task(meaning.settled_task, config),
         max_tokens=max_tokens,
         paired=bool(meaning.paired),
         truncation_side=tokenizer.truncation_side,

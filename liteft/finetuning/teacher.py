@@ -22,6 +22,7 @@ from liteft.data import Dataset
 from liteft.data.trainable import report_check, require_trainable, resolve_data
 from liteft.defaults import Shape, settled_teacher
 from liteft.encoder.families import family_of
+from liteft.errors import ConfigError, leave_out
 from liteft.finetuning.adapters import Adapter, asked_adapter
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import base_name, resolve_base, weights_bytes, weights_hash
@@ -46,6 +47,7 @@ from liteft.foreign import read_pooling
 from liteft.recipe_checks import require_teacher
 from liteft.recipes import Recipe, TeacherRecipe, parse_size
 from liteft.run import Run, read_run
+from liteft.tasks import Task
 
 __all__ = ["finetune", "pooling_of", "train_teacher"]
 
@@ -170,15 +172,23 @@ def _train(
     state.wait_for_everyone()
 
 
-def pooling_of(recipe: TeacherRecipe, base: Path | None) -> Pooling:
-    """Return the pooling that a recipe asks for.
+def pooling_of(recipe: TeacherRecipe, base: Path | None, task: Task) -> Pooling:
+    """Return the pooling that a recipe asks for: none where words are judged.
 
     "auto" follows the base: the mean if the base was trained with it (a sentence-transformers folder says
     so), else [CLS].
 
     Raises:
         ModelError: the base was trained with another pooling.
+        ConfigError: a pooling was asked for, and words are judged.
     """
+    if task.per_word:
+        if recipe.pooling != "auto":
+            raise ConfigError(
+                f"pooling {recipe.pooling} makes one vector of a text, and this task judges every word.",
+                fix=leave_out("teacher.pooling"),
+            )
+        return "none"
     if recipe.pooling != "auto":
         return recipe.pooling
     return (None if base is None else read_pooling(base)) or "cls"
@@ -191,9 +201,10 @@ def _start(
     common: dict[str, Any] = {
         "labels": dataset.labels,
         "task": dataset.task,
-        "pooling": pooling_of(teacher, base),
+        "pooling": pooling_of(teacher, base, dataset.task),
         "max_tokens": teacher.max_tokens,
         "paired": dataset.paired,
+        "marked": dataset.marked,
         "truncation_side": teacher.truncation_side,
         "dropout": teacher.dropout,
         "seed": teacher.seed,

@@ -21,6 +21,8 @@ from liteft.finetuning.batches import LengthGroupedSampler, model_inputs
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.loss import label_loss
 from liteft.finetuning.resumable import ResumableTrainer
+from liteft.finetuning.word_batches import COLUMNS, NO_WORD, flat_words, rows_of_rectangle, word_logits
+from liteft.ragged import Ragged, Rows
 from liteft.recipes import TrainingRecipe
 from liteft.tasks import SINGLE_LABEL, Task, fit_threshold
 
@@ -234,15 +236,42 @@ class ClassifierTrainer(ResumableTrainer):
     ) -> Any:
         """Trainer's hook: the training loss while training, the hard-label loss while evaluating."""
         outputs = model(**self.model_inputs(inputs))
+        logits, batch = self.judged(outputs.logits, inputs), inputs
+        if self.task.per_word:
+            batch = flat_words(inputs)
         if model.training:
-            loss = self.text_loss(outputs.logits, inputs, outputs)
+            loss = self.text_loss(logits, batch, outputs)
         else:
-            loss = label_loss(outputs.logits, inputs["labels"], task=self.task)
-        return (loss, {"logits": outputs.logits}) if return_outputs else loss
+            loss = label_loss(logits, batch["labels"], task=self.task)
+        return (loss, {"logits": self._gatherable(logits, inputs)}) if return_outputs else loss
+
+    def judged(self, logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Return the logits that are judged, (texts, labels), or those of words, (words, labels)."""
+        return word_logits(logits, batch[COLUMNS]) if self.task.per_word else logits
+
+    def _gatherable(self, logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Return logits as Trainer can join them over batches and processes."""
+        if not self.task.per_word:
+            return logits
+        words = batch[COLUMNS] != NO_WORD
+        filled = logits.new_full((*words.shape, logits.shape[1]), NO_WORD)
+        filled[words] = logits
+        return filled
+
+    def _evaluated(self, prediction: Any) -> tuple[Rows, Rows]:
+        """Return the logits and the labels of all validation texts, in the order of the rows evaluated."""
+        logits, labels = np.asarray(prediction.predictions, dtype=np.float32), np.asarray(prediction.label_ids)
+        if not self.task.per_word:
+            return logits, labels.astype(self.task.label_dtype)
+        rows = [rows_of_rectangle(values, labels) for values in (logits, labels.astype(self.task.label_dtype))]
+        evaluated = self.eval_dataset.rows  # type: ignore[union-attr]  # a RowDataset of windows, in another order
+        windows = self.eval_dataset.collator.reading.windows  # type: ignore[union-attr]
+        back = np.argsort(evaluated)
+        whole = [Ragged(each[back].values, windows.text_words) for each in rows]
+        return whole[0], whole[1]
 
     def _metrics(self, prediction: Any) -> dict[str, float]:
-        logits = np.asarray(prediction.predictions, dtype=np.float32)
-        labels: np.ndarray = np.asarray(prediction.label_ids).astype(self.task.label_dtype)
+        logits, labels = self._evaluated(prediction)
         scores = self.task.score(logits, labels, unseen_label=self.unseen_label)
         if self.recipe.tune_threshold:  # it is fitted again after training; probabilities stay until then
             shift, _ = fit_threshold(logits, labels, self.task, unseen_label=self.unseen_label)

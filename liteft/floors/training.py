@@ -18,6 +18,7 @@ from liteft.floors.kinds import Kind, kinds_of
 from liteft.floors.libraries import require_sklearn
 from liteft.floors.linear import NEVER, Fitted
 from liteft.floors.result import Floor, Floors, as_logits, metrics_of
+from liteft.ragged import Rows
 from liteft.tasks import Task, fit_threshold
 
 __all__ = ["cross_validated", "train_floors"]
@@ -271,6 +272,6 @@ def _dealt_order(labels: np.ndarray, seed: int) -> np.ndarray:
     return shuffled[np.argsort(group.ravel()[shuffled], kind="stable")]
 
 
-def _labels(split: Split) -> np.ndarray:
+def _labels(split: Split) -> Rows:
     assert split.labels is not None
     return split.labels

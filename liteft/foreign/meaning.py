@@ -13,9 +13,10 @@ from typing import Any
 
 from liteft import files
 from liteft.errors import ConfigError, Hint, ModelError, leave_out, option
-from liteft.tasks import SINGLE_LABEL, TASKS, Task, task_named
+from liteft.tasks import SINGLE_LABEL, TASKS, TOKENS, Task, task_named
 
 __all__ = [
+    "CLASSIFIERS",
     "LABELS_HINT",
     "Meaning",
     "Said",
@@ -30,6 +31,9 @@ LABELS_HINT = Hint(
     'labels=["...", ...], the names in the order of the logits',
     "--labels FILE, one name per line in the order of the logits",
 )
+_OF_TOKENS = "ForTokenClassification"
+CLASSIFIERS = ("ForSequenceClassification", _OF_TOKENS)
+"""Ends of the names of transformers' classes that are classifiers here."""
 _ENTAILMENT = ("entail", "not_entail", "non_entail")
 _RENAMED = 6  # labels per line
 
@@ -91,13 +95,15 @@ def read_meaning(folder: Path, config: Mapping[str, Any], said: Said | None = No
     if own is not None:
         return _own_meaning(folder, own, said)
     architecture = str((config.get("architectures") or [""])[0])
-    if not architecture.endswith("ForSequenceClassification"):
+    if not architecture.endswith(CLASSIFIERS):
         raise ModelError(
             f"{folder} is not a classifier: its architecture is {architecture or 'not named'}.",
-            accepted={"architectures": "...ForSequenceClassification, or a model that liteft trained"},
+            accepted={"architectures": "...ForSequenceClassification, ...ForTokenClassification, or a model of liteft"},
             fix=train_first(folder),
         )
     labels = _labels(folder, config, said)
+    if architecture.endswith(_OF_TOKENS):
+        return Meaning(labels, _task_of_tokens(folder, said), False, own=False)
     task = _task(folder, config, said)
     if len(labels) < (task or SINGLE_LABEL).fewest_labels:
         choose = option("task", "multi_label", note=", if each logit is a label that a text has or has not (sigmoid)")
@@ -243,13 +249,23 @@ def _task(folder: Path, config: Mapping[str, Any], said: Said) -> Task | None:
         mend = f"correct problem_type in {folder / 'config.json'}, if each logit is a label that a text has or has not"
         message = f"{folder} is a regression (problem_type in config.json): its logits are scores."
         raise _no_scores(folder, message, mend)
-    stated = next((task for task in TASKS.values() if task.problem_type == kind), None)
+    stated = next((task for task in TASKS.values() if kind is not None and task.problem_type == kind), None)
     if stated is not None and said.task not in (None, stated):
         raise ConfigError(
             f"{folder / 'config.json'} says problem_type {kind}, but task {said.task} was requested.",
             fix=[leave_out("task"), f"correct problem_type in {folder / 'config.json'}"],
         )
     return said.task or stated
+
+
+def _task_of_tokens(folder: Path, said: Said) -> Task:
+    """Return the task of a model that judges tokens. Raises ConfigError if another was asked for."""
+    if said.task not in (None, TOKENS):
+        raise ConfigError(
+            f"{folder} judges words (its architecture is for tokens), but task {said.task} was requested.",
+            fix=[leave_out("task"), option("task", TOKENS.name)],
+        )
+    return TOKENS
 
 
 def _no_scores(folder: Path, message: str, way_out: str | Hint) -> ModelError:

@@ -187,7 +187,7 @@ def _open(teacher: Run | str | Path, dataset: Dataset, recipe: Recipe, context: 
     own = recipe.teacher
 
     def check(base: Base) -> None:
-        pooling = pooling_of(own, base.folder)
+        pooling = pooling_of(own, base.folder, dataset.task)
         settings = ModelSettings(dataset.labels, dataset.task, pooling, own.max_tokens, dataset.paired)
         require_threshold(recipe.student, dataset, read_config(base.folder))
         tokenizer = read_tokenizer(base.folder).cutting(own.max_tokens)
@@ -205,7 +205,7 @@ def _quality(teacher: Teacher, dataset: Dataset, fingerprint: str, name: str) ->
             return float(stored)
     split = dataset.split(name)
     assert split.labels is not None
-    logits = predict_logits(teacher.loaded, split.texts, split.pairs)
+    logits = predict_logits(teacher.loaded, split)
     scores = dataset.task.score(logits - teacher.shift, split.labels, unseen_label=split.unseen_label)
     return scores[metric]
 

@@ -1,9 +1,9 @@
 """Metrics of classifiers, in numpy alone.
 
 `scores` computes metrics from predictions, `intervals` their confidence intervals, and `paired` compares two models on
-the same texts. `liteft.tasks` determines which metrics a task has, and computes them from logits and labels.
-scikit-learn and scipy are not used, since a machine that only trains or compares artifacts should not need them; the
-tests compare the results with scikit-learn's.
+the same texts; `spans` does all three for tagged words. `liteft.tasks` determines which metrics a task has, and
+computes them from logits and labels. scikit-learn and scipy are not used, since a machine that only trains or compares
+artifacts should not need them; the tests compare the results with scikit-learn's and seqeval's.
 """
 
 from liteft.metrics.intervals import (
@@ -30,16 +30,26 @@ from liteft.metrics.scores import (
     sigmoid,
     softmax,
 )
+from liteft.metrics.spans import (
+    SpanCounts,
+    Spans,
+    find_spans,
+    paired_span_intervals,
+    span_intervals,
+)
 
 __all__ = [
     "Estimate",
     "PairedTest",
+    "SpanCounts",
+    "Spans",
     "binary_log_loss",
     "binomial_tail",
     "bootstrap_interval",
     "calibration_error",
     "f1_intervals",
     "f1_scores",
+    "find_spans",
     "log_loss",
     "mcnemar",
     "micro_f1_contributions",
@@ -47,7 +57,9 @@ __all__ = [
     "paired_f1_intervals",
     "paired_interval_over_seeds",
     "paired_interval_over_subsets",
+    "paired_span_intervals",
     "sigmoid",
     "softmax",
+    "span_intervals",
     "wilson_interval",
 ]

@@ -129,7 +129,7 @@ def _asked(
         raise MissingExtraError(
             f"a run needs {error.name}, which is not installed.", fix=[install_hint("train"), "give an artifact"]
         ) from None
-    logits = predict_logits(load_classifier(model.model_path), split.texts, split.pairs)
+    logits = predict_logits(load_classifier(model.model_path), split)
     return logits, model.labels, model.task
 
 
