@@ -58,7 +58,7 @@ def _results(annotations: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, annotation in enumerate(annotations if is_list(annotations) else ()):
         if isinstance(annotation, Mapping) and not annotation.get("was_cancelled"):
             results = annotation.get("result")
-            for result in results if is_list(results) else ():
+            for result in as_list(results) if is_list(results) else []:
                 value = result.get("value") if isinstance(result, Mapping) else None
                 if isinstance(value, Mapping):
                     yield number, value

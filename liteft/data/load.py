@@ -280,13 +280,16 @@ def _assemble(source: str, task: Task, splits: Mapping[str, Records], notes: Seq
     order = [name for name in MAIN_SPLITS if name in splits]
     for name in order + [name for name in splits if name not in MAIN_SPLITS]:
         records = splits[name]
-        labels = unseen_label = soft = None
-        if records.labels is not None:
-            encoded = _encoded_tags(records, classes) if of_words else encode(records.labels, classes, task)
-            labels, unseen_label, unknown = encoded
-            soft = None if of_words else soft_array(records.soft, labels, classes, task)
-            if unknown:
-                unseen[name] = dict(unknown.most_common())
+        labels: Rows | None = None
+        unseen_label = soft = None
+        unknown: Counter[str] = Counter()
+        if records.labels is not None and of_words:
+            labels, unseen_label, unknown = _encoded_tags(records, classes)
+        elif records.labels is not None:
+            labels, unseen_label, unknown = encode(records.labels, classes, task)
+            soft = soft_array(records.soft, labels, classes, task)
+        if unknown:
+            unseen[name] = dict(unknown.most_common())
         names = None if labels is None else classes
         made[name] = Split(
             name,
@@ -303,12 +306,11 @@ def _assemble(source: str, task: Task, splits: Mapping[str, Records], notes: Seq
     return Dataset(source, task, classes, made, unseen, tuple(notes))
 
 
-def _encoded_tags(records: Records, classes: tuple[str, ...]) -> tuple[Rows, np.ndarray | None, Counter[str]]:
+def _encoded_tags(records: Records, classes: tuple[str, ...]) -> tuple[Ragged, np.ndarray | None, Counter[str]]:
     """Return tags as classes, and as `encode` which texts have an unknown one, and the unknown ones."""
-    assert records.words is not None and records.labels is not None
+    assert records.labels is not None
     index = {tag: number for number, tag in enumerate(classes)}
-    flat = [index.get(tag, -1) for tags in records.labels for tag in tags]
-    labels = Ragged(np.array(flat, dtype=np.int64), records.words.offsets)
+    labels = TOKENS.encode_labels(records.labels, index)
     unseen_label = np.zeros(len(records), dtype=bool)
     unseen_label[labels.row_numbers[labels.values < 0]] = True
     unknown: Counter[str] = Counter()

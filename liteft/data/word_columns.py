@@ -31,6 +31,7 @@ _TEXT = (("text",), ("sentence", "content", "body", "utterance", "document", "qu
 _SPANS = (("spans", "entities"), ("label", "labels", "slots", "ner", "ents", "annotations"))
 _CLASS = ("label", "labels", "class", "category", "intent", "target", "sentiment", "emotion", "topic", "cats")
 _PREDICATES, _ARGUMENTS = "predicates", ("args", "arguments", "roles")
+_TAG = (str, int, float, np.generic)
 _PREDICATE = ("predicate", "predicate_index", "marked")
 
 
@@ -83,7 +84,8 @@ def look_for_words(
     Raises:
         DataError: the task is one of words, and the table has none; or a column does not exist.
     """
-    asked = task is not None and task.per_word
+    conll = isinstance(table, RowFile) and table.format == "conll"
+    asked = (task is not None and task.per_word) or (task is None and conll)
     if (task is not None and not asked) or (isinstance(table, RowFile) and table.format in ("csv", "tsv")):
         if asked:
             raise _none_found(table, text, label)
@@ -115,7 +117,7 @@ def _found(table: Table, *, text: str | None, label: str | None, sure: bool) -> 
     Raises:
         DataError: a named column does not exist.
     """
-    head = _head(table)
+    head = table.head(_ROWS) if sure else _head(table)
     if isinstance(table, RowFile) and table.format == "conll":
         text = None if text is None else column_of(table.columns, text)
         label = None if label is None else column_of(table.columns, label)
@@ -185,12 +187,11 @@ def _words(head: Mapping[str, list[Any]], text: str | None) -> str | None:
 
 
 def _worded(cells: Iterable[Any]) -> bool:
-    """Return whether cells are lists of strings, one of which has a word."""
+    """Return whether most cells are lists of strings, one of which has a word."""
     held = [cell for cell in cells if not is_missing(cell)]
-    if not held or not all(isinstance(cell, list | tuple | np.ndarray) for cell in held):
-        return False
-    strings = sum(all(isinstance(word, str) for word in cell) for cell in held)
-    return 2 * strings > len(held) and any(len(cell) for cell in held)
+    lists = [cell for cell in held if is_list(cell)]
+    strings = sum(all(isinstance(word, str) for word in cell) for cell in lists)
+    return 2 * strings > len(held) and any(len(cell) for cell in lists)
 
 
 def _tags(table: Table, head: Mapping[str, list[Any]], words: str) -> str | None:
@@ -204,13 +205,11 @@ def _tags(table: Table, head: Mapping[str, list[Any]], words: str) -> str | None
 
 
 def _parallel(words: Sequence[Any], cells: Sequence[Any], sure: bool) -> bool:
-    """Return whether cells are lists of tags, most of them as long as those of the words."""
+    """Return whether most cells are lists of tags as long as those of the words; ``sure``: of any length."""
     held = [(row, cell) for row, cell in zip(words, cells, strict=False) if not (is_missing(row) or is_missing(cell))]
     lists = [(row, cell) for row, cell in held if is_list(cell) and is_list(row)]
-    if len(lists) < len(held) or not held:
-        return sure and len(lists) == len(held)
-    tags = all(isinstance(tag, str | int | float | np.generic) or tag is None for _, cell in lists for tag in cell)
-    return tags and (sure or 2 * sum(len(row) == len(cell) for row, cell in lists) > len(lists))
+    tags = [(row, cell) for row, cell in lists if all(tag is None or isinstance(tag, _TAG) for tag in cell)]
+    return 2 * sum(sure or len(row) == len(cell) for row, cell in tags) > len(held)
 
 
 def _predicate(head: Mapping[str, list[Any]], *taken: str) -> str | None:
