@@ -42,6 +42,8 @@ class _LogitsOnly(nn.Module):  # type: ignore[misc]  # torch is not followed
 def trace_model(loaded: TorchClassifier) -> onnx.ModelProto:
     """Return the ONNX model of any classifier, in float32, with the same inputs and output as a built one.
 
+    Logits of a classifier of tokens are (texts, tokens, labels), as transformers gives them.
+
     Raises:
         ModelError: torch cannot export the model.
     """

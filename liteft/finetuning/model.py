@@ -19,7 +19,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PretrainedConfig,
+)
 
 from liteft.errors import ModelError, first_line
 from liteft.finetuning.adapter_files import find_adapter_base, load_adapter_weights, read_adapter, save_adapter
@@ -198,6 +204,8 @@ def untrained_classifier(config: PretrainedConfig, settings: ModelSettings) -> n
     if settings.pooling == "mean":
         encoder = AutoModel.from_config(config, **pooler_argument(config))
         return MeanPooledClassifier(encoder, len(settings.labels)).float()
+    if settings.pooling == "none":
+        return cast(nn.Module, AutoModelForTokenClassification.from_config(config)).float()
     return cast(nn.Module, AutoModelForSequenceClassification.from_config(config)).float()
 
 

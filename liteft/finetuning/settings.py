@@ -19,7 +19,7 @@ from liteft.tasks import Task, task_named
 
 __all__ = ["ModelSettings", "Pooling", "apply_settings", "position_limit", "read_settings", "require_positions"]
 
-Pooling = Literal["cls", "mean", "last"]
+Pooling = Literal["cls", "mean", "last", "none"]
 _UNSTATED_LIMIT = 512  # tokens, if neither the tokenizer nor the model states its limit
 
 
@@ -30,7 +30,7 @@ class ModelSettings:
     Attributes:
         labels: in the order of the logits.
         task: what they mean.
-        pooling: how a text's hidden states become one.
+        pooling: how a text's hidden states become one; "none" if they do not, and every token has logits.
         max_tokens: longer texts are truncated to this many tokens.
         paired: whether it reads pairs of texts.
         truncation_side: which end of a longer text is cut.
