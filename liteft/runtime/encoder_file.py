@@ -140,7 +140,7 @@ class _Reader:
         words, positions, output, inner, classifier, *types = (weights[name].shape for name in read)
         words_in_byte = 2 if weights[_WORDS_TABLE].dtype == np.uint8 else 1
         named = {name: attributes[name] for name in _SPEC_ATTRIBUTES}
-        return EncoderSpec(
+        spec = EncoderSpec(
             width=output[1],
             inner_width=inner[1],
             embedding_width=words_in_byte * words[1],
@@ -150,6 +150,9 @@ class _Reader:
             labels=classifier[1],
             **named,  # type: ignore[arg-type]
         )
+        if spec.per_token and spec.head != "none":
+            self._refuse(f"has the head {spec.head} without pooling")
+        return spec
 
     def _model(self) -> tuple[Span, int]:
         """Return the graph's span, and the version of the node's domain."""
