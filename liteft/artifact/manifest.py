@@ -120,7 +120,7 @@ class Manifest(BaseModel):
     task: StoredTask
     labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=100_000), AfterValidator(_different)]
     activation: Literal["softmax", "sigmoid", "none"]
-    pooling: Literal["cls", "mean", "last"]
+    pooling: Literal["cls", "mean", "last", "none"]  # none: every token has logits of its own
     paired: bool
     marked: bool = False  # labels are about one word of each text, which the type ids mark
     max_tokens: int = Field(gt=0, le=1 << 20)
@@ -159,6 +159,11 @@ class Manifest(BaseModel):
     def graph_file(self) -> str:
         """The graph's path in the folder."""
         return graph_file(self.form)
+
+    @property
+    def per_token(self) -> bool:
+        """True if the graph gives a row of logits for every token, not for every text."""
+        return self.pooling == "none"
 
     @property
     def one_node(self) -> bool:

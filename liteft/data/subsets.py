@@ -103,7 +103,7 @@ def _drawn(dataset: Dataset, train: Split, count: int, seed: int) -> np.ndarray:
     """Return the rows that stay in the training split, ascending: int64, shape (kept,)."""
     assert train.labels is not None
     order = np.random.default_rng(seed).permutation(len(train))
-    has = dataset.task.indicators(train.labels, len(dataset.labels))
+    has = dataset.task.present(train.labels, len(dataset.labels))
     has = np.concatenate([has, dataset.task.bare(train.labels)[:, None]], axis=1)[order]
     kept = np.zeros(len(train), dtype=bool)
     for label in np.argsort(has.sum(axis=0), kind="stable"):

@@ -110,7 +110,14 @@ class ExportAttempt:
         if len(split) > _SENSITIVITY_TEXTS:
             split = split.take(np.linspace(0, len(split) - 1, _SENSITIVITY_TEXTS).round().astype(np.int64))
         reading = read_split(self.loaded, split)
-        return rank_products(self.blueprint, quantization, reading, self.loaded.settings.task, progress=progress)
+        return rank_products(
+            self.blueprint,
+            quantization,
+            reading.encoded,
+            self.loaded.settings.task,
+            judged=None if reading.windows is None else reading.windows.of_texts,
+            progress=progress,
+        )
 
 
 def recover_precision(

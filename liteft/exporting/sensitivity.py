@@ -15,13 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import onnx
 
 from liteft.artifact import Fallback
+from liteft.encoded import Encoded
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.quantization import WORDS, Int8Plan
 from liteft.exporting.sessions import run_logits
-from liteft.finetuning.reading import Reading
 from liteft.ragged import Rows
 from liteft.tasks import Task
 
@@ -61,9 +62,10 @@ class Effect:
 def rank_products(
     blueprint: Blueprint,
     quantization: Int8Plan,
-    reading: Reading,
+    encoded: Encoded,
     task: Task,
     *,
+    judged: Callable[[np.ndarray], Rows] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[Effect]:
     """Return the effect of each matmul that the plan has in int8, the worst first.
@@ -71,19 +73,21 @@ def rank_products(
     Args:
         blueprint: makes the graphs.
         quantization: the plan of the graph to measure.
-        reading: tokenized texts to run; a few hundred are enough.
+        encoded: tokenized texts to run; a few hundred are enough.
         task: how logits become labels and probabilities.
+        judged: returns the rows that the task judges from the rows that the graph gives, such as those of words from
+            those of tokens; None if they are the same.
         progress: called with a line of text now and then.
     """
     names = [name for name in blueprint.products if quantization.storage(name) == "int8"]
     if progress is not None:
-        progress(f"quantizing {len(names)} matmuls one at a time, on {len(reading.encoded):,} texts")
+        progress(f"quantizing {len(names)} matmuls one at a time, on {len(encoded):,} texts")
+    exact = blueprint.flat("fp32")
 
     def logits_of(graph: onnx.ModelProto) -> Rows:
-        found = run_logits(graph, reading.encoded)
-        return found if reading.windows is None else reading.windows.of_texts(found)
+        found = run_logits(graph, encoded)
+        return found if judged is None else judged(found)
 
-    exact = blueprint.flat("fp32")
     reference, size = logits_of(exact), exact.ByteSize()
     chosen = task.decide(reference)
     effects = []

@@ -34,6 +34,7 @@ class Tokens(Task):
     description = "a tag for every word"
     several = False
     per_word = True
+    judged = "words"
     fewest_labels = 2
     label_dtype = np.int64
     activation = "softmax"
@@ -110,6 +111,12 @@ class Tokens(Task):
         known = labels.values >= 0
         cells = labels.row_numbers[known] * count + labels.values[known]
         return np.asarray(np.bincount(cells, minlength=len(labels) * count).reshape(-1, count) > 0)
+
+    def shown(self, row: Any, labels: Sequence[str]) -> str:
+        return " ".join(self.names_of(row, labels))
+
+    def units(self, logits: Ragged) -> int:
+        return len(logits.values)
 
     # Answers
 
@@ -226,6 +233,12 @@ class Tokens(Task):
         """Return intervals of the second model's "f1", "macro_f1" and "accuracy" minus the first's; see the base."""
         one, other = (self._counts_of(logits, labels, unseen_label) for logits in (first, second))
         return paired_span_intervals(one, other, **bootstrap)
+
+    def agreement(self, first: Ragged, second: Ragged, threshold: Threshold = 0.5) -> float:
+        """Return the share of words to which two models give the same tag; see the base."""
+        if not first.fits(second) or first.shape != second.shape or len(first.values) == 0:
+            raise ValueError(f"logits of shapes {first.shape} and {second.shape}, {len(first.values):,} words")
+        return float((self.decide(first).values == self.decide(second).values).mean())
 
     def majority_share(self, labels: Ragged) -> float:
         if len(labels) == 0:
