@@ -28,7 +28,9 @@ from liteft.runtime.tokens import TokenClassifier
 if TYPE_CHECKING:
     from liteft.artifact import Artifact
 
-__all__ = ["Classifier", "OnError", "load"]
+__all__ = ["Classifier", "OnError", "load", "opened_classifier"]
+
+Asked = tuple[str, str, int | None, str | None, bool]
 
 
 def load(
@@ -81,10 +83,14 @@ def load(
     engine = choose_engine(
         artifact, device=device, backend=backend, threads=count, engine_precision=engine_precision, trust=trust
     )
-    asked = (device, backend, threads, engine_precision, trust)
+    return opened_classifier(artifact, engine, threads=count, asked=(device, backend, threads, engine_precision, trust))
+
+
+def opened_classifier(artifact: Artifact, engine: Engine, *, threads: int, asked: Asked) -> Any:
+    """Return the classifier of an artifact whose engine is there; ``asked`` is what was given to `load`."""
     if artifact.manifest.task.per_word:
-        return TokenClassifier(artifact, engine, threads=count, asked=asked, again=_load_again)
-    return Classifier(artifact, engine, threads=count, asked=asked)
+        return TokenClassifier(artifact, engine, threads=threads, asked=asked, again=_load_again)
+    return Classifier(artifact, engine, threads=threads, asked=asked)
 
 
 class Classifier(OpenArtifact):
@@ -105,7 +111,7 @@ class Classifier(OpenArtifact):
         engine: Engine,
         *,
         threads: int,
-        asked: tuple[str, str, int | None, str | None, bool],
+        asked: Asked,
     ) -> None:
         super().__init__(artifact, engine, threads=threads, trust=asked[-1])
         self._asked = asked
