@@ -18,7 +18,6 @@ Source = Annotated[
 EXAMPLES = (
     "liteft check reviews.csv --text body --label stars",
     "liteft check reviews/ --label joy,anger --json",
-    "liteft check news.conll --label -1",
 )
 
 
