@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from liteft.errors import InputError
+from liteft.errors import Hint, InputError
 from liteft.ragged import Ragged, offsets_of
 from liteft.runtime.inputs import GIVE_NULL, as_text, kind_of, text_error
 from liteft.runtime.scoring import Reader
@@ -74,6 +74,8 @@ def is_one(inputs: Any) -> bool:
 
 def as_words(value: Any, *, marked: bool) -> WordText | None:
     """Return a value as a text of words, or None if the model cannot read it: `words_error` says why."""
+    if isinstance(value, WordText):
+        return value
     if marked:
         if not _is_about_one(value):
             return None
@@ -119,7 +121,10 @@ def _predicate_error(value: Any, name: str) -> InputError:
         return InputError(
             f"{name} has no predicate, but this model finds the roles of one word.",
             accepted={"each text": _ABOUT_ONE},
-            fix="predict(words, predicate=2), or predict_roles(words, predicates=[2, 5])",
+            fix=Hint(
+                "predict(words, predicate=2), or predict_roles(words, predicates=[2, 5])",
+                "--input FILE --output FILE, with a column predicate: the number of the word, counted from 0",
+            ),
         )
     text = as_words(value[0], marked=False)
     if text is None:
