@@ -280,7 +280,7 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int, validation_fractio
 def _with_all_labels(chosen: np.ndarray, rest: Split, dataset: Dataset) -> np.ndarray:
     """Return which texts validate: those of ``chosen`` but for labels, with duplicates, that train would not have."""
     assert rest.labels is not None
-    has = dataset.task.indicators(rest.labels, len(dataset.labels))
+    has = dataset.task.present(rest.labels, len(dataset.labels))
     lost = has[chosen].any(axis=0) & ~has[~chosen].any(axis=0)
     left = chosen & ~with_duplicates(rest, chosen & has[:, lost].any(axis=1))
     return left if left.any() else chosen

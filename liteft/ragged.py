@@ -12,7 +12,17 @@ from typing import Any, Self, TypeAlias, overload
 
 import numpy as np
 
-__all__ = ["Ragged", "Rows", "applied", "columns", "concatenated", "gathered", "offsets_of", "values_of"]
+__all__ = [
+    "Ragged",
+    "Rows",
+    "applied",
+    "columns",
+    "concatenated",
+    "gathered",
+    "offsets_of",
+    "row_differences",
+    "values_of",
+]
 
 Rows: TypeAlias = Any
 """An array whose first axis is texts, or a Ragged: which of them, the task decides (``Task.per_word``)."""
@@ -134,6 +144,17 @@ def concatenated(parts: Sequence[Rows]) -> Rows:
 def values_of(rows: Rows) -> np.ndarray:
     """Return an array, or all values of a Ragged."""
     return rows.values if isinstance(rows, Ragged) else np.asarray(rows)
+
+
+def row_differences(first: Rows, second: Rows) -> np.ndarray:
+    """Return the largest difference of an entry in each row: float (rows,); 0 for a row without entries."""
+    if not isinstance(first, Ragged):
+        return np.asarray(np.abs(first - second).max(axis=1))
+    largest = np.zeros(len(first), dtype=first.dtype)
+    if len(first.values):
+        each = np.abs(first.values - second.values).max(axis=1)
+        np.maximum.at(largest, first.row_numbers, each)
+    return largest
 
 
 def offsets_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -46,7 +46,8 @@ class NativeModule(torch.nn.Module):
             token_type_ids: integers of the same shape; None if all are 0.
 
         Returns:
-            float32 (texts, labels), on the device of ``input_ids``, without a gradient.
+            float32 (texts, labels), on the device of ``input_ids``, without a gradient. A classifier of tokens gives
+            (texts, tokens, labels), with zeros where the mask is 0.
 
         Raises:
             DeviceError: the shapes differ, an id is out of range, a row has no token, or the engine failed.

@@ -74,15 +74,14 @@ class Engine : public AnyEngine {
         slot->prepare(bucket);
       }
       fill(slot->host(bucket), bucket, batch, chunk);
-      const int texts = chunk.last_text - chunk.first_text;
-      slot->run(bucket, texts);
-      std::memcpy(logits + static_cast<std::size_t>(chunk.first_text) * model_.shape.labels, slot->logits(),
-                  static_cast<std::size_t>(texts) * model_.shape.labels * sizeof(float));
+      const std::size_t first = logit_row(batch, chunk.first_text), rows = logit_row(batch, chunk.last_text) - first;
+      slot->run(bucket, static_cast<int>(rows));
+      std::memcpy(logits + first * model_.shape.labels, slot->logits(), rows * model_.shape.labels * sizeof(float));
     }
   }
 
   double time(const liteft_batch& batch, int runs) override {
-    std::vector<float> logits(static_cast<std::size_t>(batch.texts) * model_.shape.labels);
+    std::vector<float> logits(logit_row(batch, batch.texts) * model_.shape.labels);
     run(batch, logits.data());  // checks that the batch can run, and warms up
     const Current current(settings_.device);
     const SlotLease slot(*this);
@@ -94,7 +93,7 @@ class Engine : public AnyEngine {
         slot->prepare(bucket);  // this slot may not have the graph if another slot ran the batch before
       }
       fill(slot->host(bucket), bucket, batch, chunk);
-      slot->run(bucket, chunk.last_text - chunk.first_text);
+      slot->run(bucket, static_cast<int>(logit_row(batch, chunk.last_text) - logit_row(batch, chunk.first_text)));
       milliseconds += slot->time(bucket, runs);
     }
     return milliseconds;
@@ -102,7 +101,7 @@ class Engine : public AnyEngine {
 
   double time_pass(const liteft_batch* batches, int count) override {
     for (int number = 0; number < count; ++number) {
-      std::vector<float> logits(static_cast<std::size_t>(batches[number].texts) * model_.shape.labels);
+      std::vector<float> logits(logit_row(batches[number], batches[number].texts) * model_.shape.labels);
       run(batches[number], logits.data());  // checks that the batch can run, and warms up
     }
     const Current current(settings_.device);
@@ -168,6 +167,11 @@ class Engine : public AnyEngine {
     const std::lock_guard lock(mutex_);
     idle_.push_back(std::move(slot));
     returned_.notify_one();
+  }
+
+  // The first row of logits of a text: each text has one or, without pooling, one for each of its tokens.
+  std::size_t logit_row(const liteft_batch& batch, int text) const {
+    return model_.shape.pooling == LITEFT_NONE ? batch.offsets[text] : text;
   }
 
   Bucket bucket_for(const Chunk& chunk, const liteft_batch& batch) const {

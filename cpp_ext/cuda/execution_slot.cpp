@@ -61,8 +61,9 @@ ExecutionSlot<T>::ExecutionSlot(const Model<T>& model, Matmuls& matmuls, FusionT
   const std::size_t rows = most_rows, texts = most_texts, width = shape.width,
                     wide = std::max(shape.width, shape.embedding);
   const Bucket most{most_rows, most_texts, true, true};
+  const std::size_t logits = (shape.pooling == LITEFT_NONE ? rows : texts) * shape.labels;
   pinned_ = PinnedBuffer(Staging::bytes(most));
-  pinned_logits_ = PinnedBuffer(texts * shape.labels * sizeof(float));
+  pinned_logits_ = PinnedBuffer(logits * sizeof(float));
   staged_ = DeviceBuffer(Staging::bytes(most));
   workspace_ = DeviceBuffer(Matmuls::kWorkspaceBytes);
   hidden_ = DeviceBuffer(rows * width * sizeof(T));
@@ -73,7 +74,7 @@ ExecutionSlot<T>::ExecutionSlot(const Model<T>& model, Matmuls& matmuls, FusionT
   inner_ = DeviceBuffer(rows * shape.inner * sizeof(T));
   pooled_ = DeviceBuffer(texts * width * sizeof(T));
   dense_ = DeviceBuffer(texts * width * sizeof(T));
-  logits_ = DeviceBuffer(texts * shape.labels * sizeof(float));
+  logits_ = DeviceBuffer(logits * sizeof(float));
   settle();
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
   stopwatch_ = std::make_unique<Stopwatch>(stream_, [this] { fill_random(); });
@@ -137,16 +138,27 @@ void ExecutionSlot<T>::compute(const Bucket& bucket, const Matmul& matmul, const
     attend_first<T>(given, model_.head_size, texts, stream_);
     follow(layer, pooled, texts, text_count);
   }
+  Classified<T> classified{nullptr,
+                           model_.classifier.weights.template as<float>(),
+                           model_.classifier.bias.template as<float>(),
+                           row_count,
+                           width,
+                           shape.labels,
+                           logits_.as<float>()};
+  if (shape.pooling == LITEFT_NONE) {
+    classified.x = hidden;
+    return classify_tokens<T>(classified, rows, stream_);
+  }
   if (shape.pooling == LITEFT_MEAN) {
     pool_mean<T>(hidden, in.offsets, bucket.key_mask ? in.key_mask : nullptr, in.counts, width, pooled, texts, stream_);
   }
-  const T* last = pooled;
+  classified.x = pooled;
+  classified.rows = text_count;
   if (shape.head != LITEFT_HEAD_NONE) {
     steps.activate(model_.dense, pooled, act_of_head(shape.head), dense_.as<T>(), texts, text_count);
-    last = dense_.as<T>();
+    classified.x = dense_.as<T>();
   }
-  classify<T>(last, model_.classifier.weights.template as<float>(), model_.classifier.bias.template as<float>(),
-              in.counts, width, shape.labels, logits_.as<float>(), texts, stream_);
+  classify<T>(classified, texts, stream_);
 }
 
 template <typename T>
@@ -230,7 +242,7 @@ void ExecutionSlot<T>::prepare(const Bucket& bucket) {
 }
 
 template <typename T>
-void ExecutionSlot<T>::run(const Bucket& bucket, int texts) {
+void ExecutionSlot<T>::run(const Bucket& bucket, int logit_rows) {
   const auto graph = graphs_.find(bucket);
   if (graph == graphs_.end()) throw std::logic_error("a bucket that was not prepared");
   graph->second.used = ++runs_;
@@ -239,8 +251,8 @@ void ExecutionSlot<T>::run(const Bucket& bucket, int texts) {
           "a copy");
     graph->second.graph.launch(stream_);
     check(cudaMemcpyAsync(pinned_logits_.as(), logits_.as(),
-                          static_cast<std::size_t>(texts) * model_.shape.labels * sizeof(float), cudaMemcpyDeviceToHost,
-                          stream_),
+                          static_cast<std::size_t>(logit_rows) * model_.shape.labels * sizeof(float),
+                          cudaMemcpyDeviceToHost, stream_),
           "a copy");
   } catch (...) {
     cudaStreamSynchronize(stream_);  // or the next run could overwrite pinned memory that is still being copied

@@ -59,8 +59,8 @@ class ExecutionSlot {
   void prepare(const Bucket& bucket);
   // Where on the host a chunk of the bucket has to be written.
   Staging host(const Bucket& bucket) { return Staging(pinned_.as<char>(), bucket); }
-  // Uploads the chunk, computes, and downloads the logits to `logits()`; returns when that is done.
-  void run(const Bucket& bucket, int texts);
+  // Uploads the chunk, computes, and downloads so many rows of logits to `logits()`; returns when that is done.
+  void run(const Bucket& bucket, int logit_rows);
   // Milliseconds that the bucket's graph takes on the GPU for the last uploaded chunk, on average over `runs`.
   double time(const Bucket& bucket, int runs);
   // Uploads what was written to `host(bucket)`, for a timed pass.

@@ -91,10 +91,20 @@ void gather_first(const T* rows, const std::int32_t* offsets, const Counts* coun
 template <typename T>
 void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* key_mask, const Counts* counts,
                int width, T* out, int texts, cudaStream_t stream);
-// logits = x weights + bias in float32; x (texts, width), weights (labels, width).
+// logits = x weights + bias in float32, for few rows, such as one of each text.
 template <typename T>
-void classify(const T* x, const float* weights, const float* bias, const Counts* counts, int width, int labels,
-              float* logits, int texts, cudaStream_t stream);
+struct Classified {
+  const T* x;                   // (rows, width)
+  const float *weights, *bias;  // (labels, width), (labels,)
+  const std::int32_t* rows;     // in device memory
+  int width, labels;
+  float* logits;
+};
+template <typename T>
+void classify(const Classified<T>& given, int rows, cudaStream_t stream);
+// The same for many rows, such as one of each token.
+template <typename T>
+void classify_tokens(const Classified<T>& given, int rows, cudaStream_t stream);
 
 // Load the kernels for T on the current device, and allow the shared memory that they need. Must be called before the
 // first launch, and not while a graph is captured. `shared` is the most shared memory of a block in bytes; kernels that

@@ -144,22 +144,63 @@ __global__ void mean_kernel(const T* rows, const std::int32_t* offsets, const st
   store_pair(out + static_cast<std::size_t>(text) * width + column, {sum.x / counted, sum.y / counted});
 }
 
-// A warp computes one label of one text.
+// A warp computes one label of one row.
 template <typename T>
-__global__ void classify_kernel(const T* x, const float* weights, const float* bias, const Counts* counts, int width,
-                                int labels, float* logits) {
+__global__ void classify_kernel(Classified<T> given) {
   const std::size_t place = static_cast<std::size_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
-  const std::size_t text = place / labels, label = place % labels;
-  if (text >= static_cast<std::size_t>(counts->texts)) return;
-  const T* row = x + text * width;
-  const float* weight = weights + label * width;
+  const std::size_t row = place / given.labels, label = place % given.labels;
+  if (row >= static_cast<std::size_t>(*given.rows)) return;
+  const T* x = given.x + row * given.width;
+  const float* weight = given.weights + label * given.width;
   float sum = 0.0f;
-  for (int column = 2 * lane(); column < width; column += 64) {
-    const float2 a = load_pair(row + column), b = *reinterpret_cast<const float2*>(weight + column);
+  for (int column = 2 * lane(); column < given.width; column += 64) {
+    const float2 a = load_pair(x + column), b = *reinterpret_cast<const float2*>(weight + column);
     sum += a.x * b.x + a.y * b.y;
   }
   sum = warp_sum(sum);
-  if (lane() == 0) logits[place] = sum + bias[label];
+  if (lane() == 0) given.logits[place] = sum + given.bias[label];
+}
+
+constexpr int kTileRows = 4, kTileLabels = 8;  // of a warp of classify_tokens_kernel
+
+// A warp computes a tile of a few rows and labels, and loads what they have in common once. In place of rows and labels
+// that are not there it computes the last one, and does not store it.
+template <typename T>
+__global__ void classify_tokens_kernel(Classified<T> given) {
+  const int tiles = (given.labels + kTileLabels - 1) / kTileLabels;
+  const std::size_t place = static_cast<std::size_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
+  const std::size_t first = place / tiles * kTileRows, rows = *given.rows, width = given.width;
+  const int first_label = static_cast<int>(place % tiles) * kTileLabels;
+  if (first >= rows) return;
+  const T* x[kTileRows];
+  const float* weights[kTileLabels];
+#pragma unroll
+  for (int r = 0; r < kTileRows; ++r) x[r] = given.x + (first + r < rows ? first + r : rows - 1) * width;
+#pragma unroll
+  for (int l = 0; l < kTileLabels; ++l)
+    weights[l] = given.weights + (first_label + l < given.labels ? first_label + l : given.labels - 1) * width;
+  float sums[kTileRows][kTileLabels] = {};
+  for (int column = 2 * lane(); column < given.width; column += 64) {
+    float2 a[kTileRows];
+#pragma unroll
+    for (int r = 0; r < kTileRows; ++r) a[r] = load_pair(x[r] + column);
+#pragma unroll
+    for (int l = 0; l < kTileLabels; ++l) {
+      const float2 b = *reinterpret_cast<const float2*>(weights[l] + column);
+#pragma unroll
+      for (int r = 0; r < kTileRows; ++r) sums[r][l] += a[r].x * b.x + a[r].y * b.y;
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < kTileRows; ++r) {
+#pragma unroll
+    for (int l = 0; l < kTileLabels; ++l) {
+      const float sum = warp_sum(sums[r][l]);
+      const int label = first_label + l;
+      if (lane() == 0 && first + r < rows && label < given.labels)
+        given.logits[(first + r) * given.labels + label] = sum + given.bias[label];
+    }
+  }
 }
 
 template <typename T>
@@ -219,11 +260,17 @@ void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* k
 }
 
 template <typename T>
-void classify(const T* x, const float* weights, const float* bias, const Counts* counts, int width, int labels,
-              float* logits, int texts, cudaStream_t stream) {
-  const std::size_t blocks = (static_cast<std::size_t>(texts) * labels + kWarps - 1) / kWarps;
-  launch(classify_kernel<T>, static_cast<unsigned>(blocks), 32 * kWarps, 0, stream, x, weights, bias, counts, width,
-         labels, logits);
+void classify(const Classified<T>& given, int rows, cudaStream_t stream) {
+  const std::size_t warps = static_cast<std::size_t>(rows) * given.labels;
+  launch(classify_kernel<T>, static_cast<unsigned>((warps + kWarps - 1) / kWarps), 32 * kWarps, 0, stream, given);
+}
+
+template <typename T>
+void classify_tokens(const Classified<T>& given, int rows, cudaStream_t stream) {
+  const std::size_t warps =
+      static_cast<std::size_t>((rows + kTileRows - 1) / kTileRows) * ((given.labels + kTileLabels - 1) / kTileLabels);
+  launch(classify_tokens_kernel<T>, static_cast<unsigned>((warps + kWarps - 1) / kWarps), 32 * kWarps, 0, stream,
+         given);
 }
 
 template <typename T>
@@ -239,6 +286,7 @@ void load_row_kernels() {
   load_kernel(gather_kernel<T>);
   load_kernel(mean_kernel<T>);
   load_kernel(classify_kernel<T>);
+  load_kernel(classify_tokens_kernel<T>);
   load_kernel(fill_random_kernel<T>);
 }
 
@@ -255,15 +303,16 @@ void fill_random(T* out, std::size_t count, cudaStream_t stream) {
            count);
 }
 
-#define LITEFT_FOR(T)                                                                                                  \
-  template void load_row_kernels<T>();                                                                                 \
-  template void embed<T>(const Embedding<T>&, int, cudaStream_t);                                                      \
-  template void layer_norm<T>(const Residual<T>&, int, cudaStream_t);                                                  \
-  template void activate<T>(const Activated<T>&, int, cudaStream_t);                                                   \
-  template void gather_first<T>(const T*, const std::int32_t*, const Counts*, int, T*, int, cudaStream_t);             \
-  template void pool_mean<T>(const T*, const std::int32_t*, const std::uint8_t*, const Counts*, int, T*, int,          \
-                             cudaStream_t);                                                                            \
-  template void classify<T>(const T*, const float*, const float*, const Counts*, int, int, float*, int, cudaStream_t); \
+#define LITEFT_FOR(T)                                                                                         \
+  template void load_row_kernels<T>();                                                                        \
+  template void embed<T>(const Embedding<T>&, int, cudaStream_t);                                             \
+  template void layer_norm<T>(const Residual<T>&, int, cudaStream_t);                                         \
+  template void activate<T>(const Activated<T>&, int, cudaStream_t);                                          \
+  template void gather_first<T>(const T*, const std::int32_t*, const Counts*, int, T*, int, cudaStream_t);    \
+  template void pool_mean<T>(const T*, const std::int32_t*, const std::uint8_t*, const Counts*, int, T*, int, \
+                             cudaStream_t);                                                                   \
+  template void classify<T>(const Classified<T>&, int, cudaStream_t);                                         \
+  template void classify_tokens<T>(const Classified<T>&, int, cudaStream_t);                                  \
   template void fill_random<T>(T*, std::size_t, cudaStream_t);
 LITEFT_FOR(__half)
 LITEFT_FOR(__nv_bfloat16)

@@ -1,6 +1,7 @@
 #include "engine/batch.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "engine/refuse.h"
@@ -55,7 +56,8 @@ void check_offsets(const ModelShape& shape, const Batch& batch) {
 
 }  // namespace
 
-Packed::Packed(const ModelShape& shape, const liteft_padded& padded) : offsets_{0} {
+Packed::Packed(const ModelShape& shape, const liteft_padded& padded)
+    : offsets_{0}, size_(static_cast<std::size_t>(padded.texts) * padded.tokens) {
   bool all_attended = true;
   for (int text = 0; text < padded.texts; ++text) {
     const std::size_t start = static_cast<std::size_t>(text) * padded.tokens;
@@ -67,11 +69,12 @@ Packed::Packed(const ModelShape& shape, const liteft_padded& padded) : offsets_{
       const bool shown = padded.mask[start + column] != 0;
       any |= shown;
       // No query attends to a hidden token, so it can be left out, unless it is the one that is pooled.
-      if (!shown && (column > 0 || shape.pooling == Pooling::mean)) continue;
+      if (!shown && (column > 0 || shape.pooling != Pooling::cls)) continue;
       const auto where = [&] { return in_row(text, column); };
       within("id", id, shape.vocabulary, where);
       within("position", position, shape.positions, where);
       ids_.push_back(static_cast<std::int32_t>(id));
+      if (shape.per_token()) places_.push_back(start + column);
       positions_.push_back(position);
       if (padded.types) {
         within("type id", padded.types[start + column], type_count(shape), where);
@@ -95,6 +98,18 @@ Batch Packed::batch() const {
   batch.offsets = offsets_.data();
   batch.key_mask = key_mask_.empty() ? nullptr : key_mask_.data();
   return batch;
+}
+
+void Packed::spread(float* rows, int columns) const {
+  const std::size_t bytes = columns * sizeof(float);
+  std::size_t end = size_;                                  // the place after the last one that is not filled yet
+  for (std::size_t token = places_.size(); token-- > 0;) {  // no place is before its row, so the last row moves first
+    const std::size_t place = places_[token];
+    std::memmove(rows + place * columns, rows + token * columns, bytes);
+    std::memset(rows + (place + 1) * columns, 0, (end - place - 1) * bytes);
+    end = place;
+  }
+  std::memset(rows, 0, end * bytes);
 }
 
 std::vector<std::int32_t> counted_positions(const ModelShape& shape, const Batch& batch) {

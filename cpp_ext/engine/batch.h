@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -25,10 +26,15 @@ class Packed {
   // Throws std::invalid_argument, naming row and column, if a row has no token or a value is out of range.
   Packed(const ModelShape& shape, const liteft_padded& padded);
   Batch batch() const;
+  // For a model without pooling: moves the rows of the real tokens, which are at the beginning of `rows`, (texts,
+  // tokens, columns), to the places of their tokens, and fills all other places with zeros.
+  void spread(float* rows, int columns) const;
 
  private:
   std::vector<std::int32_t> ids_, types_, positions_, offsets_;
   std::vector<std::uint8_t> key_mask_;  // empty where no hidden token is kept
+  std::vector<std::size_t> places_;     // of the tokens in the rectangle; empty with pooling
+  std::size_t size_;                    // of the rectangle
 };
 
 // Positions of packed texts, already checked, for models that count tokens from the padding id; empty for models in

@@ -133,8 +133,10 @@ int liteft_run_padded(liteft_classifier* classifier, const liteft_padded* padded
       refuse("a batch of more than 2^30 tokens");
     if (!padded->ids || !padded->mask) refuse("a batch without ids or mask");
     if (!logits) refuse("there is no place for the logits");
-    const Packed packed(classifier->runner->shape(), *padded);
+    const ModelShape& shape = classifier->runner->shape();
+    const Packed packed(shape, *padded);
     classifier->runner->run(packed.batch(), logits);
+    if (shape.per_token()) packed.spread(logits, shape.labels);
   });
 }
 

@@ -66,6 +66,7 @@ class Forward {
   void run(float* logits) {
     embed();
     for (const Layer& each : model_.layers) layer(each);
+    if (shape_.per_token()) return classify_tokens(logits);
     if (shape_.pooling == Pooling::mean) pool();  // otherwise the last layer has written the pooled rows
     head(logits);
   }
@@ -95,14 +96,18 @@ class Forward {
     return {place.data(), bytes, scales};
   }
 
+  // Each member computes some panels for all rows.
   void matmul(const Linear& linear, const Operand& input, int rows, float* output, Epilogue epilogue = Epilogue::none,
               const float* residual = nullptr) {
-    const PackedMatrix& matrix = linear.matrix();
+    matmul(linear, mine(linear.matrix().panels), input, rows, output, epilogue, residual);
+  }
+
+  void matmul(const Linear& linear, Span panels, const Operand& input, int rows, float* output, Epilogue epilogue,
+              const float* residual) {
     Matmul given;
-    given.matrix = &matrix;
-    const auto [first, last] = mine(matrix.panels);
-    given.first_panel = first;
-    given.last_panel = last;
+    given.matrix = &linear.matrix();
+    given.first_panel = panels.begin;
+    given.last_panel = panels.end;
     given.rows = rows;
     given.input = input.data;
     given.input_stride = input.stride;
@@ -266,6 +271,18 @@ class Forward {
     }
     matmul(model_.classifier, {rows->data(), stride, nullptr}, texts_,
            logits + static_cast<std::size_t>(block_.first) * shape_.labels);
+  }
+
+  // The logits of every row. Labels are few, often a single panel, so the rows are divided among the members: each
+  // classifies those that it has normed, without a barrier.
+  void classify_tokens(float* logits) {
+    const auto [begin, end] = mine(rows_);
+    const Operand rows{w_.hidden.data(), shape_.width * sizeof(float), nullptr};
+    if (begin < end) {
+      matmul(model_.classifier, {0, model_.classifier.matrix().panels}, rows.from(begin), end - begin,
+             logits + static_cast<std::size_t>(base_ + begin) * shape_.labels, Epilogue::none, nullptr);
+    }
+    barrier();  // so that the next row block may write to the rows
   }
 
   const Model& model_;

@@ -12,7 +12,7 @@
 
 namespace liteft {
 
-enum class Pooling : int { cls = 0, mean = 1 };
+enum class Pooling : int { cls = 0, mean = 1, none = 2 };  // none: every token has logits of its own
 // What is between the pooled row and the classifier layer.
 enum class Head : int { none = 0, tanh = 1, relu = 2, gelu = 3 };
 
@@ -34,6 +34,8 @@ struct ModelShape {
   Pooling pooling = Pooling::cls;
   Head head = Head::none;
   Activation activation = Activation::gelu;
+
+  bool per_token() const { return pooling == Pooling::none; }
 };
 
 // Memory aligned to a cache line and filled with zeros.

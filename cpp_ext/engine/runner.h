@@ -12,8 +12,8 @@ namespace liteft {
 class Runner {
  public:
   virtual ~Runner() = default;
-  // Computes logits, (texts, labels), of a batch that has been checked. May be called from any number of threads at
-  // once.
+  // Computes logits, (texts, labels) or, without pooling, (tokens, labels), of a batch that has been checked. May be
+  // called from any number of threads at once.
   virtual void run(const Batch& batch, float* logits) = 0;
   virtual const ModelShape& shape() const = 0;
   // False in a forked child that inherited the runner, where it must not be destroyed.

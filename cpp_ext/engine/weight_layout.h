@@ -27,7 +27,7 @@ struct ClassifierWeights {
   Norm embedding_norm;
   Linear embedding_projection;  // empty if the embeddings are as wide as the layers
   std::vector<LayerWeights<Norm, Linear>> layers;
-  Linear dense;  // of the head; empty if the model has no head
+  Linear dense;  // of the head; empty if the model has no head, as without pooling
   Classifier classifier;
 };
 

@@ -165,12 +165,13 @@ ModelShape checked(const liteft_shape& given) {
   within("positions", given.positions, 1, 1 << 24);
   within("types", given.types, 0, 1 << 16);
   within("labels", given.labels, 1, 1 << 20);
-  within("pooling", given.pooling, LITEFT_CLS, LITEFT_MEAN);
+  within("pooling", given.pooling, LITEFT_CLS, LITEFT_NONE);
   within("head", given.head, LITEFT_HEAD_NONE, LITEFT_HEAD_GELU);
   within("activation", given.activation, LITEFT_GELU, LITEFT_SILU);
   within("position_padding_id", given.position_padding_id, -1, given.vocabulary - 1);
   if (given.width % given.heads)
     refuse("width " + std::to_string(given.width) + " must be a multiple of heads " + std::to_string(given.heads));
+  if (given.pooling == LITEFT_NONE && given.head != LITEFT_HEAD_NONE) refuse("a model without pooling has no head");
   if (!(given.epsilon > 0.0f) || !std::isfinite(given.epsilon)) refuse("epsilon must be positive");
   ModelShape shape;
   shape.layers = given.layers;

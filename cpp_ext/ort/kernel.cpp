@@ -86,7 +86,7 @@ class Node {
     shape.width = weight("layers.0.attention.output.weight").columns;
     shape.inner = weight("layers.0.feed_forward.inner.weight").columns;
     shape.labels = weight("classifier.weight").columns;
-    shape.pooling = chosen("pooling", {"cls", "mean"}, "cls");
+    shape.pooling = chosen("pooling", {"cls", "mean", "none"}, "cls");
     shape.head = chosen("head", {"none", "tanh", "relu", "gelu"}, "tanh");
     shape.activation = chosen("activation", {"gelu", "relu", "gelu_tanh", "silu"}, "gelu");
     if (has("counted_from")) refuse("the attribute 'counted_from' is of a development version: export the model again");
@@ -203,9 +203,14 @@ Tensor read_rectangle(const OrtApi* api, const OrtKernelContext* context, std::s
 
 }  // namespace
 
-Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& target) : api_(api) {
+Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& target, bool per_token)
+    : api_(api), per_token_(per_token) {
   const Node node(api, info);
   const liteft_shape shape = node.shape();
+  if ((shape.pooling == LITEFT_NONE) != per_token) {
+    refuse(std::string("the attribute 'pooling' is ") + (per_token ? "not 'none'" : "'none'") +
+           ", which does not fit the operator's name");
+  }
   const std::vector<liteft_weight> weights = node.weights();
   // Static int8 is computed with one scale per row too, which is no less exact and what the engine supports.
   const int precision = node.chosen("int8_scheme", {"none", "per_row", "static"}, "none") ? LITEFT_INT8 : LITEFT_FP32;
@@ -241,9 +246,10 @@ void Kernel::compute(OrtKernelContext* context) {
   padded.ids = static_cast<const std::int64_t*>(ids.values);
   padded.mask = same(kMask, "attention_mask");
   if (has_token_types_) padded.types = same(kTypes, "token_type_ids");
-  const std::int64_t shape[] = {padded.texts, labels_};
+  std::vector<std::int64_t> shape{padded.texts, labels_};
+  if (per_token_) shape.insert(shape.begin() + 1, padded.tokens);
   OrtValue* output = nullptr;
-  check(api_, KernelContext_GetOutput(api_, context, 0, shape, 2, &output));
+  check(api_, KernelContext_GetOutput(api_, context, 0, shape.data(), shape.size(), &output));
   void* logits = nullptr;
   check(api_, GetTensorMutableData(api_, output, &logits));
   check_library(liteft_run_padded(classifier_.get(), &padded, static_cast<float*>(logits)));

@@ -14,8 +14,9 @@ namespace liteft::ort {
 
 class Kernel {
  public:
-  // Throws std::exception, with what the node lacks or the library's error.
-  Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& target);
+  // `per_token` is what the operator's name says: logits of every token, from a node without pooling. Throws
+  // std::exception, with what the node lacks or the library's error.
+  Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& target, bool per_token);
   ~Kernel();
   Kernel(const Kernel&) = delete;
   Kernel& operator=(const Kernel&) = delete;
@@ -32,6 +33,7 @@ class Kernel {
   void count();
 
   const OrtApi* const api_;
+  const bool per_token_;
   bool has_token_types_ = false;
   int labels_ = 0;
   std::unique_ptr<liteft_classifier, Free> classifier_;

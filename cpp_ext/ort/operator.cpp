@@ -1,9 +1,11 @@
-// The operator liteft.EncoderClassifier of ONNX Runtime's CPU provider.
+// The operators liteft.EncoderClassifier and liteft.EncoderTokenClassifier of ONNX Runtime's CPU provider.
 //
 // ONNX Runtime loads this library with register_custom_ops_library and calls RegisterCustomOps. A file whose graph is
-// that node then runs in the engine; without the library the same file runs as its definition in standard operators.
+// one such node then runs in the engine; without the library the same file runs as its definition in standard
+// operators.
 // Inputs: ids and mask, int64 (texts, tokens), then one variadic input of any types, with the type ids, if there are
-// any, and all weights; the attribute `inputs` names all of them. Output: logits, float32 (texts, labels).
+// any, and all weights; the attribute `inputs` names all of them. Output: logits, float32 (texts, labels); of a
+// classifier of tokens, which has no pooling, (texts, tokens, labels), with zeros where the mask is 0.
 //
 // It computes on the CPU, or on a GPU if the session's options say so before the library is registered (target.h).
 // Texts and logits are in host memory either way, so that the CPU provider and the plain onnxruntime package are
@@ -55,14 +57,16 @@ OrtStatus* guarded(const OrtApi* api, Body body) noexcept {
 // The latest version of the domain's operator set that this library knows.
 constexpr int kLatestVersion = 1;
 
-// The operator for one target. ONNX Runtime hands its table back to `create`.
+// An operator for one target. ONNX Runtime hands its table back to `create`.
 struct Operator : OrtCustomOp {
-  explicit Operator(const Target& target);
+  Operator(const Target& target, bool per_token);
   const Target target;
+  const bool per_token;
 };
 
 OrtStatus* create(const OrtCustomOp* op, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
-  return guarded(api, [&] { *kernel = new Kernel(api, info, static_cast<const Operator*>(op)->target); });
+  const Operator& self = *static_cast<const Operator*>(op);
+  return guarded(api, [&] { *kernel = new Kernel(api, info, self.target, self.per_token); });
 }
 
 OrtStatus* compute(void* kernel, OrtKernelContext* context) {
@@ -73,7 +77,9 @@ OrtStatus* compute(void* kernel, OrtKernelContext* context) {
 OrtCustomOp describe() {
   OrtCustomOp op{};
   op.version = kVersion;
-  op.GetName = [](const OrtCustomOp*) { return "EncoderClassifier"; };
+  op.GetName = [](const OrtCustomOp* self) {
+    return static_cast<const Operator*>(self)->per_token ? "EncoderTokenClassifier" : "EncoderClassifier";
+  };
   op.GetExecutionProviderType = [](const OrtCustomOp*) { return "CPUExecutionProvider"; };
   op.GetInputTypeCount = [](const OrtCustomOp*) -> std::size_t { return 3; };
   op.GetInputType = [](const OrtCustomOp*, std::size_t place) { return place < 2 ? kInt64 : kUndefined; };
@@ -94,7 +100,7 @@ OrtCustomOp describe() {
   return op;
 }
 
-Operator::Operator(const Target& wanted) : OrtCustomOp(describe()), target(wanted) {}
+Operator::Operator(const Target& wanted, bool tokens) : OrtCustomOp(describe()), target(wanted), per_token(tokens) {}
 
 // The domain, one for each ONNX Runtime and target in the process. It is never released, since sessions point to it as
 // long as they live, and when the process ends this library cannot know the order in which sessions and libraries go.
@@ -106,7 +112,8 @@ OrtCustomOpDomain* domain_of(const OrtApi* api, const Target& target) {
   if (!domain) {
     OrtCustomOpDomain* made = nullptr;
     check(api, CreateCustomOpDomain(api, "liteft", &made));
-    check(api, CustomOpDomain_Add(api, made, new Operator(target)));
+    for (const bool per_token : {false, true})
+      check(api, CustomOpDomain_Add(api, made, new Operator(target, per_token)));
     domain = made;
   }
   return domain;
@@ -115,7 +122,7 @@ OrtCustomOpDomain* domain_of(const OrtApi* api, const Target& target) {
 }  // namespace
 }  // namespace liteft::ort
 
-// Puts the operator into a session's options; ONNX Runtime calls it by this name.
+// Puts the operators into a session's options; ONNX Runtime calls it by this name.
 extern "C" LITEFT_API liteft::ort::OrtStatus* RegisterCustomOps(liteft::ort::OrtSessionOptions* options,
                                                                 const liteft::ort::OrtApiBase* base) {
   using namespace liteft::ort;

@@ -29,6 +29,7 @@ inline const liteft_shape kShapes[] = {
      1e-12f},  // ELECTRA's narrow embeddings
     {3, 2, 64, 128, 64, 50, 40, 2, 70, LITEFT_MEAN, LITEFT_HEAD_NONE, LITEFT_SILU, -1, 1e-12f},
     {2, 1, 64, 64, 64, 50, 520, 1, 1, LITEFT_MEAN, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f},
+    {2, 2, 64, 128, 64, 50, 40, 2, 9, LITEFT_NONE, LITEFT_HEAD_NONE, LITEFT_GELU, -1, 1e-12f},  // of tokens
 };
 
 // Widths that the fused kernels take.
@@ -36,12 +37,14 @@ inline const liteft_shape kFusable[] = {
     {2, 4, 128, 192, 128, 50, 40, 2, 3, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f},
     {2, 4, 256, 128, 64, 50, 40, 0, 4, LITEFT_MEAN, LITEFT_HEAD_NONE, LITEFT_RELU, -1, 1e-5f},
     {1, 12, 384, 256, 384, 50, 40, 2, 2, LITEFT_CLS, LITEFT_HEAD_GELU, LITEFT_SILU, -1, 1e-12f},
+    {1, 4, 128, 128, 128, 50, 40, 0, 3, LITEFT_NONE, LITEFT_HEAD_NONE, LITEFT_RELU, -1, 1e-12f},
 };
 
 constexpr int kPrecisions[] = {LITEFT_FP16, LITEFT_BF16};
 
-inline std::vector<float> run(AnyEngine& engine, const liteft_batch& batch, int labels) {
-  std::vector<float> logits(static_cast<std::size_t>(batch.texts) * labels, NAN);
+inline std::vector<float> run(AnyEngine& engine, const liteft_batch& batch, const liteft_shape& shape) {
+  const int rows = shape.pooling == LITEFT_NONE ? batch.offsets[batch.texts] : batch.texts;
+  std::vector<float> logits(static_cast<std::size_t>(rows) * shape.labels, NAN);
   try {
     engine.run(batch, logits.data());
   } catch (const std::exception& error) {
@@ -50,8 +53,8 @@ inline std::vector<float> run(AnyEngine& engine, const liteft_batch& batch, int 
   }
   return logits;
 }
-inline std::vector<float> run(AnyEngine& engine, const Texts& texts, int labels) {
-  return run(engine, texts.batch(), labels);
+inline std::vector<float> run(AnyEngine& engine, const Texts& texts, const liteft_shape& shape) {
+  return run(engine, texts.batch(), shape);
 }
 
 // Making an engine autotunes on work that the emulator skips, unless this is set: in full it takes long.
@@ -80,7 +83,7 @@ inline std::vector<float> by_cpu(const liteft_shape& shape, const Texts& texts) 
   const std::vector<liteft_weight> weights = stored.list();
   liteft_classifier* made = nullptr;
   EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP32, 1, "", &made) == 0);
-  std::vector<float> logits((texts.offsets.size() - 1) * shape.labels, NAN);
+  std::vector<float> logits(texts.logit_count(shape), NAN);
   const liteft_batch batch = texts.batch();
   EXPECT(liteft_run(made, &batch, logits.data()) == 0);
   liteft_destroy(made);

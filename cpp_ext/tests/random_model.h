@@ -102,6 +102,18 @@ struct Texts {
     }
     offsets.push_back(static_cast<int>(ids.size()));
   }
+  // The first row of logits of a text: each text has one or, without pooling, one for each of its tokens.
+  std::size_t logit_row(const liteft_shape& shape, std::size_t text) const {
+    return shape.pooling == LITEFT_NONE ? offsets[text] : text;
+  }
+  std::size_t logit_count(const liteft_shape& shape) const {
+    return logit_row(shape, offsets.size() - 1) * shape.labels;
+  }
+  // The logits of one text among those of all.
+  std::vector<float> logits_of(int text, const liteft_shape& shape, const std::vector<float>& all) const {
+    return {all.begin() + logit_row(shape, text) * shape.labels,
+            all.begin() + logit_row(shape, text + 1) * shape.labels};
+  }
   Texts only(int text) const {
     Texts one;
     for (int token = offsets[text]; token < offsets[text + 1]; ++token) {

@@ -27,7 +27,7 @@ void the_faster_way_is_chosen_and_kept() {
   const auto runs_of = [&](AnyEngine& engine) {
     std::vector<long> before, runs;
     for (const char* each : kKernels) before.push_back(emulator::kernels_run(each));
-    EXPECT(difference(run(engine, texts, shape.labels), expected) < allowed(LITEFT_FP16));
+    EXPECT(difference(run(engine, texts, shape), expected) < allowed(LITEFT_FP16));
     for (int each = 0; each < 3; ++each) runs.push_back(emulator::kernels_run(kKernels[each]) - before[each]);
     return runs;
   };
@@ -79,7 +79,7 @@ void a_new_process_finds_its_kernels_loaded() {
       create(shape, LITEFT_FP16, settings);
       emulator::forget_kernels();
       const auto engine = create(shape, LITEFT_FP16, settings);
-      EXPECT(difference(run(*engine, texts, shape.labels), by_cpu(shape, texts)) < allowed(LITEFT_FP16));
+      EXPECT(difference(run(*engine, texts, shape), by_cpu(shape, texts)) < allowed(LITEFT_FP16));
     }
   }
   std::filesystem::remove_all(folder);
@@ -121,7 +121,7 @@ void algorithms_are_kept_and_bad_files_survived() {
   const Texts texts = random_texts(random, shape, 30, 20);
   Settings settings = small(64);
   settings.cache = (folder / "deep" / "down").string();
-  const std::vector<float> expected = run(*create(shape, LITEFT_BF16, settings), texts, shape.labels);
+  const std::vector<float> expected = run(*create(shape, LITEFT_BF16, settings), texts, shape);
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(settings.cache)) {
     if (entry.path().filename().string().find("matmuls") == 0) files.push_back(entry.path());
@@ -141,7 +141,7 @@ void algorithms_are_kept_and_bad_files_survived() {
   const auto written = std::filesystem::last_write_time(files.front());
   {
     const auto engine = create(shape, LITEFT_BF16, settings);
-    EXPECT(run(*engine, texts, shape.labels) == expected);
+    EXPECT(run(*engine, texts, shape) == expected);
     EXPECT(std::filesystem::last_write_time(files.front()) == written);
   }
   std::vector<std::string> bad = {"", "nonsense", kept.substr(0, kept.size() / 2), std::string(1000, '\0')};
@@ -150,18 +150,18 @@ void algorithms_are_kept_and_bad_files_survived() {
   bad.push_back(changed);
   for (const std::string& content : bad) {
     std::ofstream(files.front()) << content;
-    EXPECT(run(*create(shape, LITEFT_BF16, settings), texts, shape.labels) == expected);
+    EXPECT(run(*create(shape, LITEFT_BF16, settings), texts, shape) == expected);
     EXPECT(text_of() == kept);  // whole again
   }
   // Algorithms that the library does not take any more are tuned anew.
   void* const library = dlopen(LITEFT_CUBLASLT "/libcublasLt.so.13", RTLD_NOW | RTLD_NOLOAD);
   EXPECT(library != nullptr);
   reinterpret_cast<void (*)()>(dlsym(library, "emulated_cublaslt_renew"))();
-  EXPECT(run(*create(shape, LITEFT_BF16, settings), texts, shape.labels) == expected);
+  EXPECT(run(*create(shape, LITEFT_BF16, settings), texts, shape) == expected);
   EXPECT(text_of() != kept && text_of().size() == kept.size());
   std::filesystem::remove(files.front());
   std::filesystem::permissions(settings.cache, std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
-  EXPECT(run(*create(shape, LITEFT_BF16, settings), texts, shape.labels) == expected);
+  EXPECT(run(*create(shape, LITEFT_BF16, settings), texts, shape) == expected);
   std::filesystem::remove_all(folder);
 }
 
@@ -172,7 +172,7 @@ void nothing_is_tuned_within_a_run() {
   std::mt19937 random(12);
   for (const int count : {1, 5, 30}) {
     const Texts texts = random_texts(random, shape, count, 2);
-    run(*engine, texts, shape.labels);
+    run(*engine, texts, shape);
   }
   EXPECT(emulator::live().events == 0);
 }

@@ -49,10 +49,10 @@ void logits_are_those_of_the_cpu() {
       for (const int count : {1, 3, 7, 40}) {
         const Texts texts = random_texts(random, shape, count, count == 40 ? 12 : count == 7 ? 100 : 520);
         const std::vector<float> expected = by_cpu(shape, texts);
-        const std::vector<float> found = run(*engine, texts, shape.labels);
+        const std::vector<float> found = run(*engine, texts, shape);
         worst[precision] = std::fmax(worst[precision], difference(found, expected));
         EXPECT(difference(found, expected) < allowed(precision));
-        EXPECT(run(*engine, texts, shape.labels) == found);  // again
+        EXPECT(run(*engine, texts, shape) == found);  // again
       }
     }
   }
@@ -72,14 +72,13 @@ void fused_kernels_and_plain_ones_agree() {
       const auto plain = create(shape, precision, settings);
       for (const int count : {1, 4, 12}) {
         const Texts texts = random_texts(random, shape, count, 40);
-        const std::vector<float> expected = by_cpu(shape, texts), found = run(*fused, texts, shape.labels);
+        const std::vector<float> expected = by_cpu(shape, texts), found = run(*fused, texts, shape);
         EXPECT(difference(found, expected) < allowed(precision));
-        EXPECT(difference(run(*plain, texts, shape.labels), expected) < allowed(precision));
+        EXPECT(difference(run(*plain, texts, shape), expected) < allowed(precision));
         // Fused kernels do not depend on the rows beside them at all.
         if (count != 12) continue;
-        const std::vector<float> alone = run(*fused, texts.only(7), shape.labels);
-        const std::vector<float> in_company(found.begin() + 7 * shape.labels, found.begin() + 8 * shape.labels);
-        EXPECT(difference(alone, in_company) < allowed(precision) / 2);
+        const std::vector<float> alone = run(*fused, texts.only(7), shape);
+        EXPECT(difference(alone, texts.logits_of(7, shape, found)) < allowed(precision) / 2);
       }
       EXPECT(emulator::kernels_run("FeedForward<") - blocks >= 3 * shape.layers);
       EXPECT(emulator::kernels_run("MatmulLayerNorm<") - normed >= 3 * shape.layers);
@@ -99,7 +98,7 @@ void what_is_optional_may_be_left_out() {
         Texts same = texts;
         if (!types) batch.types = nullptr, std::fill(same.types.begin(), same.types.end(), 0);
         if (!masked) batch.key_mask = nullptr, std::fill(same.key_mask.begin(), same.key_mask.end(), 1);
-        EXPECT(difference(run(*engine, batch, shape.labels), by_cpu(shape, same)) < allowed(LITEFT_FP16));
+        EXPECT(difference(run(*engine, batch, shape), by_cpu(shape, same)) < allowed(LITEFT_FP16));
       }
     }
   }
@@ -111,14 +110,12 @@ void alone_equals_in_company() {
     for (const int precision : kPrecisions) {
       const auto engine = create(shape, precision, small(128)), large = create(shape, precision, small(1024));
       const Texts texts = random_texts(random, shape, 30, 30);
-      const std::vector<float> together = run(*engine, texts, shape.labels);
-      EXPECT(difference(run(*large, texts, shape.labels), together) < allowed(precision) / 2);
+      const std::vector<float> together = run(*engine, texts, shape);
+      EXPECT(difference(run(*large, texts, shape), together) < allowed(precision) / 2);
       for (int text = 0; text < 30; text += 13) {
-        const std::vector<float> in_company(together.begin() + text * shape.labels,
-                                            together.begin() + (text + 1) * shape.labels);
         // Matmuls of another bucket may be summed in another order, so not to the bit.
-        const std::vector<float> alone = run(*engine, texts.only(text), shape.labels);
-        EXPECT(difference(alone, in_company) < allowed(precision));
+        const std::vector<float> alone = run(*engine, texts.only(text), shape);
+        EXPECT(difference(alone, texts.logits_of(text, shape, together)) < allowed(precision));
       }
     }
   }
@@ -142,7 +139,7 @@ void what_is_not_a_number_stays() {
             std::memcpy(weight.values.data() + place * sizeof(float), &kNotANumber, sizeof(float));
         }
         const auto engine = create(shape, precision, small(64), &stored);
-        const std::vector<float> logits = run(*engine, texts, shape.labels);
+        const std::vector<float> logits = run(*engine, texts, shape);
         for (std::size_t i = 0; i < logits.size(); ++i) {
           EXPECT(std::isnan(logits[i]) == (name != "classifier.weight" || i % shape.labels == 0));
         }
@@ -156,9 +153,9 @@ void no_result_leans_on_zeros() {
   std::mt19937 random(10);
   for (const liteft_shape& shape : kShapes) {
     const Texts texts = random_texts(random, shape, 20, 20);
-    const std::vector<float> expected = run(*create(shape, LITEFT_BF16, small(64)), texts, shape.labels);
+    const std::vector<float> expected = run(*create(shape, LITEFT_BF16, small(64)), texts, shape);
     emulator::poison_instead_of_zeros(true);
-    EXPECT(run(*create(shape, LITEFT_BF16, small(64)), texts, shape.labels) == expected);
+    EXPECT(run(*create(shape, LITEFT_BF16, small(64)), texts, shape) == expected);
     emulator::poison_instead_of_zeros(false);
   }
 }
@@ -175,11 +172,11 @@ void memory_is_filled_with_what_the_environment_says() {
   std::mt19937 random(16);
   const liteft_shape& shape = kShapes[3];
   const Texts texts = random_texts(random, shape, 6, 20);
-  const std::vector<float> expected = run(*create(shape, LITEFT_FP16, small(64)), texts, shape.labels);
+  const std::vector<float> expected = run(*create(shape, LITEFT_FP16, small(64)), texts, shape);
   for (const char* poison : {"ones", "unfilled"}) {
     setenv("LITEFT_CUDA_POISON", poison, 1);
     EXPECT(first_byte() == 0xff);  // which is what the emulator's memory holds before it is filled, too
-    EXPECT(run(*create(shape, LITEFT_FP16, small(64)), texts, shape.labels) == expected);
+    EXPECT(run(*create(shape, LITEFT_FP16, small(64)), texts, shape) == expected);
   }
   unsetenv("LITEFT_CUDA_POISON");
 }
@@ -253,8 +250,8 @@ void a_pass_is_timed_over_all_chunks_and_a_batch_over_replays() {
   // A copy for each chunk is in it.
   EXPECT(engine->time_pass(batches, 1) == alone + 1);
   EXPECT(engine->time_pass(batches, 2) == alone + in_chunks + 1 + chunks);
-  EXPECT(run(*engine, many, shape.labels) == run(*engine, many, shape.labels));
-  EXPECT(difference(run(*engine, many, shape.labels), by_cpu(shape, many)) < allowed(LITEFT_FP16));
+  EXPECT(run(*engine, many, shape) == run(*engine, many, shape));
+  EXPECT(difference(run(*engine, many, shape), by_cpu(shape, many)) < allowed(LITEFT_FP16));
 }
 
 // Choosing a device starts CUDA on it.
@@ -262,7 +259,7 @@ void a_device_that_is_current_is_not_chosen_again() {
   const long before = emulator::choices_of_device();
   const auto engine = create(kShapes[0], LITEFT_FP16, small(64));
   std::mt19937 random(17);
-  run(*engine, random_texts(random, kShapes[0], 2, 9), kShapes[0].labels);
+  run(*engine, random_texts(random, kShapes[0], 2, 9), kShapes[0]);
   EXPECT(emulator::choices_of_device() == before);
 }
 

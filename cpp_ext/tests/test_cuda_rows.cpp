@@ -130,8 +130,8 @@ void texts_are_pooled_and_classified(std::mt19937& random) {
         const auto weights = random_values<float>(random, labels * width, 0.1f),
                    bias = random_values<float>(random, labels);
         const auto logits = poisoned<float>(most * labels);
-        classify<T>(firsts.get(), weights.get(), bias.get(), texts.counts(), width, labels, logits.get(), most,
-                    nullptr);
+        classify<T>({firsts.get(), weights.get(), bias.get(), &texts.counts()->texts, width, labels, logits.get()},
+                    most, nullptr);
         Doubles expected(texts.texts * labels);
         for (int text = 0; text < texts.texts; ++text) {
           for (int label = 0; label < labels; ++label) {
@@ -147,12 +147,38 @@ void texts_are_pooled_and_classified(std::mt19937& random) {
 }
 
 template <typename T>
+void tokens_are_classified(std::mt19937& random) {
+  for (const int width : kWidths) {
+    for (const int labels : {1, 2, 8, 9, 77}) {
+      const int most = 48, rows = 1 + static_cast<int>(random() % most);
+      const auto x = random_values<T>(random, most * width);
+      const auto weights = random_values<float>(random, labels * width, 0.1f),
+                 bias = random_values<float>(random, labels);
+      const DeviceTexts texts(random, {rows}, false);
+      const auto logits = poisoned<float>(most * labels);
+      classify_tokens<T>({x.get(), weights.get(), bias.get(), texts.row_count(), width, labels, logits.get()}, most,
+                         nullptr);
+      Doubles expected(rows * labels);
+      for (int row = 0; row < rows; ++row) {
+        for (int label = 0; label < labels; ++label) {
+          double sum = bias[label];
+          for (int i = 0; i < width; ++i) sum += x[row * width + i] * weights[label * width + i];
+          expected[row * labels + label] = sum;
+        }
+      }
+      expect_close("classify_tokens", logits.fetched(), expected, 1e-5);
+    }
+  }
+}
+
+template <typename T>
 void test(std::mt19937& random) {
   embeddings_are_summed_and_normed<T>(random);
   residuals_are_added_and_normed<T>(random);
   activations_follow_their_bias<T>(random);
   activations_keep_what_is_no_number<T>(random);
   texts_are_pooled_and_classified<T>(random);
+  tokens_are_classified<T>(random);
 }
 
 }  // namespace

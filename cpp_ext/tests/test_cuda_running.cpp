@@ -22,7 +22,7 @@ void many_threads_share_an_engine() {
   std::vector<std::vector<float>> expected;
   for (Texts& texts : many) {
     texts = random_texts(random, shape, 1 + static_cast<int>(random() % 20), 30);
-    expected.push_back(run(*engine, texts, shape.labels));
+    expected.push_back(run(*engine, texts, shape));
   }
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;
@@ -30,7 +30,7 @@ void many_threads_share_an_engine() {
     threads.emplace_back([&, thread] {
       for (int round = 0; round < 5; ++round) {
         const int which = (thread + round) % 5;
-        if (run(*engine, many[which], shape.labels) != expected[which]) ++wrong;
+        if (run(*engine, many[which], shape) != expected[which]) ++wrong;
       }
     });
   }
@@ -46,9 +46,9 @@ void a_thousand_runs_leave_nothing_behind() {
     std::mt19937 random(5);
     std::vector<Texts> many;
     for (int each = 0; each < 8; ++each) many.push_back(random_texts(random, shape, 1 + each, 8));
-    for (const Texts& texts : many) run(*engine, texts, shape.labels);
+    for (const Texts& texts : many) run(*engine, texts, shape);
     const emulator::Live warm = emulator::live();
-    for (int round = 0; round < 1000; ++round) run(*engine, many[round % 8], shape.labels);
+    for (int round = 0; round < 1000; ++round) run(*engine, many[round % 8], shape);
     EXPECT(emulator::live() == warm);  // the bytes ever taken, too
   }
   emulator::Live after = emulator::live();
@@ -66,7 +66,7 @@ void graphs_are_bounded() {
   const emulator::Live before = emulator::live();
   for (int count = 1; count < 60; count += 5) {
     const Texts texts = random_texts(random, shape, count, 2);
-    EXPECT(difference(run(*engine, texts, shape.labels), by_cpu(shape, texts)) < allowed(LITEFT_FP16));
+    EXPECT(difference(run(*engine, texts, shape), by_cpu(shape, texts)) < allowed(LITEFT_FP16));
     EXPECT(emulator::live().graphs - before.graphs <= 4);
   }
 }
@@ -79,9 +79,9 @@ void a_graph_serves_every_batch_of_its_bucket() {
   Texts first, second;
   for (int tokens : {9, 20, 2}) first.add(random, shape, tokens);
   for (int tokens : {1, 25}) second.add(random, shape, tokens);
-  run(*engine, first, shape.labels);
+  run(*engine, first, shape);
   const emulator::Live before = emulator::live();
-  EXPECT(difference(run(*engine, second, shape.labels), by_cpu(shape, second)) < allowed(LITEFT_FP16));
+  EXPECT(difference(run(*engine, second, shape), by_cpu(shape, second)) < allowed(LITEFT_FP16));
   EXPECT(emulator::live() == before);
 }
 
@@ -91,7 +91,7 @@ void a_run_that_fails_leaves_no_work_behind() {
   const auto engine = create(shape, LITEFT_FP16, small(64));
   std::mt19937 random(15);
   const Texts texts = random_texts(random, shape, 4, 12);
-  const std::vector<float> expected = run(*engine, texts, shape.labels);
+  const std::vector<float> expected = run(*engine, texts, shape);
   const emulator::Live before = emulator::live();
   std::vector<float> logits(expected.size());
   emulator::fail_graph();
@@ -103,7 +103,7 @@ void a_run_that_fails_leaves_no_work_behind() {
   }
   EXPECT(failed && emulator::pending() == 0);
   EXPECT(emulator::live() == before);
-  EXPECT(run(*engine, texts, shape.labels) == expected);
+  EXPECT(run(*engine, texts, shape) == expected);
 }
 
 // Of a capture within which something throws, nothing stays, and the stream can be captured again.
@@ -157,7 +157,7 @@ void memory_that_runs_out_is_an_error_and_no_end() {
   Settings settings = small(64);
   settings.most_slots = 2;
   const auto engine = create(shape, LITEFT_FP16, settings);
-  const std::vector<float> expected = run(*engine, texts, shape.labels);
+  const std::vector<float> expected = run(*engine, texts, shape);
   // A second slot is made while the first one is lent.
   std::atomic<int> failed{0}, answered{0};
   for (int count = 0; count < 12; ++count) {
@@ -177,7 +177,7 @@ void memory_that_runs_out_is_an_error_and_no_end() {
     }
     for (std::thread& thread : threads) thread.join();
     emulator::fail_allocation_after(-1);
-    EXPECT(run(*engine, texts, shape.labels) == expected);
+    EXPECT(run(*engine, texts, shape) == expected);
   }
   EXPECT(answered > 0);
 }

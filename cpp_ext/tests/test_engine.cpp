@@ -32,8 +32,8 @@ void expect(bool holds, const char* what, int line) {
 }
 #define EXPECT(condition) expect((condition), #condition, __LINE__)
 
-std::vector<float> run(liteft_classifier* classifier, const Texts& texts, int labels) {
-  std::vector<float> logits((texts.offsets.size() - 1) * labels, NAN);
+std::vector<float> run(liteft_classifier* classifier, const Texts& texts, const liteft_shape& shape) {
+  std::vector<float> logits(texts.logit_count(shape), NAN);
   const liteft_batch batch = texts.batch();
   const int status = liteft_run(classifier, &batch, logits.data());
   if (status) std::printf("%s\n", liteft_last_error());
@@ -80,6 +80,8 @@ const liteft_shape kShapes[] = {
     {2, 2, 128, 64, 32, 50, 40, 2, 2, LITEFT_CLS, LITEFT_HEAD_GELU, LITEFT_GELU_TANH, -1,
      1e-12f},  // ELECTRA's narrow embeddings
     {3, 4, 64, 96, 64, 50, 40, 2, 70, LITEFT_MEAN, LITEFT_HEAD_NONE, LITEFT_SILU, -1, 1e-12f},
+    {2, 2, 96, 64, 48, 50, 40, 2, 70, LITEFT_NONE, LITEFT_HEAD_NONE, LITEFT_GELU, -1, 1e-12f},  // of tokens
+    {1, 3, 78, 130, 78, 50, 40, 0, 3, LITEFT_NONE, LITEFT_HEAD_NONE, LITEFT_RELU, 3, 1e-5f},
 };
 
 void company_changes_nothing() {
@@ -93,13 +95,12 @@ void company_changes_nothing() {
         if (!offered(precision, instructions)) continue;
         liteft_classifier* one = create(shape, precision, 1, instructions);
         liteft_classifier* three = create(shape, precision, 3, instructions);
-        const std::vector<float> together = run(one, texts, shape.labels);
-        EXPECT(run(three, texts, shape.labels) == together);
+        const std::vector<float> together = run(one, texts, shape);
+        EXPECT(run(three, texts, shape) == together);
         for (int text = 0; text < 23; ++text) {
-          const std::vector<float> expected(together.begin() + text * shape.labels,
-                                            together.begin() + (text + 1) * shape.labels);
-          EXPECT(run(one, texts.only(text), shape.labels) == expected);
-          EXPECT(run(three, texts.only(text), shape.labels) == expected);
+          const std::vector<float> expected = texts.logits_of(text, shape, together);
+          EXPECT(run(one, texts.only(text), shape) == expected);
+          EXPECT(run(three, texts.only(text), shape) == expected);
         }
         std::uint64_t calls = 0, rows = 0;
         liteft_counters(one, &calls, &rows);
@@ -125,11 +126,54 @@ void a_team_takes_several_row_blocks() {
       if (!offered(precision, "")) continue;
       liteft_classifier* one = create(shape, precision, 1, "");
       liteft_classifier* six = create(shape, precision, 6, "");
-      const std::vector<float> expected = run(one, texts, shape.labels);
-      for (int round = 0; round < 20; ++round) EXPECT(run(six, texts, shape.labels) == expected);
+      const std::vector<float> expected = run(one, texts, shape);
+      for (int round = 0; round < 20; ++round) EXPECT(run(six, texts, shape) == expected);
       liteft_destroy(one);
       liteft_destroy(six);
     }
+  }
+}
+
+// The classifier of tokens is that of texts, whose first rows are the logits of models that pool [CLS] without a head.
+void first_tokens_have_the_logits_of_their_texts() {
+  std::mt19937 random(12);
+  liteft_shape pooled = kShapes[4], of_tokens = pooled;
+  pooled.pooling = LITEFT_CLS;
+  Texts texts;
+  for (int text = 0; text < 9; ++text) texts.add(random, pooled, 1 + static_cast<int>(random() % pooled.positions));
+  // The last layer stores its query apart, with the same values as beside key and value.
+  Stored stored = random_weights(of_tokens, false, 1);
+  const std::vector<liteft_weight> weights = stored.list();
+  liteft_classifier* made = nullptr;
+  EXPECT(liteft_create(&of_tokens, weights.data(), static_cast<int>(weights.size()), LITEFT_FP32, 1, "", &made) == 0);
+  const std::vector<float> tokens = run(made, texts, of_tokens);
+  liteft_destroy(made);
+  const int width = pooled.width;
+  const std::string last = "layers." + std::to_string(pooled.layers - 1) + ".attention.";
+  Stored apart;
+  for (const Stored::Weight& weight : stored.weights) {
+    const std::string stacked = last + "query_key_value";
+    if (weight.name.rfind(stacked, 0) != 0) {
+      apart.weights.push_back(weight);
+      continue;
+    }
+    const float* values = reinterpret_cast<const float*>(weight.values.data());
+    std::vector<float> query, key_value;
+    for (int row = 0; row < weight.rows; ++row, values += 3 * width) {
+      query.insert(query.end(), values, values + width);
+      key_value.insert(key_value.end(), values + width, values + 3 * width);
+    }
+    const std::string part = weight.name.substr(stacked.size());
+    apart.add_floats(last + "query" + part, weight.rows, width, query);
+    apart.add_floats(last + "key_value" + part, weight.rows, 2 * width, key_value);
+  }
+  const std::vector<liteft_weight> others = apart.list();
+  EXPECT(liteft_create(&pooled, others.data(), static_cast<int>(others.size()), LITEFT_FP32, 1, "", &made) == 0);
+  const std::vector<float> whole = run(made, texts, pooled);
+  liteft_destroy(made);
+  for (int text = 0; text < 9; ++text) {
+    const std::vector<float> rows = texts.logits_of(text, of_tokens, tokens);
+    EXPECT(std::vector<float>(rows.begin(), rows.begin() + pooled.labels) == texts.logits_of(text, pooled, whole));
   }
 }
 
@@ -159,7 +203,7 @@ void matmuls_may_be_float_one_by_one() {
         liteft_classifier* made = nullptr;
         EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, threads, instructions,
                              &made) == 0);
-        std::vector<float> logits = run(made, some, shape.labels);
+        std::vector<float> logits = run(made, some, shape);
         liteft_destroy(made);
         return logits;
       };
@@ -176,8 +220,7 @@ void matmuls_may_be_float_one_by_one() {
         for (const auto& weight : stored.weights) there |= is_matmul(weight.name) && chosen(weight.name.c_str());
         if (there) EXPECT(mixed != coarse);
         EXPECT(logits_of(LITEFT_INT8, 3, texts, chosen) == mixed);
-        const std::vector<float> last(mixed.end() - shape.labels, mixed.end());
-        EXPECT(logits_of(LITEFT_INT8, 1, texts.only(8), chosen) == last);
+        EXPECT(logits_of(LITEFT_INT8, 1, texts.only(8), chosen) == texts.logits_of(8, shape, mixed));
       }
     }
   }
@@ -237,7 +280,18 @@ void rectangles_are_packed() {
       }
       real.offsets.push_back(static_cast<int>(real.ids.size()));
     }
-    const std::vector<float> expected = run(classifier, real, shape.labels);
+    std::vector<float> expected = run(classifier, real, shape);
+    if (shape.pooling == LITEFT_NONE) {  // zeros where the mask is 0
+      std::vector<float> rectangle(static_cast<std::size_t>(texts) * tokens * shape.labels, 0.0f);
+      auto row = expected.cbegin();
+      for (int place = 0; place < texts * tokens; ++place) {
+        if (!mask[place]) continue;
+        std::copy_n(row, shape.labels, rectangle.begin() + static_cast<std::size_t>(place) * shape.labels);
+        row += shape.labels;
+      }
+      EXPECT(row == expected.cend());
+      expected = rectangle;
+    }
     std::vector<float> found(expected.size(), NAN);
     liteft_padded padded{texts, tokens, ids.data(), mask.data(), types.data()};
     EXPECT(liteft_run_padded(classifier, &padded, found.data()) == 0);
@@ -263,12 +317,12 @@ void instruction_sets_agree() {
     for (int text = 0; text < 9; ++text) texts.add(random, shape, 1 + static_cast<int>(random() % shape.positions));
     for (int precision : {LITEFT_FP32, LITEFT_INT8}) {
       liteft_classifier* reference = create(shape, precision, 1, "portable");
-      const std::vector<float> expected = run(reference, texts, shape.labels);
+      const std::vector<float> expected = run(reference, texts, shape);
       liteft_destroy(reference);
       for (const char* instructions : kInstructions) {
         if (!offered(instructions)) continue;
         liteft_classifier* other = create(shape, precision, 2, instructions);
-        const std::vector<float> found = run(other, texts, shape.labels);
+        const std::vector<float> found = run(other, texts, shape);
         float most = 0.0f, largest = 0.0f;
         for (std::size_t i = 0; i < found.size(); ++i) {
           EXPECT(std::isfinite(found[i]));  // fmax would pass NaN over
@@ -304,7 +358,7 @@ void extreme_bytes_are_exact() {
     liteft_classifier* made = nullptr;
     EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_INT8, 1, instructions,
                          &made) == 0);
-    const std::vector<float> found = run(made, texts, shape.labels);
+    const std::vector<float> found = run(made, texts, shape);
     if (expected.empty()) expected = found;
     for (std::size_t i = 0; i < found.size(); ++i) EXPECT(std::fabs(found[i] - expected[i]) < 0.02f);
     liteft_destroy(made);
@@ -332,7 +386,7 @@ void what_is_not_a_number_stays() {
           liteft_classifier* made = nullptr;
           EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, 2, instructions,
                                &made) == 0);
-          for (float value : run(made, texts, shape.labels)) EXPECT(std::isnan(value));
+          for (float value : run(made, texts, shape)) EXPECT(std::isnan(value));
           liteft_destroy(made);
         }
       }
@@ -341,20 +395,20 @@ void what_is_not_a_number_stays() {
 }
 
 void long_texts_are_computed() {
-  const liteft_shape shape{2, 2, 64, 96, 64, 50, 700, 0, 3, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f};
-  std::mt19937 random(9);
-  Texts texts;
-  for (int tokens : {1, 95, 97, 512, 513, 700}) texts.add(random, shape, tokens);
-  for (int precision : {LITEFT_FP32, LITEFT_BF16, LITEFT_INT8}) {
-    if (!offered(precision, "")) continue;
-    liteft_classifier* classifier = create(shape, precision, 2, "");
-    const std::vector<float> together = run(classifier, texts, shape.labels);
-    for (int text = 0; text < 6; ++text) {
-      const std::vector<float> expected(together.begin() + text * shape.labels,
-                                        together.begin() + (text + 1) * shape.labels);
-      EXPECT(run(classifier, texts.only(text), shape.labels) == expected);
+  liteft_shape shape{2, 2, 64, 96, 64, 50, 700, 0, 3, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f};
+  for (const bool per_token : {false, true}) {
+    if (per_token) shape.pooling = LITEFT_NONE, shape.head = LITEFT_HEAD_NONE;
+    std::mt19937 random(9);
+    Texts texts;
+    for (int tokens : {1, 95, 97, 512, 513, 700}) texts.add(random, shape, tokens);
+    for (int precision : {LITEFT_FP32, LITEFT_BF16, LITEFT_INT8}) {
+      if (!offered(precision, "")) continue;
+      liteft_classifier* classifier = create(shape, precision, 2, "");
+      const std::vector<float> together = run(classifier, texts, shape);
+      for (int text = 0; text < 6; ++text)
+        EXPECT(run(classifier, texts.only(text), shape) == texts.logits_of(text, shape, together));
+      liteft_destroy(classifier);
     }
-    liteft_destroy(classifier);
   }
 }
 
@@ -364,7 +418,7 @@ void a_forked_child_is_refused() {
   std::mt19937 random(10);
   Texts texts;
   texts.add(random, kShapes[0], 5);
-  run(classifier, texts, kShapes[0].labels);
+  run(classifier, texts, kShapes[0]);
   const pid_t child = fork();
   if (child == 0) {
     const liteft_batch batch = texts.batch();
@@ -388,7 +442,7 @@ void threads_share_a_classifier() {
   for (Texts& texts : many) {
     const int count = &texts == &many.front() ? 60 : 1 + static_cast<int>(random() % 12);
     for (int text = 0; text < count; ++text) texts.add(random, shape, 1 + static_cast<int>(random() % shape.positions));
-    expected.push_back(run(classifier, texts, shape.labels));
+    expected.push_back(run(classifier, texts, shape));
   }
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;
@@ -541,10 +595,17 @@ void malformed_models_are_errors() {
     if (which) EXPECT(status != 0);
     liteft_destroy(made);
   }
-  liteft_shape wide = kShapes[0];
-  wide.inner = (1 << 16) + 1;
   const liteft_weight weight{"x", "x", 0, 1, 1};
   liteft_classifier* made = nullptr;
+  liteft_shape headed = kShapes[0];
+  headed.pooling = LITEFT_NONE;
+  EXPECT(liteft_create(&headed, &weight, 1, LITEFT_FP32, 1, "", &made) != 0);
+  EXPECT(std::strstr(liteft_last_error(), "a model without pooling has no head") != nullptr);
+  headed.pooling = LITEFT_NONE + 1;
+  EXPECT(liteft_create(&headed, &weight, 1, LITEFT_FP32, 1, "", &made) != 0);
+  EXPECT(std::strstr(liteft_last_error(), "pooling = 3 is not between 0 and 2") != nullptr);
+  liteft_shape wide = kShapes[0];
+  wide.inner = (1 << 16) + 1;
   EXPECT(liteft_create(&wide, &weight, 1, LITEFT_INT8, 1, "", &made) != 0);
   EXPECT(std::strstr(liteft_last_error(), "32 bits") != nullptr);
 }
@@ -559,6 +620,7 @@ int main() {
   std::printf("\n");
   company_changes_nothing();
   a_team_takes_several_row_blocks();
+  first_tokens_have_the_logits_of_their_texts();
   matmuls_may_be_float_one_by_one();
   only_matmuls_may_be_float();
   rectangles_are_packed();

@@ -194,7 +194,7 @@ struct Set {
         inner(random_values<T>(rows * sizes.inner)),
         pooled(random_values<T>(texts * sizes.width)),
         queries(random_values<T>(texts * sizes.width)),
-        logits(texts * kLabels * sizeof(float)) {}
+        logits(rows * kLabels * sizeof(float)) {}
 };
 
 // What all sets share: weights, and which rows belong to which text.
@@ -325,8 +325,14 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
                                   on.pooled.template as<T>(), texts, stream);
                    }});
   cases.push_back({"classify", text, 2.0 * texts * width * kLabels, {}, [=, &at](const Set<T>& on) {
-                     classify<T>(on.pooled.template as<T>(), at.classifier.template as<float>(), bias, counts, width,
-                                 kLabels, on.logits.template as<float>(), texts, stream);
+                     classify<T>({on.pooled.template as<T>(), at.classifier.template as<float>(), bias, &counts->texts,
+                                  width, kLabels, on.logits.template as<float>()},
+                                 texts, stream);
+                   }});
+  cases.push_back({"classify tokens", row, 2.0 * rows * width * kLabels, {}, [=, &at](const Set<T>& on) {
+                     classify_tokens<T>({on.hidden.template as<T>(), at.classifier.template as<float>(), bias,
+                                         &counts->rows, width, kLabels, on.logits.template as<float>()},
+                                        rows, stream);
                    }});
   const double square = sizeof(T) * static_cast<double>(width) * width,
                wide = sizeof(T) * static_cast<double>(width) * inner;

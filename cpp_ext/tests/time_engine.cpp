@@ -1,6 +1,6 @@
 // How fast the engine is on this machine, and how near its limit: a model of MiniLM-L6's sizes on random texts.
 //
-//   time_engine [threads] [instructions] [precision]      instructions may be "", for the best
+//   time_engine [threads] [instructions] [precision] [pooling]      the middle two may be "", for the best and for all
 
 #include <algorithm>
 #include <chrono>
@@ -16,10 +16,11 @@ constexpr int kRounds = 11;
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-// Operations of the matmuls of one text of `tokens`, attention included, after the last layer's cut.
+// Operations of the matmuls of one text of `tokens`, attention included, after the last layer's cut to [CLS].
 double operations(const liteft_shape& shape, double tokens) {
   const double width = shape.width, inner = shape.inner;
   const double layer_row = 2 * (4 * width * width + 2 * width * inner), attention_row = 4 * tokens * width;
+  if (shape.pooling != LITEFT_CLS) return shape.layers * tokens * (layer_row + attention_row);
   const double cut_row = 2 * 2 * width * width;
   const double cut_text = layer_row - cut_row + attention_row;
   return (shape.layers - 1) * tokens * (layer_row + attention_row) + tokens * cut_row + cut_text;
@@ -31,8 +32,10 @@ int main(int count, char** arguments) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const int threads = count > 1 ? std::atoi(arguments[1]) : 2;
   const char* instructions = count > 2 ? arguments[2] : "";
-  const liteft_shape shape{6,           12, 384,   1536, 384, 30522, 512, 0, 2, LITEFT_CLS, LITEFT_HEAD_TANH,
-                           LITEFT_GELU, -1, 1e-12f};
+  liteft_shape shape{6, 12, 384, 1536, 384, 30522, 512, 0, 2, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f};
+  const std::string pooling = count > 4 ? arguments[4] : "cls";
+  if (pooling == "mean") shape.pooling = LITEFT_MEAN, shape.head = LITEFT_HEAD_NONE;
+  if (pooling == "none") shape.pooling = LITEFT_NONE, shape.head = LITEFT_HEAD_NONE, shape.labels = 9;
   const char* names[] = {"fp32", "bf16", "int8"};
   const char* only = count > 3 ? arguments[3] : "";
   for (int precision : {LITEFT_INT8, LITEFT_BF16, LITEFT_FP32}) {
@@ -72,7 +75,7 @@ int main(int count, char** arguments) {
       liteft_batch batch = texts.batch();
       batch.types = nullptr;
       batch.key_mask = nullptr;
-      std::vector<float> logits(given.texts * shape.labels);
+      std::vector<float> logits(texts.logit_count(shape));
       const int repeats = 1 + 16 / given.texts;
       std::vector<double> seconds;
       for (int round = 0; round < kRounds; ++round) {

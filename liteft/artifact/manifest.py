@@ -120,8 +120,9 @@ class Manifest(BaseModel):
     task: StoredTask
     labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=100_000), AfterValidator(_different)]
     activation: Literal["softmax", "sigmoid", "none"]
-    pooling: Literal["cls", "mean", "last"]
+    pooling: Literal["cls", "mean", "last", "none"]  # none: every token has logits of its own
     paired: bool
+    marked: bool = False  # labels are about one word of each text, which the type ids mark
     max_tokens: int = Field(gt=0, le=1 << 20)
     truncation_side: Literal["right", "left"]
     pad_id: int = Field(ge=0, lt=1 << 31)
@@ -160,6 +161,11 @@ class Manifest(BaseModel):
         return graph_file(self.form)
 
     @property
+    def per_token(self) -> bool:
+        """True if the graph gives a row of logits for every token, not for every text."""
+        return self.pooling == "none"
+
+    @property
     def one_node(self) -> bool:
         """True if the graph is a single node whose definition is a function in the file."""
         return self.graph == "built" and not self.form.flat
@@ -168,6 +174,7 @@ class Manifest(BaseModel):
     def _check_labels(self) -> Manifest:
         if len(self.labels) < self.task.fewest_labels:
             raise ValueError(f"a {self.task} task needs two or more labels; one alone would always be chosen")
+        self.__dict__["task"] = self.task.bound(self.labels)  # the model is frozen for others
         return self
 
     @model_validator(mode="after")

@@ -112,7 +112,8 @@ class FakeQuantization:
         tables = {
             name.rsplit(".", 1)[-1]: module for name, module in modules.items() if isinstance(module, nn.Embedding)
         }
-        # Without pairs and marked words every token has type 0, and the graph adds its row to the positions before it rounds them.
+        # Without pairs and marked words every token has type 0, and the graph adds its row to the positions before it
+        # rounds them.
         typed = loaded.settings.varied_types and uses_type_ids(loaded.config)
         types = None if typed else tables.pop("token_type_embeddings", None)
         self.ranges = self._calibrated(loaded, texts) if form.calibrated else {}

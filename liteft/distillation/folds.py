@@ -120,7 +120,7 @@ def folds_of(dataset: Dataset, count: int, *, seed: int) -> np.ndarray:
             fix=option("student.teacher_folds", 0),
         )
     fold = folds_of_split(train, dataset.task, dataset.labels, count, seed=seed)
-    has = dataset.task.indicators(train.labels, len(dataset.labels))
+    has = dataset.task.present(train.labels, len(dataset.labels))
     alone = [label for label in range(has.shape[1]) if len(np.unique(fold[has[:, label]])) == 1]
     fold[with_duplicates(train, np.asarray(has[:, alone].any(axis=1)))] = -1
     return fold

@@ -80,7 +80,7 @@ def worth(teacher: Rows, student: Rows, task: Task) -> np.ndarray:
         teacher, student: logits, float (texts, labels), or a Ragged of words.
         task: what the labels mean.
     """
-    even = np.zeros((1, teacher.shape[1]))
+    even: Rows = np.zeros((1, teacher.shape[1]))
     most = task.entropy(Ragged(even, np.array([0, 1])) if task.per_word else even)[0]
     found = np.empty(len(teacher))
     for first in range(0, len(found), _TEXTS):

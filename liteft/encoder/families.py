@@ -166,13 +166,15 @@ def weight_names(names: EncoderNames, *, layers: int, pooling: str) -> dict[str,
         names: the family's names.
         layers: number of layers.
         pooling: "cls" for transformers' own classifier class, "mean" for LiteFT's mean-pooled one, whose encoder is
-            ``encoder`` and whose head is one linear layer.
+            ``encoder`` and whose head is one linear layer, "none" for transformers' own token classifier class, which
+            has such a head in every family.
 
     Returns:
         A one-to-one map, which may be inverted. Optional weights (token type embeddings, ELECTRA's projection) are in
         it whether the model has them or not.
     """
-    base, head = (names.base, names.head) if pooling == "cls" else ("encoder", {"classifier": "classifier"})
+    base = "encoder" if pooling == "mean" else names.base
+    head = names.head if pooling == "cls" else {"classifier": "classifier"}
     modules: dict[str, str] = {}
     for neutral, theirs in names.encoder.items():
         for layer in range(layers if "{layer}" in neutral else 1):

@@ -1,4 +1,4 @@
-"""The weights of the node ``liteft.EncoderClassifier`` in their order: names, kinds and shapes.
+"""The weights of a classifier's node (``liteft.encoder.operator``) in their order: names, kinds and shapes.
 
 A classifier is a list of slots: embedding tables, linear layers and layer norms. A slot stores one to three weights:
 ``weight``, ``scale`` if it is in int8, and ``bias`` unless it is a table. Matrices have the shape (inputs, outputs), so

@@ -1,4 +1,7 @@
-"""The node ``liteft.EncoderClassifier``: its name, its inputs, and its attributes with their defaults.
+"""The node that a classifier is in a file: its names, its inputs, and its attributes with their defaults.
+
+``liteft.EncoderClassifier`` gives a row of logits for each text, ``liteft.EncoderTokenClassifier``, whose pooling is
+"none", one for each token. Inputs and attributes of the two are alike.
 
 The node is a contract with every file ever written, so attributes are only ever added. A new attribute has a default,
 which is its meaning in files without it, and the version of the domain that introduced it. An attribute equal to its
@@ -7,7 +10,8 @@ default is not written, and a file names the lowest version that has all of its 
 
 The operator in ONNX Runtime can do neither: it receives the nodes of every version of its domain, and sees only the
 attributes that it queries. An attribute that changes what is computed therefore comes with a new operator name, for
-which an older library falls back to the definition in the file.
+which an older library falls back to the definition in the file. A value of an attribute that older libraries do not
+know is such a change, too.
 """
 
 from __future__ import annotations
@@ -22,19 +26,24 @@ __all__ = [
     "ATTRIBUTES",
     "DOMAIN",
     "KIND",
+    "KINDS",
     "OUTPUT",
     "TOKENS",
+    "TOKEN_KIND",
     "VERSION",
     "Attribute",
     "Value",
+    "kind_of",
     "token_inputs",
     "version_of",
     "with_defaults",
     "without_defaults",
 ]
 
-DOMAIN, KIND, VERSION = "liteft", "EncoderClassifier", 1
-"""Domain and name of the node, and the latest version of the domain that this release supports."""
+DOMAIN, KIND, TOKEN_KIND, VERSION = "liteft", "EncoderClassifier", "EncoderTokenClassifier", 1
+"""Domain of the node, its names with pooling and without, and the latest version of the domain that this release
+supports."""
+KINDS = (KIND, TOKEN_KIND)
 TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 """Inputs of the graph in their order, int64 (texts, tokens); the last one only if the model takes it."""
 OUTPUT = "logits"
@@ -78,6 +87,11 @@ ATTRIBUTES: Mapping[str, Attribute] = {
 "inputs" has the names of all inputs and "float_products" those of float matmuls, separated by spaces. The others are
 sizes, what is computed, and how activations are quantized.
 """
+
+
+def kind_of(pooling: str) -> str:
+    """Return the name of the node with this pooling."""
+    return TOKEN_KIND if pooling == "none" else KIND
 
 
 def token_inputs(spec: EncoderSpec) -> tuple[str, ...]:

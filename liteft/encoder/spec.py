@@ -14,13 +14,14 @@ from liteft.schemes import SCHEMES
 __all__ = ["ACTIVATIONS", "HEADS", "INT8_SCHEMES", "POOLINGS", "Activation", "EncoderSpec", "Head", "Pooling"]
 
 Activation = Literal["gelu", "relu", "gelu_tanh", "silu"]
-Pooling = Literal["cls", "mean"]
+Pooling = Literal["cls", "mean", "none"]
 Head = Literal["none", "tanh", "relu", "gelu"]
 
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 """Activations of the feed-forward; "gelu" is the exact one, computed with erf."""
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
-"""How a text's vectors become one: the first token's ("cls"), or the mean over the tokens that the mask keeps."""
+"""How a text's vectors become one: the first token's ("cls"), the mean over the tokens that the mask keeps, or not at
+all ("none"): then every token has logits of its own."""
 HEADS: tuple[Head, ...] = get_args(Head)
 """Activations after the dense layer of the head; "none" means that there is no dense layer."""
 INT8_SCHEMES = ("none", *SCHEMES)
@@ -39,7 +40,8 @@ class EncoderSpec:
         token_types: rows of the token type embeddings; 0 if every token has type 0 and the graph has no such input.
         epsilon: epsilon of every LayerNorm.
         activation: activation of the feed-forward.
-        pooling: "cls" takes the first token's vector, "mean" the mean over the tokens that the mask keeps.
+        pooling: "cls" takes the first token's vector, "mean" the mean over the tokens that the mask keeps; with "none"
+            the classifier reads every token's vector, and there is no head.
         head: activation after the dense layer of the head; "none" if there is no dense layer.
         position_padding_id: -1 if a token's position is its column. Otherwise the id p of the padding token: the
             position of another token is p plus the number of such tokens up to and including it, that of padding is p.
@@ -59,6 +61,11 @@ class EncoderSpec:
     pooling: Pooling
     head: Head
     position_padding_id: int
+
+    @property
+    def per_token(self) -> bool:
+        """Whether every token has a row of logits, rather than every text."""
+        return self.pooling == "none"
 
     @property
     def has_token_types(self) -> bool:

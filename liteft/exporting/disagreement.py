@@ -10,6 +10,7 @@ from liteft.data import Split
 from liteft.errors import REPORT, VerificationError, option
 from liteft.exporting.probes import ProbeResult
 from liteft.form import Precision
+from liteft.ragged import Rows, row_differences
 from liteft.tasks import Task
 
 __all__ = ["Comparison", "Disagreement", "disagreement"]
@@ -30,21 +31,21 @@ class Comparison:
         backend: that ran the exported graph.
         split: the texts.
         task: how logits become labels.
-        model, exported: logits, float32, shape (texts, labels).
+        model, exported: logits, float32 (texts, labels), or a Ragged of words.
         probes: the results on random tokens.
     """
 
     backend: str
     split: Split
     task: Task
-    model: np.ndarray
-    exported: np.ndarray
+    model: Rows
+    exported: Rows
     probes: ProbeResult
 
     @property
     def differences(self) -> np.ndarray:
         """Largest logit difference of each text, float32, shape (texts,)."""
-        return np.asarray(np.abs(self.model - self.exported).max(axis=1))
+        return row_differences(self.model, self.exported)
 
 
 def disagreement(
@@ -80,9 +81,7 @@ def _worst_texts(comparison: Comparison, labels: tuple[str, ...]) -> dict[str, s
         pairs = comparison.split.pairs
         text = comparison.split.texts[row] + ("" if pairs is None else f" | {pairs[row]}")
         text = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-        names = " -> ".join(
-            " + ".join(comparison.task.names_of(each[row], labels)) or "no label" for each in (model, exported)
-        )
+        names = " -> ".join(comparison.task.shown(each[row], labels) for each in (model, exported))
         shown.setdefault(text, f"{names}, logits {differences[row]:.3g} apart: {text!r}")
         if len(shown) == _WORST:
             break

@@ -85,6 +85,7 @@ def manifest_fields(
         "activation": settings.task.activation,
         "pooling": settings.pooling,
         "paired": settings.paired,
+        "marked": settings.marked,
         "max_tokens": settings.max_tokens,
         "truncation_side": settings.truncation_side,
         "pad_id": loaded.tokenizer.pad_id,

@@ -40,7 +40,8 @@ def build_model(
     """Return the ONNX model of a classifier, in standard operators of opset 20.
 
     Its inputs are int64 of shape (texts, tokens): input_ids, attention_mask, and token_type_ids where
-    ``weights.spec.has_token_types``. Its output is logits, float32, shape (texts, labels).
+    ``weights.spec.has_token_types``. Its output is logits, float32, shape (texts, labels) or, without pooling, (texts,
+    tokens, labels), where those of hidden tokens mean nothing.
 
     Args:
         weights: from `read_weights`.
@@ -54,7 +55,7 @@ def build_model(
         "encoder_classifier",
         inputs=dict.fromkeys(names, ("texts", "tokens")),
         output=logits,
-        shape=("texts", weights.spec.labels),
+        shape=("texts", "tokens", weights.spec.labels) if weights.spec.per_token else ("texts", weights.spec.labels),
     )
 
 
@@ -68,7 +69,9 @@ def emit_classifier(
     precision: Precision,
     quantization: Int8Plan | None = None,
 ) -> str:
-    """Write all nodes of the classifier and return the name of its output, ``logits``: float32, (texts, labels).
+    """Write all nodes of the classifier and return the name of its output, ``logits``.
+
+    It is float32, (texts, labels) or, without pooling, (texts, tokens, labels).
 
     Args:
         builder: collects the nodes.
@@ -84,6 +87,8 @@ def emit_classifier(
     bias = encoder.attention_bias(kept)
     for layer in range(weights.spec.layers):
         hidden = encoder.layer(layer, hidden, bias, first_only=weights.spec.cls_only(layer))
+    if weights.spec.per_token:
+        return encoder.head(hidden)
     pooled = encoder.mean(hidden, kept) if weights.spec.pooling == "mean" else encoder.only_column(hidden)
     return encoder.head(pooled)
 
@@ -148,7 +153,7 @@ class _Encoder:
         return self.builder.op("Squeeze", hidden, self.builder.integers(1), name="pooled")
 
     def head(self, pooled: str) -> str:
-        """Write the head: logits (texts, labels) from (texts, width), in float arithmetic in every precision."""
+        """Write the head: logits (..., labels) from (..., width), in float arithmetic in every precision."""
         if "head.dense" in self.slots:
             pooled = self._activation(self.spec.head, self.linear("head.dense", pooled))
         return self.linear("classifier", pooled, output=OUTPUT)

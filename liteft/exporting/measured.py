@@ -13,8 +13,10 @@ from typing import Any
 from liteft.data import Split
 from liteft.exporting.verify import check_pairs
 from liteft.finetuning.model import TorchClassifier
+from liteft.finetuning.reading import read_texts
 from liteft.finetuning.run_folder import split_metrics
 from liteft.runtime import load
+from liteft.runtime.splits import split_logits
 from liteft.tasks import Task
 from liteft.text_tables import metric_words
 
@@ -40,14 +42,14 @@ def measure_artifact(
         DataError: the split has pairs and the model reads single texts, or the reverse.
     """
     check_pairs(split, loaded)
-    lengths = loaded.tokenizer.encode(split.texts, split.pairs).lengths
-    if not lengths.any():
+    read = read_texts(loaded, split)
+    if not read.any():
         return {}
-    some = split if lengths.all() else split.take(lengths > 0)
+    some = split if read.all() or loaded.settings.task.per_word else split.take(read)
     found = {}
     for backend in backends:
         with load(folder, device="cpu", backend=backend, trust=trust) as classifier:
-            found[backend] = split_metrics(classifier.logits(some.texts, some.pairs), some, loaded.settings.task)
+            found[backend] = split_metrics(split_logits(classifier, some), some, loaded.settings.task)
     return {split.name: found}
 
 

@@ -1,7 +1,8 @@
 """Checks of an exported graph on random tokens: all lengths run, and a text gets the same logits alone and in a batch.
 
 Random token ids cover lengths, type ids and combinations in a batch that a validation split may not have. The batch
-mixes lengths, so that most of its rows are padded if the engine pads. Its longest row repeats a single token, which
+mixes lengths, so that most of its rows are padded if the engine pads. If every token has logits, all tokens of a text
+are compared, and no padding. Its longest row repeats a single token, which
 gives outlying activations: if a scale were shared by the batch, the other rows would change. One length above 512 runs
 too, alone, since the memory of attention grows with the square of the length.
 """
@@ -67,7 +68,7 @@ def run_probes(loaded: TorchClassifier, engine: Engine, *, seed: int = 0) -> Pro
     return ProbeResult(
         lengths=lengths,
         reference_difference=float(np.abs(alone - reference).max()),
-        batch_difference=float(np.abs(alone[:short] - together).max()),
+        batch_difference=float(np.abs(alone[: len(together)] - together).max()),
     )
 
 
@@ -88,7 +89,7 @@ def _random_ids(loaded: TorchClassifier, lengths: tuple[int, ...], generator: np
     ids = [generator.choice(real, length).astype(np.int32) for length in lengths]
     together = max(row for row, length in enumerate(lengths) if length <= _TOGETHER)
     ids[together][:] = ids[together][0]
-    kinds = 2 if loaded.settings.paired and uses_type_ids(loaded.config) else 1
+    kinds = 2 if loaded.settings.varied_types and uses_type_ids(loaded.config) else 1
     types = [np.sort(generator.integers(0, kinds, length)).astype(np.int32) for length in lengths]
     return Encoded.of(ids, types)
 
@@ -98,5 +99,6 @@ def _torch_logits(loaded: TorchClassifier, encoded: Encoded) -> np.ndarray:
         rows = []
         for row in range(len(encoded)):
             batch = pad_batch(encoded, [row], pad_id=loaded.tokenizer.pad_id, types=uses_type_ids(loaded.config))
-            rows.append(loaded.model(**batch).logits.float().numpy())
+            logits = loaded.model(**batch).logits.float().numpy()
+            rows.append(logits.reshape(-1, logits.shape[-1]))  # of the text, or of its tokens
     return np.concatenate(rows)

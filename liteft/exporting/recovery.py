@@ -18,6 +18,7 @@ from liteft.exporting.sensitivity import Effect, rank_products
 from liteft.exporting.trimmed import Trimmed
 from liteft.exporting.verify import Gate
 from liteft.finetuning.model import TorchClassifier
+from liteft.finetuning.reading import read_split
 from liteft.form import ExportForm
 from liteft.run import Run
 
@@ -108,8 +109,15 @@ class ExportAttempt:
         split = self.gates[-1].split
         if len(split) > _SENSITIVITY_TEXTS:
             split = split.take(np.linspace(0, len(split) - 1, _SENSITIVITY_TEXTS).round().astype(np.int64))
-        encoded = self.loaded.tokenizer.encode(split.texts, split.pairs)
-        return rank_products(self.blueprint, quantization, encoded, self.loaded.settings.task, progress=progress)
+        reading = read_split(self.loaded, split)
+        return rank_products(
+            self.blueprint,
+            quantization,
+            reading.encoded,
+            self.loaded.settings.task,
+            judged=None if reading.windows is None else reading.windows.of_texts,
+            progress=progress,
+        )
 
 
 def recover_precision(

@@ -15,11 +15,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+import onnx
+
 from liteft.artifact import Fallback
 from liteft.encoded import Encoded
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.quantization import WORDS, Int8Plan
 from liteft.exporting.sessions import run_logits
+from liteft.ragged import Rows
 from liteft.tasks import Task
 
 __all__ = ["Effect", "rank_products"]
@@ -61,6 +65,7 @@ def rank_products(
     encoded: Encoded,
     task: Task,
     *,
+    judged: Callable[[np.ndarray], Rows] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[Effect]:
     """Return the effect of each matmul that the plan has in int8, the worst first.
@@ -70,26 +75,33 @@ def rank_products(
         quantization: the plan of the graph to measure.
         encoded: tokenized texts to run; a few hundred are enough.
         task: how logits become labels and probabilities.
+        judged: returns the rows that the task judges from the rows that the graph gives, such as those of words from
+            those of tokens; None if they are the same.
         progress: called with a line of text now and then.
     """
     names = [name for name in blueprint.products if quantization.storage(name) == "int8"]
     if progress is not None:
         progress(f"quantizing {len(names)} matmuls one at a time, on {len(encoded):,} texts")
     exact = blueprint.flat("fp32")
-    reference, size = run_logits(exact, encoded), exact.ByteSize()
+
+    def logits_of(graph: onnx.ModelProto) -> Rows:
+        found = run_logits(graph, encoded)
+        return found if judged is None else judged(found)
+
+    reference, size = logits_of(exact), exact.ByteSize()
     chosen = task.decide(reference)
     effects = []
     for name in [*names, *([WORDS] if quantization.table_bits("word") == 4 else [])]:
         alone = replace(quantization, only=name)
         graph = blueprint.flat("int8", alone)
-        logits = run_logits(graph, encoded)
+        logits = logits_of(graph)
         apart = task.divergence(reference, logits)
         changed = float((~task.same(task.decide(logits), chosen)).mean())
         if name == WORDS:
             coarse = blueprint.flat("int8", alone.falling_back(WORDS, "8 bits"))
             effects.append(Effect(name, apart, changed, "8 bits", coarse.ByteSize() - graph.ByteSize()))
             continue
-        weights_alone = run_logits(blueprint.flat("int8", alone.falling_back(name, "weight_only")), encoded)
+        weights_alone = logits_of(blueprint.flat("int8", alone.falling_back(name, "weight_only")))
         enough = task.divergence(reference, weights_alone) <= _WEIGHTS_ONLY * apart
         effects.append(
             Effect(name, apart, changed, *(("weight_only", 0) if enough else ("float", size - graph.ByteSize())))

@@ -12,6 +12,7 @@ import onnx
 
 from liteft import files
 from liteft.encoded import Encoded
+from liteft.ragged import Ragged, offsets_of
 from liteft.runtime.onnx_engine import import_onnxruntime
 
 __all__ = ["new_session", "optimized_kinds", "run_logits", "token_batches"]
@@ -53,17 +54,21 @@ def token_batches(encoded: Encoded) -> Iterator[tuple[np.ndarray, dict[str, np.n
 
 
 def run_logits(model: onnx.ModelProto, encoded: Encoded) -> np.ndarray:
-    """Run a model on texts, each with at least one token, and return the logits, float32, shape (texts, labels)."""
+    """Run a model on texts, each with at least one token, and return the logits, float32.
+
+    Their shape is (texts, labels) or, of a model that gives logits per token, (tokens, labels).
+    """
     session = new_session(model)
     names = {value.name for value in session.get_inputs()}
-    parts, order = [], []
+    parts, order, axes = [], [], 2
     for rows, feed in token_batches(encoded):
-        parts.append(session.run(["logits"], {name: array for name, array in feed.items() if name in names})[0])
+        found = session.run(["logits"], {name: array for name, array in feed.items() if name in names})[0]
+        axes = found.ndim
+        parts.append(found.reshape(-1, found.shape[-1]))
         order.append(rows)
-    logits = np.concatenate(parts)
-    ordered = np.empty_like(logits)
-    ordered[np.concatenate(order)] = logits
-    return ordered
+    logits, ran = np.concatenate(parts), np.concatenate(order)
+    counts = encoded.lengths[ran] if axes == 3 else np.ones_like(ran)
+    return Ragged(logits, offsets_of(counts))[np.argsort(ran)].values
 
 
 def _options() -> Any:

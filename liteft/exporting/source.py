@@ -12,25 +12,27 @@ transformers cannot load an adapter, nor a classifier pooled by LiteFT's own cla
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
-from transformers import AutoModelForSequenceClassification
 
 from liteft.artifact import read_artifact
 from liteft.data import Split
 from liteft.encoded import Encoded
 from liteft.errors import REPORT, VerificationError, first_line
+from liteft.exporting.source_words import check_word_ids, compared_texts, split_words, word_logits_alone
 from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.known_ids import embedding_rows
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
-from liteft.finetuning.pretrained import plain_names
+from liteft.finetuning.pretrained import model_class, plain_names
 from liteft.finetuning.tokenizer_files import load_auto_tokenizer
+from liteft.ragged import Ragged, Rows, row_differences
+from liteft.words import words_of_texts
 
 __all__ = ["SourceReading", "read_source"]
 
@@ -72,18 +74,20 @@ class SourceReading:
         logits: transformers' logits of the runnable texts, float32, shape (rows, labels); None if transformers cannot
             load the classifier.
         described: what was compared, for the manifest.
+        words: where the words of the texts are, if words are judged: Ragged int32, (words, 2) for each text; logits are
+            then those of the first token of each word, (words, labels) for each runnable text.
     """
 
     texts: list[str]
     pairs: list[str] | None
     runnable: np.ndarray
-    logits: np.ndarray | None
+    logits: Rows | None
     described: dict[str, Any]
+    words: Ragged | None = None
 
-    def runnable_texts(self) -> tuple[list[str], list[str] | None]:
-        """Return the runnable texts, and their second texts if the model reads pairs."""
-        pairs = None if self.pairs is None else [self.pairs[row] for row in self.runnable]
-        return [self.texts[row] for row in self.runnable], pairs
+    def runnable_texts(self) -> Split:
+        """Return the runnable texts."""
+        return Split("difficult texts", self.texts, self.pairs, words=self.words).take(self.runnable)
 
     def check_artifact(self, folder: Path, *, trust: bool = False) -> dict[str, Any]:
         """Check that transformers and LiteFT read the same token ids with an artifact's tokenizer.
@@ -99,6 +103,8 @@ class SourceReading:
             VerificationError: the ids differ.
         """
         artifact = read_artifact(folder)
+        if self.words is not None:
+            return check_word_ids(self, load_auto_tokenizer(folder), artifact.tokenizer(trust=trust))
         types = artifact.manifest.paired and "token_type_ids" in artifact.manifest.inputs
         theirs = load_auto_tokenizer(folder)
         expected = _ids(theirs, self.texts, self.pairs)
@@ -106,7 +112,7 @@ class SourceReading:
         _check_ids(expected, found, self, "the artifact's tokenizer", types=types)
         return {"texts": len(self.texts), "ids": "equal"}
 
-    def check_logits(self, found: np.ndarray, limit: float, *, graph: str, backend: str) -> float:
+    def check_logits(self, found: Rows, limit: float, *, graph: str, backend: str) -> float:
         """Compare a graph's logits of the runnable texts with transformers', and return the largest difference.
 
         Args:
@@ -133,6 +139,8 @@ def read_source(loaded: TorchClassifier, split: Split) -> SourceReading:
     """
     settings = loaded.settings
     texts = _texts(loaded, split)
+    if settings.task.per_word:
+        return _read_words(loaded, texts)
     pairs = _second_texts(texts) if settings.paired else None
     theirs = load_auto_tokenizer(loaded.path)
     if getattr(loaded.config, "liteft", None) is not None:
@@ -153,10 +161,36 @@ def read_source(loaded: TorchClassifier, split: Split) -> SourceReading:
     logits = _logits(model, theirs, texts, pairs, compared, settings.max_tokens)
     del model
     whole = SourceReading(texts, pairs, compared, logits, {})
-    ours = predict_logits(loaded, *whole.runnable_texts(), batch_size=4)  # little padding
+    ours = predict_logits(loaded, whole.runnable_texts(), batch_size=4)  # little padding
     described["logits"] = len(compared)
     described["logit_difference"] = _check_logits(logits, ours, whole, _LIMIT, f"{loaded.path} as LiteFT loads it")
     return SourceReading(texts, pairs, rows, logits[np.isin(compared, rows)], described)
+
+
+def _read_words(loaded: TorchClassifier, texts: list[str]) -> SourceReading:
+    """Do what `read_source` does for a model that judges words: transformers is given the texts cut into words."""
+    words = words_of_texts(texts)
+    theirs = load_auto_tokenizer(loaded.path)
+    described: dict[str, Any] = {"version": transformers.__version__, "texts": len(texts)}
+    nothing = SourceReading(texts, None, np.zeros(0, dtype=np.int64), None, described, words)
+    compared, why = compared_texts(nothing, theirs, loaded.tokenizer)
+    if why:
+        return replace(nothing, described=described | {"ids": f"not compared: {why}"})
+    described |= check_word_ids(nothing, theirs, loaded.tokenizer)
+    model, why = _load_model(loaded)
+    if model is None:
+        return replace(nothing, runnable=compared, described=described | {"logits": f"not compared: {why}"})
+    logits = Ragged.of(
+        [word_logits_alone(model, theirs, split_words(nothing, row)) for row in compared],
+        np.float32,
+        width=(len(loaded.settings.labels),),
+    )
+    del model
+    whole = replace(nothing, runnable=compared, logits=logits)
+    ours = predict_logits(loaded, whole.runnable_texts(), batch_size=4)
+    described["logits"] = len(compared)
+    described["logit_difference"] = _check_logits(logits, ours, whole, _LIMIT, f"{loaded.path} as LiteFT loads it")
+    return replace(whole, described=described)
 
 
 def _known(loaded: TorchClassifier, encoded: Encoded) -> np.ndarray:
@@ -214,22 +248,22 @@ def _check_ids(expected: Encoded, found: Encoded, reading: SourceReading, subjec
                 )
 
 
-def _check_logits(expected: np.ndarray, found: np.ndarray, reading: SourceReading, limit: float, subject: str) -> float:
+def _check_logits(expected: Rows, found: Rows, reading: SourceReading, limit: float, subject: str) -> float:
     if expected.shape != found.shape:
         raise VerificationError(
             f"{subject} gives {found.shape[1]} logits per text, and transformers {expected.shape[1]}; "
             "nothing was exported.",
             fix=REPORT,
         )
-    differences = np.abs(expected - found).max(axis=1)
+    differences = row_differences(expected, found)
     worst = int(differences.argmax())
     if not differences[worst] <= limit:
         raise VerificationError(
             f"{subject} does not give the logits that transformers gives; nothing was exported.",
             accepted={
                 "text": _shown(reading, int(reading.runnable[worst])),
-                "transformers": np.array2string(expected[worst][:6], precision=4),
-                "LiteFT": np.array2string(found[worst][:6], precision=4),
+                "transformers": np.array2string(expected[worst].ravel()[:6], precision=4),
+                "LiteFT": np.array2string(found[worst].ravel()[:6], precision=4),
                 "largest difference": f"{differences[worst]:.2g}, limit {limit:g}",
             },
             fix=REPORT,
@@ -245,7 +279,7 @@ def _load_model(loaded: TorchClassifier) -> tuple[Any, str]:
         return None, "transformers has no classifier that pools by the mean"
     try:
         with plain_names(loaded.path) as folder:
-            model, info = AutoModelForSequenceClassification.from_pretrained(
+            model, info = model_class(loaded.settings.pooling).from_pretrained(
                 str(folder),
                 dtype=torch.float32,
                 trust_remote_code=False,

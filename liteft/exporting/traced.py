@@ -42,11 +42,13 @@ class _LogitsOnly(nn.Module):  # type: ignore[misc]  # torch is not followed
 def trace_model(loaded: TorchClassifier) -> onnx.ModelProto:
     """Return the ONNX model of any classifier, in float32, with the same inputs and output as a built one.
 
+    Logits of a classifier of tokens are (texts, tokens, labels), as transformers gives them.
+
     Raises:
         ModelError: torch cannot export the model.
     """
     names = ["input_ids", "attention_mask"]
-    if loaded.settings.paired and uses_type_ids(loaded.config):
+    if loaded.settings.varied_types and uses_type_ids(loaded.config):
         names.append("token_type_ids")
     vocabulary = int(loaded.config.vocab_size)
     ids = torch.arange(1, 1 + _EXAMPLE_TEXTS * _EXAMPLE_TOKENS).reshape(_EXAMPLE_TEXTS, -1) % vocabulary

@@ -16,7 +16,7 @@ the graph is one node. Both must pass, and the manifest records the worse of the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,9 @@ from liteft.exporting.limits import Limits
 from liteft.exporting.probes import run_probes
 from liteft.exporting.sessions import optimized_kinds
 from liteft.exporting.source import SourceReading
-from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
+from liteft.finetuning.reading import read_texts
 from liteft.form import Precision
 from liteft.int8 import INTEGER_MATMULS
 from liteft.metrics import (
@@ -51,10 +51,11 @@ from liteft.metrics import (
     mcnemar,
     wilson_interval,
 )
-from liteft.ragged import Rows
-from liteft.runtime import Classifier
+from liteft.ragged import Rows, values_of
 from liteft.runtime.backends import checked_threads, choose_engine
+from liteft.runtime.classifier import opened_classifier
 from liteft.runtime.native_library import has_library
+from liteft.runtime.splits import split_logits
 from liteft.text_tables import metric_words
 from liteft.untrusted import TRUST
 
@@ -101,7 +102,7 @@ class Gate:
         self.split = _chosen_texts(split, loaded, self.limits.texts)
         self._splits = [self.split]
         if unlabeled is not None:
-            unlabeled = Split(unlabeled.name, unlabeled.texts, unlabeled.pairs)
+            unlabeled = replace(unlabeled, labels=None, unseen_label=None, soft_labels=None)
             self._splits.append(_chosen_texts(unlabeled, loaded, self.limits.texts))
         if progress is not None:
             more = "" if unlabeled is None else f", and {len(self._splits[1]):,} unlabelled ones"
@@ -146,7 +147,7 @@ class Gate:
                 raise disagreement(comparison, labels, self._loaded.path, self._precision, beyond)
             for other in others:
                 agreed = other.task.agreement(other.model, other.exported)
-                if beyond := _labels_beyond(agreed, len(other.split), self.limits):
+                if beyond := _labels_beyond(agreed, other, self.limits):
                     raise disagreement(other, labels, self._loaded.path, self._precision, beyond)
         for backend, logits in answers.items():
             self._check_source(logits, backend)
@@ -195,14 +196,14 @@ class Gate:
                 fix=[hint for hint in error.fix if hint == TRUST] or [REPORT],
             ) from error
 
-    def _run_all(self, folder: Path) -> tuple[list[list[Comparison]], dict[str, np.ndarray]]:
+    def _run_all(self, folder: Path) -> tuple[list[list[Comparison]], dict[str, Rows]]:
         """Run the texts and the probes on every backend that has to pass on this machine.
 
         Returns:
             The comparisons of each backend, one for each split; and each backend's logits of the difficult texts, if
             the limits judge logits.
         """
-        answers: dict[str, np.ndarray] = {}
+        answers: dict[str, Rows] = {}
         source = None if self.limits.logit_difference is None else self._source
         native = has_library()
         comparisons = []
@@ -215,10 +216,10 @@ class Gate:
                 threads = checked_threads(None)
                 engine = choose_engine(artifact, device="cpu", backend=backend, threads=threads, trust=self._trust)
                 asked = ("cpu", backend, None, None, self._trust)
-                with Classifier(artifact, engine, threads=threads, asked=asked) as classifier:
-                    exported = [classifier.logits(each.texts, each.pairs) for each in self._splits]
+                with opened_classifier(artifact, engine, threads=threads, asked=asked) as classifier:
+                    exported = [split_logits(classifier, each) for each in self._splits]
                     if source is not None and source.logits is not None:
-                        answers[backend] = classifier.logits(*source.runnable_texts())
+                        answers[backend] = split_logits(classifier, source.runnable_texts())
                 probes = run_probes(self._loaded, engine)  # on the engine: a Classifier would split the padded batch
                 task = self._loaded.settings.task
                 comparisons.append(
@@ -241,7 +242,7 @@ class Gate:
             return [f"fine-tune a base whose graph is built: {', '.join(BUILT)}", REPORT]
         return [REPORT] if self._precision == "fp32" else [option("precision", "fp32")]
 
-    def _check_source(self, logits: np.ndarray, backend: str) -> None:
+    def _check_source(self, logits: Rows, backend: str) -> None:
         """Check a graph's logits of the difficult texts against transformers' own."""
         assert self._source is not None and self.limits.logit_difference is not None
         graph = f"the {self._precision} graph of {self._loaded.path}"
@@ -281,18 +282,16 @@ def _chosen_texts(split: Split, loaded: TorchClassifier, most: int) -> Split:
     check_pairs(split, loaded)
     if len(split) > most:
         split = split.take(np.linspace(0, len(split) - 1, most).round().astype(np.int64))
-    encoded = loaded.tokenizer.encode(split.texts, split.pairs)
-    check_ids(loaded, encoded, f"split {split.name!r}")
-    lengths = encoded.lengths
-    if not lengths.any():
+    read = read_texts(loaded, split)
+    if not read.any():
         raise DataError(f"split {split.name!r} has no texts to verify on.", fix="give some texts of the task")
-    return split if lengths.all() else split.take(lengths > 0)
+    return split if read.all() else split.take(read)
 
 
 def _reference(loaded: TorchClassifier, chosen: Split) -> Rows:
     """Return the torch model's logits, float32, shape (texts, labels)."""
     reference = predict_logits(loaded, chosen)
-    if not np.isfinite(reference).all():
+    if not np.isfinite(values_of(reference)).all():
         raise ModelError(f"the logits of {loaded.path} are not finite numbers.", fix="train it again, in fp32")
     return reference
 
@@ -313,6 +312,7 @@ def _measured(comparison: Comparison) -> dict[str, Any]:
         "calibration_error": None,
         "model_calibration_error": None,
         "majority": None,
+        "primary": None,
     }
     split, task = comparison.split, comparison.task
     if split.labels is None:
@@ -329,6 +329,25 @@ def _measured(comparison: Comparison) -> dict[str, Any]:
         "calibration_error": task.calibration_error(comparison.exported, split.labels),
         "model_calibration_error": task.calibration_error(comparison.model, split.labels),
         "majority": task.majority_share(split.labels),
+        "primary": _primary(comparison) if task.per_word else None,
+    }
+
+
+def _primary(comparison: Comparison) -> dict[str, Any]:
+    """Return the main metric of the artifact and of the model, and the 95% interval of their difference."""
+    split, task = comparison.split, comparison.task
+    scores = [
+        task.score(logits, split.labels, unseen_label=split.unseen_label)[task.primary_metric]
+        for logits in (comparison.exported, comparison.model)
+    ]
+    between = task.primary_difference(
+        comparison.model, comparison.exported, split.labels, unseen_label=split.unseen_label
+    )
+    return {
+        "metric": task.primary_metric,
+        "artifact": scores[0],
+        "model": scores[1],
+        "difference_interval": None if between is None else list(between),
     }
 
 
@@ -355,6 +374,8 @@ def _worst(measured: list[dict[str, Any]]) -> dict[str, Any]:
         lowest = min(measured, key=lambda each: each["accuracy"])
         names = ("accuracy", "accuracy_interval", "accuracy_p_value", "calibration_error")
         worst |= {name: lowest[name] for name in names}
+    if worst["primary"] is not None:
+        worst["primary"] = min((each["primary"] for each in measured), key=lambda each: each["artifact"])
     return worst
 
 
@@ -370,19 +391,32 @@ def _beyond(comparison: Comparison, measured: dict[str, Any], limits: Limits) ->
         if limit is not None and not value <= limit:
             beyond[words] = f"{value:.2g}, limit {limit:g}"
     count = len(comparison.split)
-    beyond |= _labels_beyond(measured["agreement"], count, limits)
+    beyond |= _labels_beyond(measured["agreement"], comparison, limits)
     if measured["accuracy"] is not None:
         lost = round((measured["model_accuracy"] - measured["accuracy"]) * count)
         chance = measured["accuracy_p_value"] / 2
         if lost > limits.accuracy_drop * count and chance < _SIGNIFICANCE:
             both = f"{measured['accuracy']:.1%}, of the model {measured['model_accuracy']:.1%}"
             beyond["accuracy"] = f"{both}, limit {100 * limits.accuracy_drop:g} points less (p = {chance:.2g})"
-    return beyond
+    return beyond | _primary_beyond(measured["primary"], limits)
 
 
-def _labels_beyond(agreed: float, count: int, limits: Limits) -> dict[str, str]:
+def _primary_beyond(primary: dict[str, Any] | None, limits: Limits) -> dict[str, str]:
+    """Return the loss of the main metric, in words, if it exceeds the limit and chance does not explain it."""
+    if primary is None or primary["model"] - primary["artifact"] <= limits.accuracy_drop:
+        return {}
+    interval = primary["difference_interval"]
+    if interval is None or interval[1] >= 0:
+        return {}
+    found = f"{primary['artifact']:.1%}, of the model {primary['model']:.1%}"
+    return {metric_words(primary["metric"]): f"{found}, limit {100 * limits.accuracy_drop:g} points less"}
+
+
+def _labels_beyond(agreed: float, comparison: Comparison, limits: Limits) -> dict[str, str]:
     """Return the agreement of labels, in words, if it is below its limit and chance does not explain it."""
+    task = comparison.task
+    count = task.units(comparison.model)
     chance = binomial_tail(round((1 - agreed) * count), count, 1 - limits.agreement)
     if chance >= _SIGNIFICANCE:
         return {}
-    return {"same label": f"{agreed:.1%} of the texts, limit {limits.agreement:.1%} (p = {chance:.2g})"}
+    return {"same label": f"{agreed:.1%} of the {task.judged}, limit {limits.agreement:.1%} (p = {chance:.2g})"}

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from transformers import PretrainedConfig
 
 from liteft.encoder.families import ACTIVATION_NAMES, BUILT, Family, family_of, weight_names
 from liteft.encoder.layout import layout
-from liteft.encoder.spec import EncoderSpec
+from liteft.encoder.spec import POOLINGS, EncoderSpec, Pooling
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.finetuning.settings import ModelSettings
 
@@ -104,7 +104,7 @@ def _unlike(config: Any, settings: ModelSettings, family: Family) -> str | None:
     """Return what a configuration has that a built graph does not support, or None."""
     if family.names is None:
         return f"the family {config.model_type} is not one of {', '.join(BUILT)}"
-    if settings.pooling not in ("cls", "mean"):
+    if settings.pooling not in POOLINGS:
         return f"pooling {settings.pooling!r} is a decoder's"
     if getattr(config, "is_decoder", False) or getattr(config, "add_cross_attention", False):
         return "the model is a decoder or has cross attention"
@@ -123,9 +123,9 @@ def _described(
     config: Any, settings: ModelSettings, family: Family, shapes: Mapping[str, tuple[int, ...]]
 ) -> EncoderSpec:
     """Return the specification: sizes from the configuration, those of tables and labels from the weights' shapes."""
-    mean = settings.pooling == "mean"
+    pooling = cast(Pooling, settings.pooling)
     vocabulary, embedding_width = shapes[_WORDS]
-    types = settings.paired and uses_type_ids(config)
+    types = settings.varied_types and uses_type_ids(config)
     return EncoderSpec(
         layers=int(config.num_hidden_layers),
         heads=int(config.num_attention_heads),
@@ -138,8 +138,8 @@ def _described(
         labels=shapes["classifier.bias"][0],
         epsilon=float(getattr(config, "layer_norm_eps", family.epsilon)),
         activation=ACTIVATION_NAMES[getattr(config, family.activation_key)],
-        pooling="mean" if mean else "cls",
-        head="none" if mean else family.head,
+        pooling=pooling,
+        head=family.head if pooling == "cls" else "none",
         position_padding_id=int(config.pad_token_id) if family.positions_from_padding else -1,
     )
 

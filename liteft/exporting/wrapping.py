@@ -1,16 +1,15 @@
 """Wraps a built graph into one node, whose definition is a function in the same file.
 
-The main graph of an exported classifier is a single node, ``liteft.EncoderClassifier``. An ONNX model-local function in
-the file defines it in standard operators. ONNX Runtime inlines the function when it loads the file, and optimizes the
-result as it would optimize the flat graph, so the file runs anywhere. An engine with its own kernel for a whole encoder
-does not have to find it among hundreds of nodes: the attributes describe it, and the inputs are its weights. libliteft
-    is
-such an engine, both as a kernel of ONNX Runtime and on its own.
+The main graph of an exported classifier is a single node, ``liteft.EncoderClassifier`` or, without pooling,
+``liteft.EncoderTokenClassifier``. An ONNX model-local function in the file defines it in standard operators. ONNX
+Runtime inlines the function when it loads the file, and optimizes the result as it would optimize the flat graph, so
+the file runs anywhere. An engine with its own kernel for a whole encoder does not have to find it among hundreds of
+nodes: the attributes describe it, and the inputs are its weights. libliteft is such an engine, both as a kernel of ONNX
+Runtime and on its own.
 
 Weights stay initializers of the graph, where tools look for them, and are inputs of the function: a function cannot
-    have
-initializers, and a kernel could not reach weights that are constants inside it. Shapes, scalars and other constants are
-nodes of the function.
+have initializers, and a kernel could not reach weights that are constants inside it. Shapes, scalars and other
+constants are nodes of the function.
 
 The body is written in its final precision. A quantizer would leave a wrapped model unchanged, since quantizers walk the
 nodes of the graph and not those of functions.
@@ -24,7 +23,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from liteft.encoder.operator import DOMAIN, KIND, Value, version_of, without_defaults
+from liteft.encoder.operator import DOMAIN, Value, kind_of, version_of, without_defaults
 from liteft.encoder.spec import EncoderSpec
 from liteft.exporting.builder import IR_VERSION
 from liteft.exporting.quantization import Int8Plan
@@ -33,7 +32,8 @@ from liteft.form import Precision
 __all__ = ["node_attributes", "wrap_model"]
 
 _TEXT = (
-    "Logits of an encoder classifier, float32 (texts, labels). Inputs 0 and 1 are token ids and mask, int64 (texts, "
+    "Logits of an encoder classifier, float32 (texts, labels), or (texts, tokens, labels) if its pooling is 'none'; "
+    "those of tokens that the mask hides mean nothing. Inputs 0 and 1 are token ids and mask, int64 (texts, "
     "tokens); token types follow where there are any, then the weights, under the names in the attribute 'inputs'. "
     "The attributes describe the body and change nothing in it."
 )
@@ -56,10 +56,11 @@ def wrap_model(
     names = [*(value.name for value in graph.input), *(tensor.name for tensor in graph.initializer)]
     outputs = [value.name for value in graph.output]
     attributes = node_attributes(names, spec, precision, quantization)
-    node = helper.make_node(KIND, names, outputs, name=KIND, domain=DOMAIN)
+    kind = kind_of(spec.pooling)
+    node = helper.make_node(kind, names, outputs, name=kind, domain=DOMAIN)
     node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
     function = helper.make_function(
-        DOMAIN, KIND, names, outputs, graph.node, flat.opset_import, attributes=list(attributes), doc_string=_TEXT
+        DOMAIN, kind, names, outputs, graph.node, flat.opset_import, attributes=list(attributes), doc_string=_TEXT
     )
     return helper.make_model(
         helper.make_graph([node], graph.name, graph.input, graph.output, graph.initializer),

@@ -10,7 +10,7 @@ import numpy as np
 
 from liteft.data import Split
 from liteft.encoded import Encoded
-from liteft.errors import DataError
+from liteft.errors import DataError, leave_out
 from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.model import TorchClassifier
 from liteft.ragged import Ragged
@@ -18,7 +18,7 @@ from liteft.tokenization import TextTokenizer
 from liteft.windows import WordTokenizer, WordWindows
 from liteft.words import words_of_texts
 
-__all__ = ["Reading", "read_split"]
+__all__ = ["Reading", "read_split", "read_texts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,9 @@ def read_split(loaded: TorchClassifier, split: Split, *, name: str | None = None
         reading = Reading(loaded.tokenizer.encode(split.texts, split.pairs))
     else:
         if split.pairs is not None:
-            raise DataError(f"split {split.name!r} has pairs of texts, and words of one text are judged.")
+            raise DataError(
+                f"split {split.name!r} has pairs of texts, and words of one text are judged.", fix=leave_out("pair")
+            )
         words = words_of_texts(split.texts) if split.words is None else split.words
         windows = word_tokenizer(loaded.tokenizer).encode(split.texts, words, marked=split.marked)
         reading = Reading(windows.encoded, windows)
@@ -71,6 +73,13 @@ def word_tokenizer(tokenizer: TextTokenizer) -> WordTokenizer:
     return WordTokenizer(tokenizer)
 
 
-def row_lengths(loaded: TorchClassifier, split: Split) -> np.ndarray:
-    """Return the number of tokens of each row: int64 (rows,)."""
-    return read_split(loaded, split).encoded.lengths
+def read_texts(loaded: TorchClassifier, split: Split) -> np.ndarray:
+    """Return which texts are read at all, as they have a token or, where words are judged, a word: bool (texts,).
+
+    Raises:
+        DataError: as for `read_split`.
+    """
+    reading = read_split(loaded, split)
+    if reading.windows is None:
+        return np.asarray(reading.encoded.lengths > 0)
+    return np.asarray(reading.windows.text_rows[1:] > reading.windows.text_rows[:-1])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, TOKENS, Task
 
 __all__ = ["TaskTraining", "training_of"]
 
@@ -114,7 +114,12 @@ class _MultiLabel(TaskTraining):
         return others, middle, np.maximum(absent, 0.5)
 
 
-_TRAINING: dict[Task, TaskTraining] = {SINGLE_LABEL: _SingleLabel(), MULTI_LABEL: _MultiLabel()}
+# Logits of words are a row for each word here, so a word's tag is learned as a text's label is.
+_TRAINING: dict[Task, TaskTraining] = {
+    SINGLE_LABEL: _SingleLabel(),
+    MULTI_LABEL: _MultiLabel(),
+    TOKENS: _SingleLabel(),
+}
 
 
 def training_of(task: Task) -> TaskTraining:

@@ -13,7 +13,7 @@ from typing import Any
 
 from liteft import files
 from liteft.errors import ConfigError, Hint, ModelError, leave_out, option
-from liteft.tasks import SINGLE_LABEL, TASKS, TOKENS, Task, task_named
+from liteft.tasks import ANSWERS, SINGLE_LABEL, TASKS, TOKENS, Task, task_named
 
 __all__ = [
     "CLASSIFIERS",
@@ -31,9 +31,10 @@ LABELS_HINT = Hint(
     'labels=["...", ...], the names in the order of the logits',
     "--labels FILE, one name per line in the order of the logits",
 )
-_OF_TOKENS = "ForTokenClassification"
-CLASSIFIERS = ("ForSequenceClassification", _OF_TOKENS)
+_OF_TOKENS = {"ForTokenClassification": TOKENS, "ForQuestionAnswering": ANSWERS}
+CLASSIFIERS = ("ForSequenceClassification", *_OF_TOKENS)
 """Ends of the names of transformers' classes that are classifiers here."""
+_ENDS = ("start", "end")  # what the two logits of a token are for, in the data too
 _ENTAILMENT = ("entail", "not_entail", "non_entail")
 _RENAMED = 6  # labels per line
 
@@ -98,12 +99,15 @@ def read_meaning(folder: Path, config: Mapping[str, Any], said: Said | None = No
     if not architecture.endswith(CLASSIFIERS):
         raise ModelError(
             f"{folder} is not a classifier: its architecture is {architecture or 'not named'}.",
-            accepted={"architectures": "...ForSequenceClassification, ...ForTokenClassification, or a model of liteft"},
+            accepted={"architectures": ", ".join(f"...{name}" for name in CLASSIFIERS) + ", or a model of liteft"},
             fix=train_first(folder),
         )
+    stated = next((task for name, task in _OF_TOKENS.items() if architecture.endswith(name)), None)
+    if stated is not None and stated.extractive:
+        return Meaning(_ENDS, _stated_task(folder, said, stated), True, own=False)
     labels = _labels(folder, config, said)
-    if architecture.endswith(_OF_TOKENS):
-        return Meaning(labels, _task_of_tokens(folder, said), False, own=False)
+    if stated is not None:
+        return Meaning(labels, _stated_task(folder, said, stated), False, own=False)
     task = _task(folder, config, said)
     if len(labels) < (task or SINGLE_LABEL).fewest_labels:
         choose = option("task", "multi_label", note=", if each logit is a label that a text has or has not (sigmoid)")
@@ -258,14 +262,14 @@ def _task(folder: Path, config: Mapping[str, Any], said: Said) -> Task | None:
     return said.task or stated
 
 
-def _task_of_tokens(folder: Path, said: Said) -> Task:
-    """Return the task of a model that judges tokens. Raises ConfigError if another was asked for."""
-    if said.task not in (None, TOKENS):
+def _stated_task(folder: Path, said: Said, stated: Task) -> Task:
+    """Return the task that an architecture has. Raises ConfigError if another was asked for."""
+    if said.task is not None and said.task != stated:
         raise ConfigError(
-            f"{folder} judges words (its architecture is for tokens), but task {said.task} was requested.",
-            fix=[leave_out("task"), option("task", TOKENS.name)],
+            f"{folder} gives {stated.description} (its architecture says so), but task {said.task} was requested.",
+            fix=[leave_out("task"), option("task", stated.name)],
         )
-    return TOKENS
+    return stated
 
 
 def _no_scores(folder: Path, message: str, way_out: str | Hint) -> ModelError:

@@ -49,7 +49,7 @@ def latency_ms(artifact: Path, split: Split, *, threads: int, trust: bool = Fals
         files.temporary_folder() as folder,
         open_workers(find_subjects([artifact]), threads=threads, device="cpu", trust=trust, progress=quiet) as workers,
     ):
-        texts = write_texts(folder / "texts.json", sample.texts, sample.pairs)
+        texts = write_texts(folder / "texts.json", sample)
         (speed,) = time_workers(workers, texts, rounds=_ROUNDS, seconds=_SECONDS, progress=quiet)
     return speed.p50_ms
 

@@ -80,7 +80,7 @@ def named_values(model: nn.Module, settings: ModelSettings) -> StoredValues:
     found = StoredValues(*words.shape)
     for name, weight in model.named_parameters():
         table = "embedding" in name or ".wpe." in name
-        if weight is words or (table and "token_type" in name and not settings.paired):
+        if weight is words or (table and "token_type" in name and not settings.varied_types):
             continue  # for single texts the token type embedding is added to the positions
         if weight.ndim == 2 and table and "project" not in name:
             found.add_table(*weight.shape)

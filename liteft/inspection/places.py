@@ -17,7 +17,7 @@ import onnx
 
 from liteft import files
 from liteft.artifact import Artifact
-from liteft.encoder.operator import DOMAIN, KIND, TOKENS
+from liteft.encoder.operator import DOMAIN, KINDS, TOKENS
 from liteft.errors import LiteftError, first_line
 from liteft.inspection.nodes import walk_nodes
 from liteft.inspection.result import Operator, Place
@@ -157,7 +157,8 @@ def _openvino(path: Path) -> Place:
         compiled(feeds)
     except Exception as error:  # RuntimeError and OpenVINO's own classes; the last line of the message has the cause
         reason = ([line for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[-1].strip(" -")
-        hint = "; liteft export --flat writes nodes that it supports" if f"{DOMAIN}.{KIND}" in reason else ""
+        wrapped = any(f"{DOMAIN}.{kind}" in reason for kind in KINDS)
+        hint = "; liteft export --flat writes nodes that it supports" if wrapped else ""
         return Place(name, "does not run", f"{reason[:200]}{hint}", how)
     return Place(name, "runs", "compiled and run", how)
 

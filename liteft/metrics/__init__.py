@@ -1,9 +1,10 @@
 """Metrics of classifiers, in numpy alone.
 
 `scores` computes metrics from predictions, `intervals` their confidence intervals, and `paired` compares two models on
-the same texts. `liteft.tasks` determines which metrics a task has, and computes them from logits and labels.
-scikit-learn and scipy are not used, since a machine that only trains or compares artifacts should not need them; the
-tests compare the results with scikit-learn's.
+the same texts; `spans` does all three for tagged words, and `answers` compares answers to questions. `liteft.tasks`
+determines which metrics a task has, and computes them from logits and labels. scikit-learn and scipy are not used,
+since a machine that only trains or compares artifacts should not need them; the tests compare the results with
+scikit-learn's and seqeval's.
 """
 
 from liteft.metrics.answers import AnswerScores, answer_scores, is_chinese_text
@@ -32,11 +33,20 @@ from liteft.metrics.scores import (
     sigmoid,
     softmax,
 )
+from liteft.metrics.spans import (
+    SpanCounts,
+    Spans,
+    find_spans,
+    paired_span_intervals,
+    span_intervals,
+)
 
 __all__ = [
     "AnswerScores",
     "Estimate",
     "PairedTest",
+    "SpanCounts",
+    "Spans",
     "answer_scores",
     "binary_log_loss",
     "binomial_tail",
@@ -44,6 +54,7 @@ __all__ = [
     "calibration_error",
     "f1_intervals",
     "f1_scores",
+    "find_spans",
     "is_chinese_text",
     "log_loss",
     "mcnemar",
@@ -53,7 +64,9 @@ __all__ = [
     "paired_f1_intervals",
     "paired_interval_over_seeds",
     "paired_interval_over_subsets",
+    "paired_span_intervals",
     "sigmoid",
     "softmax",
+    "span_intervals",
     "wilson_interval",
 ]

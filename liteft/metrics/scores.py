@@ -88,11 +88,18 @@ def micro_f1_contributions(gold: np.ndarray, predicted: np.ndarray, unknown: np.
 
     Source: Cochran 1977, Sampling Techniques, section 2.11 (the variance of a ratio).
     """
-    hits = 2.0 * (gold & predicted).sum(axis=1)
-    sizes = gold.sum(axis=1) + predicted.sum(axis=1) + unknown
+    return ratio_contributions(2.0 * (gold & predicted).sum(axis=1), gold.sum(axis=1) + predicted.sum(axis=1) + unknown)
+
+
+def ratio_contributions(parts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return each text's part in the ratio of two sums over texts: float64 (texts,), with the ratio as their mean.
+
+    Args:
+        parts, sizes: what the texts add to the numerator and to the denominator, (texts,).
+    """
     total = max(1, int(sizes.sum()))
-    ratio = hits.sum() / total
-    return np.asarray(ratio + len(gold) * (hits - ratio * sizes) / total)
+    ratio = parts.sum() / total
+    return np.asarray(ratio + len(parts) * (parts - ratio * sizes) / total)
 
 
 def f1_of_counts(

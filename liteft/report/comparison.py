@@ -24,6 +24,7 @@ from liteft.data import Dataset, Split, load_dataset
 from liteft.errors import ConfigError, ModelError, leave_out, option
 from liteft.foreign import Said
 from liteft.machine import read_processor
+from liteft.ragged import Rows, values_of
 from liteft.report.floor_rows import find_floors, measured_floors, verdicts, why_no_floors
 from liteft.report.gold import Gold, find_gold, in_order
 from liteft.report.load import Watch, watching
@@ -34,6 +35,7 @@ from liteft.run import Run
 from liteft.runtime.backends import checked_threads
 from liteft.runtime.cores import default_threads, usable_cores
 from liteft.tasks import Task, task_asked
+from liteft.words import words_of_texts
 
 __all__ = ["compare", "describe_machine"]
 
@@ -117,11 +119,11 @@ def compare(
         watch = Watch()
         if rounds:
             sample = _speed_texts(texts_for_speed, gold.split, paired=bool(subjects[0].paired))
-            path = write_texts(folder / "speed.json", *sample)
+            path = write_texts(folder / "speed.json", sample)
             with watching([worker.process for worker in workers]) as watch:
                 speeds = [*time_workers(workers, path, rounds=rounds, seconds=seconds, progress=report_progress)]
         peaks = [worker.peak_memory_bytes() if rounds else None for worker in workers]
-        texts = write_texts(folder / "texts.json", gold.split.texts, gold.split.pairs)
+        texts = write_texts(folder / "texts.json", gold.split)
         logits = [_scored(worker, texts, gold, report_progress) for worker in workers]
         rows = [_measured(worker, gold, logits[0], values) for worker, values in zip(workers, logits, strict=True)]
     timed = zip(rows, speeds, peaks, strict=True)
@@ -175,21 +177,20 @@ def _check_settings(rounds: int, seconds: float, threads: int | None, device: st
 
 def _speed_texts(
     given: Split | Sequence[str] | Sequence[tuple[str, str]] | None, split: Split, *, paired: bool
-) -> tuple[list[str], list[str] | None]:
-    """Return the texts to time with, and the second texts of pairs or None."""
+) -> Split:
+    """Return the texts to time with."""
     if given is None:
         count = min(len(split), _MOST_SPEED_TEXTS)
         given = split.take(np.linspace(0, len(split), count, endpoint=False).astype(np.int64))
-    if isinstance(given, Split):
-        texts, pairs = given.texts, given.pairs
-    else:
+    if not isinstance(given, Split):
         listed = list(given)
         kinds = {isinstance(entry, str) for entry in listed}
         if kinds == {True}:
             texts, pairs = [str(entry) for entry in listed], None
         else:
             texts, pairs = [entry[0] for entry in listed], [entry[1] for entry in listed]
-    if not texts or (pairs is not None) != paired:
+        given = Split("speed", texts, pairs, words=None if split.words is None else words_of_texts(texts))
+    if not len(given) or (given.pairs is not None) != paired:
         raise ConfigError(
             "the texts for timing do not fit the models.",
             accepted={
@@ -198,24 +199,25 @@ def _speed_texts(
             },
             fix=leave_out("texts_for_speed"),
         )
-    return texts, pairs
+    return given
 
 
-def _scored(worker: Worker, texts: Path, gold: Gold, progress: Callable[[str], None]) -> np.ndarray:
-    """Return a model's logits on the split, float32 (texts, labels), in the first model's order of labels."""
+def _scored(worker: Worker, texts: Path, gold: Gold, progress: Callable[[str], None]) -> Rows:
+    """Return a model's logits on the split in the first model's order of labels: (texts, labels), or of words."""
     subject = worker.subject
     progress(f"scoring {subject.name} on {len(gold.split):,} texts of {gold.split.name}")
-    logits = worker.logits(texts)
-    broken = int((~np.isfinite(logits)).any(axis=1).sum())
+    logits = worker.logits(texts, gold.split)
+    broken = int((~np.isfinite(values_of(logits))).any(axis=1).sum())
     if broken:
+        of = f"{gold.task.units(logits):,} {gold.task.judged}"
         raise ModelError(
-            f"{subject.name}: the logits are not finite for {broken:,} of {len(logits):,} texts.",
+            f"{subject.name}: the logits are not finite for {broken:,} of {of}.",
             fix="liteft doctor" if subject.engine == "onnxruntime" else "train again, with a lower learning rate",
         )
     return in_order(logits, subject.labels, gold.labels)
 
 
-def _measured(worker: Worker, gold: Gold, first: np.ndarray, logits: np.ndarray) -> Measured:
+def _measured(worker: Worker, gold: Gold, first: Rows, logits: Rows) -> Measured:
     """Return a model's metrics and tests from its logits and those of the first model; speed and memory stay empty."""
     task, targets, unseen_label = gold.task, gold.targets, gold.split.unseen_label
     paired, difference = None, None

@@ -11,15 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from liteft.config import read_recipe
 from liteft.data import Dataset, Split, load_dataset
 from liteft.data.relabeling import meet_labels
 from liteft.errors import ConfigError, DataError, Hint, ModelError, option
 from liteft.foreign import adopted_labels
 from liteft.foreign.meaning import LABELS_HINT, renamed_text
-from liteft.ragged import Rows
+from liteft.ragged import Rows, columns
 from liteft.report.seen import check_unseen
 from liteft.report.subjects import Subject
 from liteft.tasks import Task, task_of_labels
@@ -117,12 +115,12 @@ def find_test(
         return None
 
 
-def in_order(logits: np.ndarray, labels: Sequence[str], order: Sequence[str]) -> np.ndarray:
-    """Return logits, shape (texts, labels), with the columns reordered from ``labels`` to ``order``."""
+def in_order(logits: Rows, labels: Sequence[str], order: Sequence[str]) -> Rows:
+    """Return logits, (texts, labels) or a Ragged of words, with the columns reordered from ``labels`` to ``order``."""
     if tuple(labels) == tuple(order):
         return logits
     column = {label: index for index, label in enumerate(labels)}
-    return logits[:, [column[label] for label in order]]
+    return columns(logits, [column[label] for label in order])
 
 
 def _load(on: str | os.PathLike[str] | None, first: Subject, split: str, settings: dict[str, Any]) -> Dataset:

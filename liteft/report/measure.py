@@ -22,24 +22,26 @@ from typing import Any
 
 import numpy as np
 
+from liteft.data.split import Split
 from liteft.errors import DeviceError, Hint, LiteftError, MissingExtraError, option
 from liteft.foreign import Said
 from liteft.installation import install_hint
 from liteft.machine import NOT_INSTALLED, package_versions
+from liteft.ragged import Ragged, Rows, values_of
 from liteft.tasks import task_asked
 
 __all__ = ["main", "peak_memory_bytes"]
 
-Logits = Callable[[list[str], list[str] | None], np.ndarray]
-Answer = Callable[[list[str], list[str] | None], object]
+Logits = Callable[[Split], Rows]
+Answer = Callable[[Split], object]
 
 
 class Measuring:
     """A loaded model and the texts to time it with.
 
     Args:
-        logits: texts and pairs (or None) -> logits, float32 (texts, labels).
-        answer: texts and pairs (or None) -> labels and scores; this call is timed.
+        logits: texts -> logits, float32 (texts, labels), or a Ragged of words.
+        answer: texts -> labels and scores; this call is timed.
         versions: package -> version, of the packages that run the model.
         device: "cpu" or "cuda".
     """
@@ -49,12 +51,11 @@ class Measuring:
         self.answer = answer
         self.versions = versions
         self.device = device
-        self.texts: list[str] = []
-        self.pairs: list[str] | None = None
+        self.texts = Split("none", [])
 
     def use_texts(self, path: str) -> dict[str, Any]:
         """Read the texts to time with and run some of them, so that the costs of first calls are not timed."""
-        self.texts, self.pairs = _read_texts(path)
+        self.texts = _read_texts(path)
         for rows in islice(self._batches(32), 2):
             self._ask(rows)
         for index in range(min(8, len(self.texts))):
@@ -82,8 +83,8 @@ class Measuring:
         return {"seconds": time.perf_counter() - started, "texts": sum(len(rows) for rows in chosen)}
 
     def write_logits(self, texts: str, out: str) -> dict[str, Any]:
-        """Write the logits of the texts in a file to ``out`` as .npy, float32 (texts, labels)."""
-        np.save(out, self.logits(*_read_texts(texts)), allow_pickle=False)
+        """Write the logits of the texts in a file to ``out`` as .npy, float32 (texts, labels), or (words, labels)."""
+        np.save(out, values_of(self.logits(_read_texts(texts))), allow_pickle=False)
         return {}
 
     def _batches(self, size: int) -> Iterator[list[int]]:
@@ -93,22 +94,21 @@ class Measuring:
             start += size
 
     def _ask(self, rows: list[int]) -> None:
-        pairs = None if self.pairs is None else [self.pairs[row] for row in rows]
-        self.answer([self.texts[row] for row in rows], pairs)
+        self.answer(self.texts.take(rows))
 
 
 def load_artifact(folder: str, threads: int, device: str, *, trust: bool = False) -> Measuring:
     """Load an artifact as a service would."""
     from liteft.runtime import load
+    from liteft.runtime.splits import predict_split, split_logits
 
     classifier = load(folder, device=device, threads=threads, trust=trust)
 
-    def answer(texts: list[str], pairs: list[str] | None) -> object:
-        inputs: list[Any] = texts if pairs is None else list(zip(texts, pairs, strict=True))
-        return classifier.predict(inputs[0] if len(inputs) == 1 else inputs)
+    def answer(split: Split) -> object:
+        return predict_split(classifier, split)
 
     ran = ("liteft",) if classifier.backend == "native" else ("onnxruntime", "onnxruntime-gpu")
-    return Measuring(classifier.logits, answer, _versions(*ran), classifier.device)
+    return Measuring(lambda split: split_logits(classifier, split), answer, _versions(*ran), classifier.device)
 
 
 def load_model(folder: str, threads: int, device: str, *, said: Said | None = None) -> Measuring:
@@ -138,11 +138,11 @@ def load_model(folder: str, threads: int, device: str, *, said: Said | None = No
     classifier.model.to(device)
     task = classifier.settings.task
 
-    def logits(texts: list[str], pairs: list[str] | None) -> Rows:
-        return predict_logits(classifier, texts, pairs, batch_size=32)
+    def logits(split: Split) -> Rows:
+        return predict_logits(classifier, split, batch_size=32)
 
-    def answer(texts: list[str], pairs: list[str] | None) -> object:
-        values = logits(texts, pairs)
+    def answer(split: Split) -> object:
+        values = logits(split)
         return task.probabilities(values), task.decide(values)
 
     return Measuring(logits, answer, _versions("torch", "transformers"), device)
@@ -211,9 +211,16 @@ def _serve(measuring: Measuring, command: dict[str, Any]) -> dict[str, Any]:
     return {"peak_bytes": peak_memory_bytes()}
 
 
-def _read_texts(path: str) -> tuple[list[str], list[str] | None]:
+def _read_texts(path: str) -> Split:
     content = json.loads(Path(path).read_text(encoding="utf-8"))
-    return content["texts"], content["pairs"]
+    words, marked = content.get("words"), content.get("marked")
+    return Split(
+        "texts",
+        content["texts"],
+        content["pairs"],
+        words=None if words is None else Ragged.of(words, np.int32, width=(2,)),
+        marked=None if marked is None else np.array(marked, dtype=np.int64),
+    )
 
 
 def _versions(*packages: str) -> dict[str, str]:

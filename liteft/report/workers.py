@@ -21,7 +21,9 @@ from typing import IO, Any, cast
 import numpy as np
 
 from liteft import errors
+from liteft.data import Split
 from liteft.errors import Hint, LiteftError, ModelError
+from liteft.ragged import Rows
 from liteft.report.subjects import Subject
 
 __all__ = ["BATCH", "Speed", "Worker", "open_workers", "time_workers", "write_texts"]
@@ -133,12 +135,15 @@ class Worker:
         """The id of its process."""
         return self._process.pid
 
-    def logits(self, texts: Path) -> np.ndarray:
-        """Return the logits of the texts in a file that `write_texts` wrote, float32 (texts, labels)."""
+    def logits(self, texts: Path, split: Split) -> Rows:
+        """Return the logits of a split, which `write_texts` wrote to a file.
+
+        They are float32 (texts, labels), or a Ragged of words.
+        """
         out = texts.with_name("logits.npy")
         self.ask("logits", texts=str(texts), out=str(out))
         logits: np.ndarray = np.load(out, allow_pickle=False)
-        return logits
+        return logits if split.words is None else split.words.like(logits)
 
     def peak_memory_bytes(self) -> int | None:
         """Return the peak memory of the whole process so far, in bytes; None if the system does not report it."""
@@ -185,9 +190,12 @@ def open_workers(
         yield workers
 
 
-def write_texts(path: Path, texts: Sequence[str], pairs: Sequence[str] | None) -> Path:
-    """Write texts, and the second texts of pairs, to a file for the workers; return its path."""
-    content = {"texts": list(texts), "pairs": None if pairs is None else list(pairs)}
+def write_texts(path: Path, split: Split) -> Path:
+    """Write texts, the second texts of pairs, and where words are, to a file for the workers; return its path."""
+    content: dict[str, Any] = {"texts": split.texts, "pairs": split.pairs}
+    if split.words is not None:
+        marked = None if split.marked is None else split.marked.tolist()
+        content |= {"words": [row.tolist() for row in split.words], "marked": marked}
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
 

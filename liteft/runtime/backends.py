@@ -46,6 +46,7 @@ class Engine(Protocol):
         pads: True if the texts of a batch are padded to the longest of them.
         token_budget: maximum tokens of a batch, chosen for speed.
         run_price: fixed cost of a run, in tokens.
+        per_token: True if every token has a row of logits, False if every text has one.
     """
 
     name: str
@@ -54,9 +55,12 @@ class Engine(Protocol):
     pads: bool
     token_budget: int
     run_price: int
+    per_token: bool
 
     def run(self, encoded: Encoded) -> np.ndarray:
-        """Return the logits of one batch of texts with at least one token each: float32, shape (texts, labels).
+        """Return the logits of one batch of texts with at least one token each.
+
+        They are float32, shape (texts, labels) or, if ``per_token``, (tokens, labels), in the order of ``encoded.ids``.
 
         Raises:
             DeviceError: the backend failed.

@@ -2,7 +2,8 @@
 
 An engine in C++ is fast because it does not check twice. So a graph from a file is first evaluated by the rules of
 `rules`, for two texts of the maximum length: every operator must be one that LiteFT writes, every shape must fit, no
-value may be much larger than weights and tokens explain, and the result must be one row of logits per text. A graph
+value may be much larger than weights and tokens explain, and the result must be one row of logits per text, or per
+token. A graph
 that cannot be checked this way is loaded only if the caller trusts the file.
 """
 
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from liteft.encoder.operator import DOMAIN, KIND, TOKENS
+from liteft.encoder.operator import DOMAIN, KINDS, TOKENS
 from liteft.errors import ArtifactError
 from liteft.runtime.onnx_content import StoredFunction, StoredModel, StoredNode, has_endless_value
 from liteft.runtime.onnx_file import read_model
@@ -21,7 +22,7 @@ from liteft.runtime.rules import RULES, Value, value_of
 from liteft.untrusted import TRUST
 
 if TYPE_CHECKING:
-    from liteft.artifact import Artifact
+    from liteft.artifact import Artifact, Manifest
 
 __all__ = ["check_file", "check_graph", "check_known"]
 
@@ -50,7 +51,7 @@ def check_graph(artifact: Artifact, *, trust: bool = False) -> None:
     _check_weights(path, model)
     if not trust:
         check_known(path, model)
-        _go_through(path, model, labels=len(manifest.labels), longest=manifest.max_tokens)
+        _go_through(path, model, manifest, longest=manifest.max_tokens)
 
 
 def check_file(path: Path, model: StoredModel) -> None:
@@ -63,17 +64,20 @@ def check_file(path: Path, model: StoredModel) -> None:
         _refuse(path, "has inputs other than tokens")
     _check_weights(path, model)
     check_known(path, model)
-    _go_through(path, model, labels=None, longest=_LONGEST)
+    _go_through(path, model, None, longest=_LONGEST)
 
 
-def _go_through(path: Path, model: StoredModel, *, labels: int | None, longest: int) -> None:
-    """Refuse a graph whose dry run fails, or that does not give ``labels`` logits per text."""
+def _go_through(path: Path, model: StoredModel, manifest: Manifest | None, *, longest: int) -> None:
+    """Refuse a graph whose dry run fails, or that does not give the logits that the manifest says."""
     weights = {tensor.name: value_of(tensor) for tensor in model.graph.tensors}
     stored = sum(value.size * value.dtype.itemsize for value in weights.values())
     kinds = {value.name: value.kind for value in model.graph.inputs}
     for texts, tokens in ((2, min(longest, _LONGEST)), (1, min(longest, 5))):  # with one text, an axis may vanish
         logits = _Run(path, model, weights, texts, tokens, stored).logits(kinds)
-        if labels is not None and (logits.shape != (texts, labels) or logits.dtype != np.float32):
+        if manifest is None:
+            continue
+        rows, labels = (texts, tokens) if manifest.per_token else (texts,), len(manifest.labels)
+        if logits.shape != (*rows, labels) or logits.dtype != np.float32:
             _refuse(path, f"gives logits {logits.dtype} {logits.shape} for {texts} texts and {labels} labels")
 
 
@@ -94,13 +98,14 @@ def _check_ends(path: Path, model: StoredModel, artifact: Artifact) -> None:
             },
             fix="export the model again",
         )
-    labels = len(manifest.labels)
+    labels, rows = len(manifest.labels), "texts, tokens" if manifest.per_token else "texts"
+    axes = (None,) * (2 if manifest.per_token else 1)
     fits = [(each.name, each.kind) for each in model.graph.outputs] == [("logits", _FLOAT)]
-    if not fits or model.graph.outputs[0].shape not in ((None, None), (None, labels)):
+    if not fits or model.graph.outputs[0].shape not in ((*axes, None), (*axes, labels)):
         names = ", ".join(f"{each.name} {each.shape}" for each in model.graph.outputs)[:200]
         raise ArtifactError(
-            f"{path} has no output logits of shape (texts, {labels}).",
-            accepted={"outputs": names, "an output": f"logits, float32, (texts, {labels})"},
+            f"{path} has no output logits of shape ({rows}, {labels}).",
+            accepted={"outputs": names, "an output": f"logits, float32, ({rows}, {labels})"},
             fix="export the model again",
         )
 
@@ -118,7 +123,7 @@ def check_known(path: Path, model: StoredModel) -> None:
     if model.version not in _VERSIONS or model.opsets.get("") not in _OPSETS or set(model.opsets) - {"", DOMAIN}:
         opsets = ", ".join(f"{name or 'ai.onnx'} {version}" for name, version in model.opsets.items())[:200]
         _refuse(path, f"is of IR version {model.version} and opsets {opsets}")
-    if set(model.functions) - {(DOMAIN, KIND)}:
+    if set(model.functions) - {(DOMAIN, kind) for kind in KINDS}:
         _refuse(path, "contains other functions")
     for function in model.functions.values():
         if set(function.opsets) != {""} or function.opsets[""] not in _OPSETS or function.described:

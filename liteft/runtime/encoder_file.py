@@ -1,9 +1,9 @@
 """Reading model.onnx without onnx or onnxruntime: one node, its attributes, its weights.
 
-An exported classifier's graph is a single node, ``liteft.EncoderClassifier``, whose inputs are the token ids and the
-weights. That is all the native engine needs, so only those parts are read; the node's definition in standard
-operators, for other engines, is skipped. Weights are views into the mapped file: they use no memory until they are
-read.
+An exported classifier's graph is a single node, ``liteft.EncoderClassifier`` or ``liteft.EncoderTokenClassifier``,
+whose inputs are the token ids and the weights. That is all the native engine needs, so only those parts are read; the
+node's definition in standard operators, for other engines, is skipped. Weights are views into the mapped file: they use
+no memory until they are read.
 
 Anything unexpected is refused with a reason: another graph, a later version of the node, an unknown attribute
 or weight that might change the result. It is better not to run than to run a different model.
@@ -24,11 +24,13 @@ from liteft.encoder.layout import WORDS, Slot, layout, stored_shapes
 from liteft.encoder.operator import (
     ATTRIBUTES,
     DOMAIN,
-    KIND,
+    KINDS,
     OUTPUT,
+    TOKEN_KIND,
     TOKENS,
     VERSION,
     Value,
+    kind_of,
     with_defaults,
 )
 from liteft.encoder.spec import EncoderSpec
@@ -50,6 +52,7 @@ _TYPES: dict[int, np.dtype[Any]] = {  # TensorProto.DataType
     3: np.dtype("|i1"),
     10: np.dtype("<f2"),
 }
+_NODES = " or ".join(f"{DOMAIN}.{kind}" for kind in KINDS)
 _MOST = 2**31 - 1
 
 
@@ -94,14 +97,19 @@ class _Reader:
     def __init__(self, path: Path, mapped: mmap.mmap) -> None:
         self._path, self._mapped = path, mapped
         self._read = Message(memoryview(mapped))
-        self._labels: int | None = None  # from the graph's output
+        self._labels: int | None = None  # from the graph's output, as are its axes
+        self._axes = 0
 
     def classifier(self) -> StoredClassifier:
         graph, version = self._model()
         nodes, tensors, inputs, outputs = self._graph(graph)
-        found, results, attributes = self._node(nodes[0])
+        kind, found, results, attributes = self._node(nodes[0])
         if not 1 <= version <= VERSION:
-            self._refuse(f"contains version {version} of {DOMAIN}.{KIND}, and this liteft knows version {VERSION}")
+            self._refuse(f"contains version {version} of {DOMAIN}.{kind}, and this liteft knows version {VERSION}")
+        if kind != kind_of(str(attributes["pooling"])):
+            self._refuse(f"contains the node {DOMAIN}.{kind} with pooling {attributes['pooling']}")
+        if self._axes != (3 if kind == TOKEN_KIND else 2):
+            self._refuse(f"declares logits of {self._axes} axes, which {DOMAIN}.{kind} does not give")
         if results != outputs or outputs != [OUTPUT]:
             self._refuse(f"gives {', '.join(outputs)}, not {OUTPUT}")
         if attributes["inputs"] != " ".join(found) or inputs != list(TOKENS[: len(inputs)]) or len(inputs) < 2:
@@ -132,7 +140,7 @@ class _Reader:
         words, positions, output, inner, classifier, *types = (weights[name].shape for name in read)
         words_in_byte = 2 if weights[_WORDS_TABLE].dtype == np.uint8 else 1
         named = {name: attributes[name] for name in _SPEC_ATTRIBUTES}
-        return EncoderSpec(
+        spec = EncoderSpec(
             width=output[1],
             inner_width=inner[1],
             embedding_width=words_in_byte * words[1],
@@ -142,6 +150,9 @@ class _Reader:
             labels=classifier[1],
             **named,  # type: ignore[arg-type]
         )
+        if spec.per_token and spec.head != "none":
+            self._refuse(f"has the head {spec.head} without pooling")
+        return spec
 
     def _model(self) -> tuple[Span, int]:
         """Return the graph's span, and the version of the node's domain."""
@@ -182,22 +193,22 @@ class _Reader:
             elif number == 15:
                 self._refuse("has sparse weights")
         if len(nodes) != 1:
-            self._refuse(f"is a graph of {len(nodes):,} nodes, not the one node {DOMAIN}.{KIND}")
+            self._refuse(f"is a graph of {len(nodes):,} nodes, not the one node {_NODES}")
         by_name = {self._read.one_text(tensor, 8): tensor for tensor in tensors}
         if len(by_name) != len(tensors):
             raise Malformed("two weights of one name")
         return nodes, by_name, inputs, outputs
 
     def _check_value(self, value: StoredValue, *, kind: int) -> None:
-        """Refuse inputs that are not two-dimensional int64, and logits that are not two-dimensional float32."""
-        shape = value.shape
-        if value.kind != kind or shape is None or len(shape) != 2 or shape[0] is not None:
+        """Refuse inputs that are not two-dimensional int64, and logits that are not float32 of two or three axes."""
+        shape, axes = value.shape or (), (2, 3) if kind == 1 else (2,)
+        if value.kind != kind or len(shape) not in axes or any(size is not None for size in shape[:-1]):
             self._refuse(f"has {value.name[:80]} of a type or shape that this liteft does not know")
         if kind == 1:
-            self._labels = shape[1]
+            self._axes, self._labels = len(shape), shape[-1]
 
-    def _node(self, span: Span) -> tuple[list[str], list[str], dict[str, Value]]:
-        """Return the node's inputs, outputs and attributes."""
+    def _node(self, span: Span) -> tuple[str, list[str], list[str], dict[str, Value]]:
+        """Return the node's name, inputs, outputs and attributes."""
         inputs: list[str] = []
         outputs: list[str] = []
         named = {4: "", 7: "", 8: ""}  # op_type, domain, overload
@@ -210,15 +221,16 @@ class _Reader:
                 spans.append(self._read.span(value))
             elif number in named:
                 named[number] = self._read.text(value)
-        if tuple(named.values()) != (KIND, DOMAIN, ""):
-            self._refuse(f"contains the node {named[7]}.{named[4]}, not {DOMAIN}.{KIND}")
+        kind = named[4]
+        if kind not in KINDS or (named[7], named[8]) != (DOMAIN, ""):
+            self._refuse(f"contains the node {named[7]}.{kind}, not {_NODES}")
         for each in spans:
             name, found = self._attribute(each)
             if name in attributes:
                 raise Malformed(f"attribute {name} twice")
             attributes[name] = found
         try:
-            return inputs, outputs, with_defaults(attributes)
+            return kind, inputs, outputs, with_defaults(attributes)
         except KeyError as error:
             self._refuse(f"lacks the attribute {error.args[0]}")
 

@@ -78,16 +78,17 @@ class NativeEngine:
         self.precision = precision or _usual_precision(artifact, stored, device)
         self._artifact, self._library, self._threads = artifact, library, threads
         self._has_token_types = stored.spec.has_token_types
-        self._labels = stored.spec.labels
+        self._labels, self.per_token = stored.spec.labels, stored.spec.per_token
         self._lock = threading.Lock()
         self._handle: _Handle | None = self._new_handle(stored)
 
     def run(self, encoded: Encoded) -> np.ndarray:
-        """Return logits, float32 (texts, labels); see ``Engine.run``."""
+        """Return logits, float32 (texts or tokens, labels); see ``Engine.run``."""
         handle = self._handle or self._handle_of_this_process()
         ids, types = np.ascontiguousarray(encoded.ids), np.ascontiguousarray(encoded.type_ids)
         offsets = encoded.offsets.astype(np.int32)
-        logits = np.empty((len(encoded), self._labels), dtype=np.float32)
+        rows = len(ids) if self.per_token else len(encoded)
+        logits = np.empty((rows, self._labels), dtype=np.float32)
         batch = Batch(
             len(encoded), _address(ids), _address(types) if self._has_token_types else None, None, _address(offsets)
         )
@@ -108,7 +109,8 @@ class NativeEngine:
             type_ids: int64, same shape; None if all are 0. Ignored if the model has none.
 
         Returns:
-            float32, shape (texts, labels).
+            float32, shape (texts, labels) or, if ``per_token``, (texts, tokens, labels), with zeros where a token is
+            masked.
 
         Raises:
             DeviceError: the library refused the batch, or failed.
@@ -124,7 +126,8 @@ class NativeEngine:
                 accepted={"shape": "(texts, tokens), of all"},
                 fix="pad all to the same number of tokens",
             )
-        logits = np.empty((len(ids), self._labels), dtype=np.float32)
+        rows = arrays[0].shape if self.per_token else arrays[0].shape[:1]
+        logits = np.empty((*rows, self._labels), dtype=np.float32)
         addresses = (*map(_address, arrays), None if types is None else _address(types))
         padded = Padded(*arrays[0].shape, *addresses)
         if handle.functions.liteft_run_padded(handle.pointer, ctypes.byref(padded), _address(logits)):

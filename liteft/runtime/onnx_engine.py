@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from liteft.artifact import Artifact
+from liteft.artifact import Artifact, Manifest
 from liteft.encoded import Encoded
 from liteft.encoder.operator import TOKENS
 from liteft.errors import ArtifactError, DeviceError, MissingExtraError, first_line, option
@@ -114,6 +114,7 @@ class OnnxEngine:
         self._artifact = artifact
         self._threads = threads
         self.precision = "int8" if artifact.manifest.form.precision == "int8" else "fp32"
+        self.per_token = artifact.manifest.per_token
         self._lock = threading.Lock()
         session = _new_session(artifact, device, threads)
         self.device = "cuda" if _CUDA in session.get_providers() else "cpu"
@@ -135,9 +136,10 @@ class OnnxEngine:
         self._large_runs = threading.BoundedSemaphore(_LARGE_RUNS)
 
     def run(self, encoded: Encoded) -> np.ndarray:
-        """Return logits, float32 (texts, labels); see ``Engine.run``."""
+        """Return logits, float32 (texts or tokens, labels); see ``Engine.run``."""
         session = self._session or self._session_of_this_process()
-        rectangles = dict(zip(TOKENS, encoded.padded(self._artifact.manifest.pad_id), strict=True))
+        ids, mask, types = encoded.padded(self._artifact.manifest.pad_id)
+        rectangles = dict(zip(TOKENS, (ids, mask, types), strict=True))
         feed = {name: rectangles[name].astype(dtype, copy=False) for name, dtype in self._dtypes.items()}
         try:
             with self._place(feed["input_ids"].size):
@@ -148,14 +150,15 @@ class OnnxEngine:
                 f"onnxruntime failed on a batch of {texts} texts, {width} tokens wide: {first_line(error)}.",
                 fix="use a smaller token_budget if memory ran out",
             ) from error
-        wanted = (len(encoded), len(self._artifact.manifest.labels))
+        wanted = (*(ids.shape if self.per_token else ids.shape[:1]), len(self._artifact.manifest.labels))
         if np.shape(logits) != wanted:
             raise ArtifactError(
                 f"{self._artifact.model_path} gave logits of shape {np.shape(logits)}.",
-                accepted={"logits": f"(texts, labels), here {wanted}"},
+                accepted={"logits": f"{_axes(self._artifact.manifest)}, here {wanted}"},
                 fix="export the model again",
             )
-        return np.asarray(logits, dtype=np.float32)
+        logits = np.asarray(logits, dtype=np.float32)
+        return logits[mask != 0] if self.per_token else logits
 
     def counters(self) -> None:
         """Return None: onnxruntime does not count."""
@@ -227,10 +230,14 @@ def _checked_inputs(session: Any, artifact: Artifact) -> dict[str, np.dtype[Any]
 def _check_output(session: Any, artifact: Artifact) -> None:
     shapes = {value.name: value.shape for value in session.get_outputs()}
     shape = shapes.get("logits")
-    labels = len(artifact.manifest.labels)
-    if shape is None or len(shape) != 2 or (isinstance(shape[1], int) and shape[1] != labels):
+    labels, axes = len(artifact.manifest.labels), 3 if artifact.manifest.per_token else 2
+    if shape is None or len(shape) != axes or (isinstance(shape[-1], int) and shape[-1] != labels):
         raise ArtifactError(
-            f"{artifact.model_path} has no output logits of shape (texts, {labels}).",
+            f"{artifact.model_path} has no output logits of shape {_axes(artifact.manifest)}, of {labels} labels.",
             accepted={"outputs": ", ".join(f"{name} {dims}" for name, dims in shapes.items())},
             fix="export the model again",
         )
+
+
+def _axes(manifest: Manifest) -> str:
+    return "(texts, tokens, labels)" if manifest.per_token else "(texts, labels)"

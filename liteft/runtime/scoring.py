@@ -10,6 +10,7 @@ import numpy as np
 
 from liteft.encoded import Encoded
 from liteft.errors import InputError, ModelError
+from liteft.ragged import Ragged, offsets_of
 from liteft.runtime.backends import Engine
 from liteft.runtime.batching import cut_runs, plan_batches
 from liteft.runtime.counters import Counters
@@ -107,7 +108,9 @@ class Reader:
 def run_encoded(
     encoded: Encoded, *, engine: Engine, counters: Counters, special_tokens: int, token_budget: int | None = None
 ) -> np.ndarray:
-    """Return the logits of texts that have tokens, float32 (texts, labels), in order.
+    """Return the logits of texts that have tokens, in order: float32 (texts, labels).
+
+    If the engine gives logits per token, they are (tokens, labels), in the order of ``encoded.ids``.
 
     Args:
         encoded: at least one text.
@@ -127,7 +130,7 @@ def run_encoded(
         lengths = encoded.lengths
         plan = plan_batches(lengths, token_budget=token_budget or engine.token_budget, run_price=engine.run_price)
         parts = [engine.run(encoded[rows]) for rows in plan]
-        logits = np.concatenate(parts)[np.argsort(np.concatenate(plan))]
+        logits = _in_order(np.concatenate(parts), np.concatenate(plan), lengths if engine.per_token else None)
         batches, padded = len(plan), sum(len(rows) * int(lengths[rows].max()) for rows in plan)
     else:
         runs = cut_runs(encoded.lengths, token_budget=token_budget or engine.token_budget)
@@ -144,6 +147,12 @@ def run_encoded(
         batches=batches,
     )
     return logits
+
+
+def _in_order(logits: np.ndarray, order: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+    """Return the rows of logits of texts that ran in another order; texts have ``lengths`` rows, None for one each."""
+    back = np.argsort(order)
+    return logits[back] if lengths is None else Ragged(logits, offsets_of(lengths[order]))[back].values
 
 
 def windows(entries: Iterator[Entry], size: int) -> Iterator[list[Entry]]:

@@ -1,14 +1,13 @@
 """The interface of a task: everything that depends on what labels mean, as methods of one value.
 
 A task is a string with methods, like a member of a StrEnum. Recipes, manifests, run.json and config.json store
-"single_label" or "multi_label", `task_named` returns the task of that name, and nothing outside this package compares
-names. The parts that need torch (losses, class weights, initial weights of the head) are in
+"single_label", "multi_label" or "tokens", `task_named` returns the task of that name, and nothing outside this package
+compares names. The parts that need torch (losses, class weights, initial weights of the head) are in
 `liteft.finetuning.task_training`, so that the code that runs artifacts does not import them.
 
-A task whose labels do not belong to whole texts would implement the same methods: `encode_labels` and `names_of`
-convert between names and arrays; `decide`, `probabilities` and `cells` turn logits into answers and table columns;
-`score`, `intervals`, `primary_metric` and `correct` compute metrics. `correct` has one value for each unit that a
-paired test counts, here a text.
+`encode_labels` and `names_of` convert between names and arrays; `decide`, `probabilities` and `cells` turn logits into
+answers and table columns; `score`, `intervals`, `primary_metric` and `correct` compute metrics. `correct` has one value
+for each unit that a paired test counts: a text, also where each of its words has a label.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ import numpy as np
 
 from liteft.errors import ModelError
 from liteft.metrics import calibration_error, f1_intervals, paired_f1_intervals, wilson_interval
+from liteft.ragged import Ragged, Rows
 
 __all__ = ["NOT_IN_TRAIN", "Answer", "Task"]
 
@@ -52,7 +52,9 @@ class Answer(Protocol):
 
 
 class Task(str, ABC):
-    """What labels mean: a string equal to the task's name, with methods and without state.
+    """What labels mean: a string equal to the task's name, with methods.
+
+    A task has no state but the names of labels that it is bound to.
 
     Attributes:
         name: the name that files store and users write.
@@ -62,6 +64,7 @@ class Task(str, ABC):
             each text, with an entry for each word.
         extractive: whether a text is a question that a part of its pair answers. Label arrays are AnswerLabels then,
             and logits the packed form of `liteft.answer_spans`.
+        judged: what each decision is about, in the plural.
         fewest_labels: the smallest number of labels that a data set or model may have.
         label_dtype: dtype of a label array.
         activation: the function from logits to probabilities, named in the manifest.
@@ -80,6 +83,7 @@ class Task(str, ABC):
     several: ClassVar[bool]
     per_word: ClassVar[bool] = False
     extractive: ClassVar[bool] = False
+    judged: ClassVar[str] = "texts"
     fewest_labels: ClassVar[int]
     label_dtype: ClassVar[type]
     activation: ClassVar[Literal["softmax", "sigmoid"]]
@@ -118,7 +122,7 @@ class Task(str, ABC):
         """
 
     @abstractmethod
-    def encode_labels(self, rows: Sequence[tuple[str, ...]], index: Mapping[str, int]) -> np.ndarray:
+    def encode_labels(self, rows: Sequence[tuple[str, ...]], index: Mapping[str, int]) -> Rows:
         """Return label names as a label array; a name that is not in ``index`` becomes -1, or sets no column.
 
         Args:
@@ -126,7 +130,8 @@ class Task(str, ABC):
             index: label name -> its number.
 
         Returns:
-            single_label: int64 (texts,). multi_label: bool (texts, labels).
+            single_label: int64 (texts,). multi_label: bool (texts, labels). tokens: Ragged int64, (words,) for each
+            text.
         """
 
     @abstractmethod
@@ -134,31 +139,40 @@ class Task(str, ABC):
         """Return the label names of one row of a label array or of decisions; -1 becomes "(not in train)"."""
 
     @abstractmethod
-    def without_labels(self, texts: int, labels: int) -> np.ndarray:
-        """Return the label array of texts without known labels: all -1, or all False."""
+    def without_labels(self, texts: int, labels: int, words: Ragged | None = None) -> Rows:
+        """Return the label array of texts without known labels: all -1, or all False.
+
+        Args:
+            texts: number of texts.
+            labels: number of labels.
+            words: the words of each text, which tasks per word need.
+        """
 
     @abstractmethod
-    def known(self, labels: np.ndarray) -> np.ndarray:
-        """Return which texts have labels that training knows: bool (texts,); a multi-label array always does."""
+    def known(self, labels: Rows) -> np.ndarray:
+        """Return which texts have labels that training knows: bool (texts,); a multi-label array always does.
+
+        A text whose words have labels has one known one at least.
+        """
 
     @abstractmethod
-    def bare(self, labels: np.ndarray) -> np.ndarray:
+    def bare(self, labels: Rows) -> np.ndarray:
         """Return which texts have no label at all, if the task allows that: bool (texts,)."""
 
     @abstractmethod
-    def counts(self, labels: np.ndarray, count: int) -> np.ndarray:
+    def counts(self, labels: Rows, count: int) -> np.ndarray:
         """Return how many texts have each of ``count`` labels: int64 (labels,)."""
 
     @abstractmethod
-    def label_count(self, labels: np.ndarray) -> int:
+    def label_count(self, labels: Rows) -> int:
         """Return the smallest number of labels that fits a label array, which must not be empty."""
 
     @abstractmethod
-    def misfit(self, labels: np.ndarray, count: int) -> str:
+    def misfit(self, labels: Rows, count: int) -> str:
         """Return in words why a label array does not fit ``count`` labels; "" if it does."""
 
     @abstractmethod
-    def relabel(self, labels: np.ndarray, place: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def relabel(self, labels: Rows, place: np.ndarray, count: int) -> tuple[Rows, np.ndarray | None]:
         """Convert a label array to another list of labels.
 
         Args:
@@ -172,21 +186,33 @@ class Task(str, ABC):
         """
 
     @abstractmethod
-    def indicators(self, labels: np.ndarray, count: int) -> np.ndarray:
-        """Return a label array or decisions as bool (texts, labels)."""
+    def indicators(self, labels: Rows, count: int) -> Rows:
+        """Return a label array or decisions as bool (texts, labels); per word: (words, labels) for each text."""
+
+    def present(self, labels: Rows, count: int) -> np.ndarray:
+        """Return which labels each text has, on any of its words: bool (texts, labels)."""
+        return np.asarray(self.indicators(labels, count))
+
+    def shown(self, row: Any, labels: Sequence[str]) -> str:
+        """Return one row of a label array or of decisions in words, for tables and errors."""
+        return " + ".join(self.names_of(row, labels)) or "no label"
+
+    def units(self, logits: Any) -> int:
+        """Return how many decisions logits are: one for each text, or each word."""
+        return len(logits)
 
     # Answers
 
     @abstractmethod
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+    def probabilities(self, logits: Rows) -> Rows:
         """Return the probabilities of logits (texts, labels): same shape, float64 for float64 and float32 otherwise."""
 
     @abstractmethod
-    def choose(self, scores: np.ndarray, threshold: Threshold) -> np.ndarray:
+    def choose(self, scores: Rows, threshold: Threshold) -> Rows:
         """Return the predicted labels from scores (texts, labels), in the form of `decide`."""
 
     @abstractmethod
-    def decide(self, logits: np.ndarray, threshold: Threshold = 0.5) -> np.ndarray:
+    def decide(self, logits: Rows, threshold: Threshold = 0.5) -> Rows:
         """Return the predicted labels.
 
         Args:
@@ -194,14 +220,15 @@ class Task(str, ABC):
             threshold: for multi-label tasks, the value that the sigmoid must exceed; one number, or float (labels,).
 
         Returns:
-            single_label: int64 (texts,), the first of equal logits. multi_label: bool (texts, labels).
+            single_label: int64 (texts,), the first of equal logits. multi_label: bool (texts, labels). tokens: int64
+            (words,) for each text, the best tags of which none continues a span that there is not.
 
         Raises:
-            ValueError: the logits do not have two axes, or there are no labels.
+            ValueError: the logits do not have two axes, there are no labels, or their names are not known.
         """
 
     @abstractmethod
-    def same(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def same(self, first: Rows, second: Rows) -> np.ndarray:
         """Return for which texts two label arrays or decisions are equal: bool (texts,)."""
 
     @abstractmethod
@@ -217,8 +244,8 @@ class Task(str, ABC):
     @abstractmethod
     def score(
         self,
-        logits: np.ndarray,
-        labels: np.ndarray,
+        logits: Rows,
+        labels: Rows,
         *,
         unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
@@ -230,7 +257,8 @@ class Task(str, ABC):
         Returns:
             single_label: accuracy, macro_f1, log_loss (over rows with a known label; absent if there are none),
             calibration_error. multi_label: exact_match, micro_f1, macro_f1, label_accuracy, log_loss (a mean over
-            texts and labels), calibration_error.
+            texts and labels), calibration_error. tokens: f1, macro_f1, precision and recall of spans, conlleval_f1,
+            accuracy, log_loss and calibration_error of words, exact_match.
 
         Raises:
             ValueError: there are no texts, or the shapes do not fit together.
@@ -239,7 +267,7 @@ class Task(str, ABC):
 
     @abstractmethod
     def primary_difference(
-        self, first: np.ndarray, second: np.ndarray, labels: np.ndarray, *, unseen_label: np.ndarray | None = None
+        self, first: Rows, second: Rows, labels: Rows, *, unseen_label: np.ndarray | None = None
     ) -> Interval | None:
         """Return the 95% interval of the second model's primary metric minus the first's, by a paired bootstrap.
 
@@ -250,46 +278,51 @@ class Task(str, ABC):
             labels, unseen_label: as for `correct`.
         """
 
-    def mean_logits(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+    def mean_logits(self, parts: Sequence[Rows]) -> Rows:
         """Return logits whose probabilities are the means over several models' probabilities, float32 (texts, labels).
 
         Args:
             parts: logits of each model, float (texts, labels).
         """
-        logs = [self._log_outcomes(part.astype(np.float64)) for part in parts]
+        logs = [self._log_outcomes(entries(part).astype(np.float64)) for part in parts]
         outcomes = [np.logaddexp.reduce(outcome, axis=0) - np.log(len(parts)) for outcome in zip(*logs, strict=True)]
-        return np.asarray(outcomes[0] - outcomes[1] if len(outcomes) == 2 else outcomes[0], dtype=np.float32)
+        means = np.asarray(outcomes[0] - outcomes[1] if len(outcomes) == 2 else outcomes[0], dtype=np.float32)
+        return parts[0].like(means) if isinstance(parts[0], Ragged) else means
 
-    def entropy(self, logits: np.ndarray) -> np.ndarray:
+    def entropy(self, logits: Rows) -> np.ndarray:
         """Return the entropy of each text's probabilities in nats, float64 (texts,); for multi-label tasks summed.
+
+        That of tags is a mean over the text's words.
 
         Args:
             logits: float (texts, labels).
         """
-        logs = self._log_outcomes(logits.astype(np.float64))
+        logs = self._log_outcomes(entries(logits).astype(np.float64))
         return np.asarray(-np.sum([(np.exp(log) * log).sum(axis=1) for log in logs], axis=0))
 
-    def divergence(self, reference: np.ndarray, logits: np.ndarray) -> float:
+    def divergence(self, reference: Rows, logits: Rows) -> float:
         """Return the Kullback-Leibler divergence from the reference's probabilities, as a mean over texts in nats.
 
-        For multi-label tasks it is the sum over labels. It is infinite if logits are not finite.
+        For multi-label tasks it is the sum over labels, for tags the mean over words. It is infinite if logits are not
+        finite.
 
         Args:
             reference, logits: float (texts, labels).
         """
-        if not np.isfinite(logits).all():
+        pair = [entries(each) for each in (reference, logits)]
+        if not np.isfinite(pair[1]).all():
             return float("inf")
-        outcomes = (self._outcomes(each.astype(np.float64)) for each in (reference, logits))
-        total = np.zeros(len(reference))
+        outcomes = (self._outcomes(each.astype(np.float64)) for each in pair)
+        total = np.zeros(len(pair[0]))
         for expected, found in zip(*outcomes, strict=True):
             p, q = np.maximum(expected, _SMALLEST), np.maximum(found, _SMALLEST)
             total += (p * np.log(p / q)).sum(axis=1)
-        return float(total.mean())
+        return float(total.mean()) if len(total) else 0.0
 
     def correct(
         self,
-        logits: np.ndarray,
-        labels: np.ndarray,
+        logits: Rows,
+        labels: Rows,
         *,
         unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
@@ -311,9 +344,7 @@ class Task(str, ABC):
         return np.asarray(right if unseen_label is None else right & ~unseen_label)
 
     @abstractmethod
-    def contributions(
-        self, logits: np.ndarray, labels: np.ndarray, *, unseen_label: np.ndarray | None = None
-    ) -> np.ndarray:
+    def contributions(self, logits: Rows, labels: Rows, *, unseen_label: np.ndarray | None = None) -> np.ndarray:
         """Return each text's part in the primary metric: float64 (texts,), with the metric as their mean.
 
         By them ways of training are compared over seeds and texts (``metrics.paired_interval_over_seeds``).
@@ -324,8 +355,8 @@ class Task(str, ABC):
 
     def intervals(
         self,
-        logits: np.ndarray,
-        labels: np.ndarray,
+        logits: Rows,
+        labels: Rows,
         *,
         unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
@@ -344,8 +375,8 @@ class Task(str, ABC):
 
     def f1_intervals(
         self,
-        logits: np.ndarray,
-        labels: np.ndarray,
+        logits: Rows,
+        labels: Rows,
         *,
         unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
@@ -356,9 +387,9 @@ class Task(str, ABC):
 
     def paired_f1_intervals(
         self,
-        first: np.ndarray,
-        second: np.ndarray,
-        labels: np.ndarray,
+        first: Rows,
+        second: Rows,
+        labels: Rows,
         *,
         unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
@@ -374,11 +405,13 @@ class Task(str, ABC):
         second_labels = self.indicators(self.decide(second, threshold), second.shape[1])
         return paired_f1_intervals(gold, first_labels, second_labels, unknown, **bootstrap)
 
-    def calibration_error(self, logits: np.ndarray, labels: np.ndarray) -> float:
+    def calibration_error(self, logits: Rows, labels: Rows) -> float:
         """Return the expected calibration error of the probabilities; see ``metrics.calibration_error``."""
-        return calibration_error(self.probabilities(logits), labels)
+        if self.per_word and not len(entries(logits)):
+            return 0.0  # texts without words
+        return calibration_error(entries(self.probabilities(logits)), entries(labels))
 
-    def agreement(self, first: np.ndarray, second: np.ndarray, threshold: Threshold = 0.5) -> float:
+    def agreement(self, first: Rows, second: Rows, threshold: Threshold = 0.5) -> float:
         """Return the share of texts for which two models predict the same, on every label.
 
         Args:
@@ -392,7 +425,7 @@ class Task(str, ABC):
             raise ValueError(f"logits of shapes {first.shape} and {second.shape}")
         return float(self.same(self.decide(first, threshold), self.decide(second, threshold)).mean())
 
-    def majority_share(self, labels: np.ndarray) -> float:
+    def majority_share(self, labels: Rows) -> float:
         """Return the share of texts that the best constant answer gets entirely right; -1 is never right."""
         if len(labels) == 0:
             return 0.0
@@ -404,7 +437,7 @@ class Task(str, ABC):
         return float(np.mean([scores.get(name, 0.0) for name in self.judged_by]))
 
     @abstractmethod
-    def blind(self, labels: np.ndarray, count: int) -> float:
+    def blind(self, labels: Rows, count: int) -> float:
         """Return the `balanced` score, nearly the best, of answers that do not depend on the text.
 
         Args:
@@ -412,7 +445,7 @@ class Task(str, ABC):
             count: number of the model's labels.
         """
 
-    def is_blind(self, scores: Mapping[str, float], labels: np.ndarray, count: int) -> bool:
+    def is_blind(self, scores: Mapping[str, float], labels: Rows, count: int) -> bool:
         """Return whether predictions are no better than answers that do not depend on the text.
 
         They are if neither more texts are right than by the most frequent answer, nor the balanced score is above that
@@ -427,9 +460,9 @@ class Task(str, ABC):
 
     # Parts of the methods above
 
-    @abstractmethod
-    def _gold(self, labels: np.ndarray, count: int, unseen_label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def _gold(self, labels: Rows, count: int, unseen_label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Return gold labels as bool (texts, labels), and which texts have one that the model lacks: bool (texts,)."""
+        raise NotImplementedError
 
     @abstractmethod
     def _outcomes(self, logits: np.ndarray) -> list[np.ndarray]:
@@ -443,13 +476,13 @@ class Task(str, ABC):
         """Return the logarithms of `_outcomes`, exact for tiny probabilities too."""
 
     def _counted(
-        self, decisions: np.ndarray, labels: np.ndarray, logits: np.ndarray, unseen_label: np.ndarray | None
+        self, decisions: Rows, labels: Rows, logits: Rows, unseen_label: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the arguments of ``metrics.f1_scores``: gold and predicted labels, and texts with an unknown label."""
         gold, unknown = self._gold(labels, logits.shape[1], unseen_label)
         return gold, self.indicators(decisions, logits.shape[1]), unknown
 
-    def _check(self, logits: np.ndarray, labels: np.ndarray, unseen_label: np.ndarray | None) -> None:
+    def _check(self, logits: Rows, labels: Rows, unseen_label: np.ndarray | None) -> None:
         """Raise ValueError if the shapes do not fit together."""
         check_logits(logits)
         self._check_shape(logits, labels)
@@ -457,29 +490,35 @@ class Task(str, ABC):
             raise ValueError(f"unseen_label must have shape {logits.shape[:1]}, not {unseen_label.shape}")
 
     @abstractmethod
-    def _check_shape(self, logits: np.ndarray, labels: np.ndarray) -> None:
+    def _check_shape(self, logits: Rows, labels: Rows) -> None:
         """Raise ValueError if the labels do not fit the logits."""
 
-    def check_scored(self, logits: np.ndarray, labels: np.ndarray, unseen_label: np.ndarray | None) -> None:
+    def check_scored(self, logits: Rows, labels: Rows, unseen_label: np.ndarray | None) -> None:
         """Raise an error if the shapes do not fit, there are no texts, or logits are not finite."""
         self._check(logits, labels, unseen_label)
         if len(logits) == 0:
             raise ValueError("there are no texts to score")
-        broken = int((~np.isfinite(logits)).any(axis=1).sum())
+        broken = int((~np.isfinite(entries(logits))).any(axis=1).sum())
         if broken:
+            unit = "words" if self.per_word else "texts"
             raise ModelError(
-                f"the model's logits are not finite for {broken} of {len(logits)} texts.",
+                f"the model's logits are not finite for {broken} of {len(entries(logits))} {unit}.",
                 fix="lower the learning rate, or train in fp32",
             )
 
 
-def check_logits(logits: np.ndarray) -> None:
+def entries(rows: Rows) -> np.ndarray:
+    """Return what has one answer each: rows for texts, the entries of all rows for words."""
+    return rows.values if isinstance(rows, Ragged) else np.asarray(rows)
+
+
+def check_logits(logits: Rows) -> None:
     """Raise ValueError if logits do not have the shape (texts, labels) with at least one label."""
     if logits.ndim != 2 or logits.shape[1] == 0:
         raise ValueError(f"logits must have shape (texts, labels), not {logits.shape}")
 
 
-def need_shape(task: Task, logits: np.ndarray, labels: np.ndarray, expected: tuple[int, ...]) -> None:
+def need_shape(task: Task, logits: Rows, labels: Rows, expected: tuple[int, ...]) -> None:
     """Raise ValueError if the shape of labels is not ``expected``."""
     if labels.shape != expected:
         raise ValueError(f"{task} logits of shape {logits.shape} need labels of shape {expected}, not {labels.shape}")

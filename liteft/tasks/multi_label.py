@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from liteft.metrics import binary_log_loss, f1_scores, micro_f1_contributions, sigmoid
+from liteft.ragged import Ragged
 from liteft.tasks.base import Answer, Interval, Task, Threshold, check_logits, need_shape
 
 __all__ = ["MULTI_LABEL"]
@@ -43,7 +44,7 @@ class MultiLabel(Task):
     def names_of(self, row: Any, labels: Sequence[str]) -> tuple[str, ...]:
         return tuple(labels[column] for column in np.flatnonzero(row).tolist())
 
-    def without_labels(self, texts: int, labels: int) -> np.ndarray:
+    def without_labels(self, texts: int, labels: int, words: Ragged | None = None) -> np.ndarray:
         return np.zeros((texts, labels), dtype=bool)
 
     def known(self, labels: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ def task_named(name: Any) -> Task:
     Raises:
         ConfigError: there is no task of that name.
     """
-    found = TASKS.get(name) if isinstance(name, str) else None
+    found = name if isinstance(name, Task) else TASKS.get(name) if isinstance(name, str) else None
     if found is None:
         near = closest(str(name), TASKS)
         raise ConfigError(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from liteft.metrics import f1_scores, log_loss, softmax
+from liteft.ragged import Ragged
 from liteft.tasks.base import NOT_IN_TRAIN, Answer, Interval, Task, Threshold, check_logits, need_shape
 
 __all__ = ["SINGLE_LABEL"]
@@ -41,7 +42,7 @@ class SingleLabel(Task):
     def names_of(self, row: Any, labels: Sequence[str]) -> tuple[str, ...]:
         return (labels[int(row)] if row >= 0 else NOT_IN_TRAIN,)
 
-    def without_labels(self, texts: int, labels: int) -> np.ndarray:
+    def without_labels(self, texts: int, labels: int, words: Ragged | None = None) -> np.ndarray:
         return np.full(texts, -1)
 
     def known(self, labels: np.ndarray) -> np.ndarray:

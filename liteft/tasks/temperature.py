@@ -13,7 +13,9 @@ import math
 
 import numpy as np
 
-from liteft.tasks.base import Task
+from liteft.ragged import Ragged, Rows
+from liteft.tasks.base import Task, entries
+from liteft.tasks.single_label import SINGLE_LABEL
 
 __all__ = ["FEWEST_TO_CALIBRATE", "FEW_TO_TEST", "fit_temperature", "rows_to_calibrate"]
 
@@ -23,11 +25,11 @@ _LOWEST, _HIGHEST = 0.25, 8.0
 _HALVINGS = 40
 
 
-def rows_to_calibrate(labels: np.ndarray, task: Task, *, unseen_label: np.ndarray | None = None) -> np.ndarray:
+def rows_to_calibrate(labels: Rows, task: Task, *, unseen_label: np.ndarray | None = None) -> np.ndarray:
     """Return the rows of validation on which a temperature is fitted: int64; none if there are fewer than 50.
 
     Args:
-        labels: int64 (texts,), -1 for a label unknown in training; or bool (texts, labels).
+        labels: int64 (texts,), -1 for a label unknown in training; or bool (texts, labels); or Ragged, of words.
         task: what the labels mean.
         unseen_label: bool (texts,), texts with a label unknown in training, or None; they are left out.
     """
@@ -36,16 +38,19 @@ def rows_to_calibrate(labels: np.ndarray, task: Task, *, unseen_label: np.ndarra
     return rows if len(rows) >= FEWEST_TO_CALIBRATE else rows[:0]
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray, task: Task) -> float:
+def fit_temperature(logits: Rows, labels: Rows, task: Task) -> float:
     """Return the temperature with the lowest negative log-likelihood of labels, between 0.25 and 8.
 
     The likelihood is that of `Task.probabilities` (softmax, or a sigmoid per label) after dividing the logits.
 
     Args:
         logits: float (texts, labels), of texts that were not trained on.
-        labels: int64 (texts,) or bool (texts, labels), all of them known in training.
+        labels: int64 (texts,) or bool (texts, labels), all of them known in training; of words some may be unknown.
         task: what the labels mean.
     """
+    if isinstance(logits, Ragged):  # all words alike, in whichever text
+        known = entries(labels) >= 0
+        return fit_temperature(logits.values[known], entries(labels)[known], SINGLE_LABEL) if known.any() else 1.0
     values = logits.astype(np.float64)
     doubt = 1 / (len(values) + 1)
     gold = (1 - doubt) * task.indicators(labels, logits.shape[1]) + doubt * task.probabilities(0 * values)

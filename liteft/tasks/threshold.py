@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from liteft.ragged import Rows
 from liteft.tasks.base import Task
 
 __all__ = ["fit_threshold"]
@@ -12,13 +13,13 @@ _SHARES = np.arange(0.4, 2.5, 0.1)  # predicted labels over true ones that are t
 
 
 def fit_threshold(
-    logits: np.ndarray, labels: np.ndarray, task: Task, *, unseen_label: np.ndarray | None = None
+    logits: Rows, labels: Rows, task: Task, *, unseen_label: np.ndarray | None = None
 ) -> tuple[float, float]:
     """Return the logit above which a label is best predicted, and the primary metric there.
 
     Tried are 0 and the logits above which there are 0.4 to 2.4 times as many predicted as true labels, each in the
     middle between two that occur, so that rounding to float32 changes no prediction. A task with one label per text
-    has no threshold: 0.
+    or word has no threshold: 0.
 
     Args:
         logits: float (texts, labels), finite, of texts that were not trained on.

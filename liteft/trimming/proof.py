@@ -11,6 +11,7 @@ from liteft.encoded import Encoded
 from liteft.errors import REPORT, VerificationError, leave_out
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
+from liteft.ragged import row_differences
 from liteft.tokenization import TextTokenizer
 from liteft.trimming.vocabulary import TrimmedVocabulary
 
@@ -61,7 +62,7 @@ def prove_trimming(
     if len(compared):
         part = split.take(compared)
         logits = [predict_logits(classifier, part) for classifier in (full, trimmed)]
-        different = np.flatnonzero((logits[0] != logits[1]).any(axis=1))
+        different = np.flatnonzero(row_differences(logits[0], logits[1]) != 0)  # NaN, too
         if len(different):
             raise _wrong(f"the logits of {part.texts[different[0]]!r} have changed")
     around = _around(full.tokenizer, split) * len(split)

@@ -16,10 +16,12 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     BertConfig,
     CamembertConfig,
     DebertaV2Config,
@@ -31,16 +33,24 @@ from transformers import (
     XLMRobertaConfig,
 )
 
+from liteft.artifact import Artifact, graph_file, read_artifact, writing_artifact
 from liteft.data import Split
+from liteft.exporting.blueprint import Blueprint
+from liteft.exporting.folder import manifest_fields, save_model, write_companions
+from liteft.exporting.quantization import Int8Plan
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import (
     MeanPooledClassifier,
     TorchClassifier,
     load_classifier,
     pooler_argument,
+    read_config,
     save_classifier,
+    untrained_classifier,
 )
-from liteft.finetuning.settings import ModelSettings
+from liteft.finetuning.settings import ModelSettings, read_settings
+from liteft.finetuning.tokenizer_files import read_tokenizer
+from liteft.form import ExportForm
 
 WIDTH, LAYERS, HEADS, INNER, WORDS, POSITIONS = 64, 3, 4, 128, 240, 70
 CONFIGS = {
@@ -127,6 +137,28 @@ def centre(loaded: TorchClassifier, texts: list[str], pairs: list[str] | None) -
     return predict_logits(loaded, texts, pairs)
 
 
+def of_tokens(path: Path) -> TorchClassifier:
+    """Return the classifier of tokens in a folder."""
+    config, found = read_config(path), read_tokenizer(path)
+    settings, _ = read_settings(path, config, found, None)
+    model = untrained_classifier(config, settings)
+    model.load_state_dict(load_file(path / "model.safetensors"))
+    tokenizer = found.cutting(settings.max_tokens, truncation_side="right", pad_id=config.pad_token_id)
+    return TorchClassifier(model.eval(), tokenizer, settings, path)
+
+
+def write_unverified(loaded: TorchClassifier, out: Path, form: ExportForm | None = None, **changes: Any) -> Artifact:
+    """Write a classifier as an artifact without comparing them; ``changes`` are keys of the manifest."""
+    form, blueprint = form or ExportForm("fp32"), Blueprint(loaded)
+    graph = blueprint.model(form.precision, Int8Plan(form), flat=form.flat)
+    with writing_artifact(out) as writer:
+        write_companions(loaded, writer.folder)
+        save_model(graph, writer.folder / graph_file(form))
+        (writer.folder / "card.md").write_text("# tiny\n", encoding="utf-8")
+        writer.seal(**(manifest_fields(loaded, None, form, graph, traced=blueprint.traced) | changes))
+    return read_artifact(out)
+
+
 class Workshop:
     """Makes classifiers, in memory or as folders, and validation splits that they get right."""
 
@@ -143,6 +175,8 @@ class Workshop:
             model: torch.nn.Module = MeanPooledClassifier(
                 AutoModel.from_config(config, **pooler_argument(config)), labels
             )
+        elif pooling == "none":
+            model = AutoModelForTokenClassification.from_config(config)
         else:
             model = AutoModelForSequenceClassification.from_config(config)
         randomize(model, seed=seed)
@@ -169,7 +203,8 @@ class Workshop:
         return path
 
     def loaded(self, *arguments: Any, **keywords: Any) -> TorchClassifier:
-        return load_classifier(self.folder(*arguments, **keywords))
+        path = self.folder(*arguments, **keywords)
+        return of_tokens(path) if read_config(path).liteft["pooling"] == "none" else load_classifier(path)
 
     def learned(self, *arguments: Any, count: int = 80, **keywords: Any) -> tuple[Path, Split]:
         """Return a model folder, and a validation split whose labels are what the model says."""

@@ -9,17 +9,18 @@ import pytest
 import torch
 
 from liteft.encoder.families import BUILT, family_of, weight_names
+from liteft.encoder.spec import POOLINGS
 from liteft.exporting.weights import find_spec, read_weights
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("family", BUILT)
 def test_names_go_both_ways(family: str, pooling: str) -> None:
     names = weight_names(family_of(family).names, layers=3, pooling=pooling)
     assert len(set(names.values())) == len(names)
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "camembert", "electra-projected"])
 def test_neutral_weights_give_the_state_dict_back(family: str, pooling: str, workshop: Any) -> None:
     loaded = workshop.loaded(family, pooling, paired=True)

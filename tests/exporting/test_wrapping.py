@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from liteft.encoder.operator import DOMAIN, KIND, VERSION, with_defaults
+from liteft.encoder.operator import DOMAIN, KIND, VERSION, kind_of, with_defaults
 from liteft.exporting.graph import build_model
 from liteft.exporting.weights import EncoderWeights, read_weights
 from liteft.exporting.wrapping import wrap_model
@@ -26,6 +26,7 @@ FORMS = [
     ("roberta", "cls", False),
     ("distilbert", "mean", False),
     ("electra-projected", "cls", True),
+    ("roberta", "none", True),
 ]
 MOST_CONSTANT_ELEMENTS = 4
 
@@ -67,7 +68,8 @@ def test_onnx_accepts_the_function_and_infers_shapes_through_it(
     wrapped.graph.output[0].type.tensor_type.ClearField("shape")
     inferred = onnx.shape_inference.infer_shapes(wrapped, check_type=True, strict_mode=True, data_prop=True)
     axes = inferred.graph.output[0].type.tensor_type.shape.dim
-    assert [axis.dim_param or axis.dim_value for axis in axes] == ["texts", 7]
+    rows = ["texts", "tokens"] if pooling == "none" else ["texts"]
+    assert [axis.dim_param or axis.dim_value for axis in axes] == [*rows, 7]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -95,11 +97,20 @@ def test_the_main_graph_is_one_node_and_the_function_lists_its_own_operators(wor
     assert wrapped.ir_version >= 8  # the first that knows functions
 
 
+def test_a_classifier_of_tokens_is_a_node_of_its_own_name(workshop: Any) -> None:
+    _, wrapped = both_forms(read_weights(workshop.loaded("bert", "none")), "fp32")
+    (node,), (function,) = wrapped.graph.node, wrapped.functions
+    assert node.op_type == function.name == kind_of("none") == "EncoderTokenClassifier"
+    assert {kind_of("cls"), kind_of("mean")} == {KIND}
+    assert [(entry.domain, entry.version) for entry in wrapped.opset_import] == [("", 20), ("liteft", 1)]
+
+
 @pytest.mark.parametrize(
     ("family", "pooling", "keywords", "precision", "expected"),
     [
         ("bert", "cls", {}, "fp32", ("gelu", "cls", "tanh", -1, "none")),
         ("bert", "mean", {"hidden_act": "gelu_new"}, "fp16", ("gelu_tanh", "mean", "none", -1, "none")),
+        ("roberta", "none", {}, "fp32", ("gelu", "none", "none", 1, "none")),
         ("minilm", "cls", {"hidden_act": "silu"}, "int8", ("silu", "cls", "tanh", -1, "per_row")),
         ("distilbert", "cls", {"activation": "relu"}, "fp32", ("relu", "cls", "relu", -1, "none")),
         ("roberta", "cls", {}, "int8", ("gelu", "cls", "tanh", 1, "per_row")),

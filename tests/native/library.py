@@ -127,7 +127,7 @@ class NativeClassifier:
         positions: Sequence[Sequence[int]] | None = None,
         key_mask: Sequence[Sequence[int]] | None = None,
     ) -> np.ndarray:
-        """Return logits, float32, shape (texts, labels), of texts without padding."""
+        """Return logits of texts without padding: float32 (texts, labels) or, without pooling, (tokens, labels)."""
         offsets = np.cumsum([0, *(len(text) for text in ids)], dtype=np.int32)
         flat = [
             None if values is None else np.concatenate([np.asarray(text, dtype=kind) for text in values])
@@ -135,7 +135,8 @@ class NativeClassifier:
         ]
         places = [None if array is None else array.ctypes.data for array in flat]
         batch = Batch(len(ids), *places[:3], offsets.ctypes.data, places[3])
-        logits = np.full((len(ids), self.spec.labels), np.nan, dtype=np.float32)
+        rows = int(offsets[-1]) if self.spec.per_token else len(ids)
+        logits = np.full((rows, self.spec.labels), np.nan, dtype=np.float32)
         self.check(self.library.liteft_run(self.handle, ctypes.byref(batch), logits.ctypes.data_as(ctypes.c_void_p)))
         return logits
 

@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="the reference needs the extra 'train'")
 import torch
 
 from liteft.encoder.families import BUILT, family_of
+from liteft.encoder.spec import POOLINGS
 from liteft.exporting.weights import read_weights
 from liteft.finetuning.model import TorchClassifier
 from tests.exporting.conftest import POSITIONS, WORDS, Workshop, make_config
@@ -34,7 +35,10 @@ def native(library: ctypes.CDLL) -> Iterator[list[NativeClassifier]]:
 def reference(
     loaded: TorchClassifier, ids: list[list[int]], masks: list[list[int]], types: list[list[int]]
 ) -> np.ndarray:
-    """Return transformers' logits of padded rows whose padding and hidden places hold real words."""
+    """Return transformers' logits of padded rows whose padding and hidden places hold real words.
+
+    Logits of tokens are those of the texts' own, hidden ones included, text after text.
+    """
     longest = max(len(text) for text in ids) + 3
     padded = np.full((len(ids), longest), 7, dtype=np.int64)
     if family_of(loaded.config.model_type).positions_from_padding:
@@ -46,7 +50,10 @@ def reference(
     if loaded.config.model_type != "distilbert":
         feed["token_type_ids"] = torch.from_numpy(kinds)
     with torch.inference_mode():
-        return loaded.model(**feed).logits.float().numpy()
+        logits = loaded.model(**feed).logits.float().numpy()
+    if logits.ndim == 2:
+        return logits
+    return np.concatenate([rows[: len(text)] for rows, text in zip(logits, ids, strict=True)])
 
 
 def random_rows(count: int, *, seed: int) -> list[list[int]]:
@@ -54,7 +61,7 @@ def random_rows(count: int, *, seed: int) -> list[list[int]]:
     return [generator.integers(4, WORDS, length).tolist() for length in generator.integers(1, 60, count)]
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_logits_are_those_of_transformers(
     workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier], family: str, pooling: str
@@ -91,7 +98,7 @@ def test_pairs_have_two_types(workshop: Workshop, library: ctypes.CDLL, native: 
     np.testing.assert_allclose(native[0].run(ids, types=types), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_hidden_tokens_are_not_attended_to_and_the_first_row_still_asks(
     workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier], pooling: str
 ) -> None:
@@ -117,11 +124,12 @@ def test_widths_from_narrow_to_large(
     np.testing.assert_allclose(native[0].run(ids), expected, atol=1e-4 * max(1.0, np.abs(expected).max()))
 
 
+@pytest.mark.parametrize("pooling", ["mean", "none"])
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_coarser_precisions_stay_near(
-    workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier], precision: str
+    workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier], precision: str, pooling: str
 ) -> None:
-    loaded = workshop.loaded("minilm", "mean")
+    loaded = workshop.loaded("minilm", pooling)
     weights = read_weights(loaded)
     ids = random_rows(40, seed=6)
     fine = NativeClassifier(library, weights)

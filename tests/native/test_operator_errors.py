@@ -208,6 +208,16 @@ def test_a_file_that_states_a_later_version_still_reaches_the_operator(
     assert read_counters(library).calls == before + 1
 
 
+@pytest.mark.parametrize(("pooling", "other"), [("cls", "none"), ("none", "mean")])
+def test_a_name_and_a_pooling_that_do_not_belong_together_are_refused(
+    pooling: str, other: str, workshop: Workshop, file: Path
+) -> None:
+    model = exported(workshop.loaded("bert", pooling))
+    set_attribute(model, "pooling", other)
+    with pytest.raises(Exception, match=r"liteft: the attribute 'pooling' is .*which does not fit the operator's name"):
+        open_session(model, file)
+
+
 def test_an_operator_of_a_later_name_runs_as_its_definition(
     changed: onnx.ModelProto, batch: MakeBatch, file: Path, library: ctypes.CDLL
 ) -> None:

@@ -219,7 +219,7 @@ def test_a_split_that_models_were_chosen_on_is_noted(first: Artifact, dataset: D
 def test_the_process_that_measures_an_artifact_imports_no_torch(
     first: Artifact, dataset: Dataset, tmp_path: Path
 ) -> None:
-    texts = str(write_texts(tmp_path / "texts.json", dataset.test.texts, None))
+    texts = str(write_texts(tmp_path / "texts.json", dataset.test))
     how = {"threads": 1, "device": "cpu", "trust": False}
     load_it = {"do": "load", "engine": "onnxruntime", "folder": str(first.path), **how}
     commands = [

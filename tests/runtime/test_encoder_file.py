@@ -214,6 +214,24 @@ def _narrow_embeddings(model: Any) -> None:
     )
 
 
+def _per_token(logits: Any) -> None:
+    """Declare three axes."""
+    axes = logits.type.tensor_type.shape.dim
+    axes.insert(1, type(axes[0])(dim_param="tokens"))
+
+
+def _of_tokens(change: Callable[[Any], None] = lambda logits: None, **values: bytes) -> Callable[[Any], None]:
+    """Return a change that renames the node, changes the output's declaration, and then the values of attributes."""
+
+    def apply(model: Any) -> None:
+        model.graph.node[0].op_type = "EncoderTokenClassifier"
+        change(model.graph.output[0])
+        for name, value in values.items():
+            attribute(model, name).s = value
+
+    return apply
+
+
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "more nodes": (_second_node, "graph of 2 nodes"),
     "no node": (lambda model: model.graph.ClearField("node"), "graph of 0 nodes"),
@@ -261,10 +279,20 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a weight too few": (lambda model: model.graph.initializer.pop(), "one that is missing"),
     "a projection without use": (_idle_projection, "match its attributes: embeddings.project.bias"),
     "embeddings that need a projection": (_narrow_embeddings, "match its attributes: embeddings.project.bias"),
+    "a name that does not fit": (_of_tokens(), "the node liteft.EncoderTokenClassifier with pooling mean"),
+    "a pooling that does not fit": (lambda model: setattr(attribute(model, "pooling"), "s", b"none"), "pooling none"),
+    "logits of tokens": (lambda model: _per_token(model.graph.output[0]), "declares logits of 3 axes"),
+    "logits of texts": (_of_tokens(pooling=b"none"), "declares logits of 2 axes"),
+    "a head without pooling": (_of_tokens(_per_token, pooling=b"none", head=b"tanh"), "the head tanh without pooling"),
     "other names": (lambda model: setattr(attribute(model, "inputs"), "s", b"a b"), "names its node's inputs"),
     "another output": (lambda model: setattr(model.graph.output[0], "name", "scores"), "scores"),
     "no inputs": (lambda model: model.graph.ClearField("input"), "names its node's inputs"),
 }  # fmt: skip
+
+
+def test_a_classifier_of_tokens_is_read(write: Callable[[bytes], Path]) -> None:
+    found = read_classifier(write(make(_of_tokens(_per_token, pooling=b"none")).SerializeToString()))
+    assert found.spec.per_token and (found.spec.pooling, found.spec.head, found.spec.labels) == ("none", "none", LABELS)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -1,4 +1,4 @@
-/* libliteft: text classifiers of the BERT family, run on their real tokens only.
+/* libliteft: classifiers of texts and of tokens, of the BERT family, run on real tokens only.
 
    Plain C, for any language. No function throws, aborts or keeps a pointer that it was given. A function that can fail
    returns 0 for success; after a failure liteft_last_error returns the reason, for the calling thread. A classifier may
@@ -25,7 +25,8 @@ extern "C" {
 
 /* Precision of the matmuls. On the CPU: fp32, bf16 and int8; on a GPU: bf16 and fp16. */
 enum { LITEFT_FP32 = 0, LITEFT_BF16 = 1, LITEFT_INT8 = 2, LITEFT_FP16 = 3 };
-enum { LITEFT_CLS = 0, LITEFT_MEAN = 1 }; /* pooling */
+/* Pooling: the first token's row, the mean of a text's rows, or none, which gives each token logits of its own. */
+enum { LITEFT_CLS = 0, LITEFT_MEAN = 1, LITEFT_NONE = 2 };
 enum { LITEFT_HEAD_NONE = 0, LITEFT_HEAD_TANH = 1, LITEFT_HEAD_RELU = 2, LITEFT_HEAD_GELU = 3 };
 /* Activation of the feed-forward block; LITEFT_GELU is the exact one, x Phi(x). */
 enum { LITEFT_GELU = 0, LITEFT_RELU = 1, LITEFT_GELU_TANH = 2, LITEFT_SILU = 3 };
@@ -39,7 +40,7 @@ typedef struct liteft_shape {
   int32_t layers, heads, width, inner;
   int32_t embedding; /* width of the embeddings; differs from width if a projection follows */
   int32_t vocabulary, positions, types, labels;
-  int32_t pooling, head, activation;
+  int32_t pooling, head, activation; /* without pooling there is no head: LITEFT_HEAD_NONE */
   /* -1: a token's position is its place in the text. Otherwise the padding id p: a token other than p has position
      p + the number of such tokens up to and including it, and p has position p (RoBERTa). */
   int32_t position_padding_id;
@@ -70,7 +71,7 @@ typedef struct liteft_batch {
 
 /* Texts padded to a rectangle (texts, tokens), as ONNX models take them. Tokens whose mask is 0 are not computed,
    wherever they are in the row; the other tokens keep their positions. If column 0 is hidden itself, it still attends
-   to the others. */
+   to the others, unless there is no pooling, where nothing needs it. */
 typedef struct liteft_padded {
   int32_t texts, tokens;
   const int64_t* ids;
@@ -104,7 +105,9 @@ LITEFT_API int liteft_create_cuda(const liteft_shape* shape, const liteft_weight
 /* Describes GPU number `device` and the versions of driver and cublasLt in a text of at most `size` bytes. Fails, with
    the reason, if liteft_create_cuda would fail for every model. */
 LITEFT_API int liteft_cuda_device(int32_t device, const char* cublas, char* text, int32_t size);
-/* Computes the logits, (texts, labels), of packed texts, or of a padded rectangle. */
+/* Computes the logits, (texts, labels), of packed texts, or of a padded rectangle. Without pooling (LITEFT_NONE) they
+   are (tokens, labels) of packed texts, in the order of the ids and also for tokens whose key_mask is 0, and (texts,
+   tokens, labels) of a rectangle, with zeros where the mask is 0. */
 LITEFT_API int liteft_run(liteft_classifier* classifier, const liteft_batch* batch, float* logits);
 LITEFT_API int liteft_run_padded(liteft_classifier* classifier, const liteft_padded* batch, float* logits);
 /* Every classifier must be destroyed before the library is unloaded. A classifier created before a fork cannot run in
