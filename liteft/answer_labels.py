@@ -6,7 +6,8 @@ say what it is; but answers are compared as strings, so the contexts stay with t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, overload
 
@@ -58,6 +59,25 @@ class AnswerLabels(Ragged):
         values = np.concatenate([part.values for part in parts])
         texts = tuple(text for part in parts if isinstance(part, AnswerLabels) for text in part.texts)
         return cls(values, offsets_of(np.concatenate([part.lengths for part in parts])), texts)
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Return the labels that `stored` gave."""
+        whole, bounds = arrays["contexts"].tobytes(), arrays["context_bytes"].tolist()
+        texts = [whole[start:end].decode("utf-8", "surrogatepass") for start, end in itertools.pairwise(bounds)]
+        return cls(arrays["labels"], arrays["label_offsets"], tuple(texts[each] for each in arrays["context"].tolist()))
+
+    def stored(self) -> dict[str, np.ndarray]:
+        """Return arrays that say all, with each context once: for files of arrays."""
+        number = {text: place for place, text in enumerate(dict.fromkeys(self.texts))}
+        encoded = [text.encode("utf-8", "surrogatepass") for text in number]
+        return {
+            "labels": self.values,
+            "label_offsets": self.offsets,
+            "contexts": np.frombuffer(b"".join(encoded), dtype=np.uint8),
+            "context_bytes": offsets_of([len(each) for each in encoded]),
+            "context": np.array([number[text] for text in self.texts], dtype=np.int64),
+        }
 
     @property
     def strings(self) -> list[list[str]]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from liteft.answer_labels import AnswerLabels
-from liteft.answer_spans import pack
+from liteft.answer_spans import BEGIN, AnswerForm, pack
 from liteft.encoded import Encoded
 from liteft.errors import ModelError
 from liteft.ragged import Ragged, gathered, offsets_of
@@ -25,12 +25,8 @@ from liteft.tokenization import TextTokenizer
 from liteft.windows import WordPieces
 from liteft.words import words_of_texts
 
-__all__ = ["MAX_QUESTION", "STRIDE", "AnswerTokenizer", "AnswerWindows", "overlapping_spans"]
+__all__ = ["AnswerTokenizer", "AnswerWindows", "overlapping_spans"]
 
-MAX_QUESTION = 64
-"""Tokens of a question that are read."""
-STRIDE = 128
-"""Tokens that a window of a context shares with the one before it."""
 _MOST_CHARACTERS = 4096  # of a question that are tokenized
 _LEAST_ROOM = 8
 
@@ -52,6 +48,7 @@ class AnswerWindows:
         row_words: the word of its context with which each row begins: int64 (rows,).
         words: begin and end of the words of the distinct contexts: Ragged int32, (words, 2) for each.
         contexts: the number of each question's context among the distinct ones: int64 (texts,).
+        form: how the model decides.
     """
 
     encoded: Encoded
@@ -65,6 +62,7 @@ class AnswerWindows:
     row_words: np.ndarray
     words: Ragged
     contexts: np.ndarray
+    form: AnswerForm
 
     @property
     def text_of_row(self) -> np.ndarray:
@@ -88,7 +86,17 @@ class AnswerWindows:
 
     def packed(self, start: np.ndarray, end: np.ndarray) -> Ragged:
         """Return the packed form from start and end logits of all units, float (units,) each."""
-        return pack(start, end, self.begin, self.stop, self.tokens, self.text_units)
+        return self.form.settled(pack(start, end, self.begin, self.stop, self.tokens, self.text_units))
+
+    def taught(self, logits: Ragged) -> np.ndarray | None:
+        """Return the start and end logits of a packed form, (units, 2); None if it is not one of these units."""
+        own = np.stack([self.begin, self.stop, self.tokens], axis=1).astype(np.float32)
+        same = np.array_equal(logits.offsets, self.text_units)
+        if same:
+            differs = own != logits.values[:, BEGIN:]
+            differs[self.begin < 0, -1] = False  # the limit of an answer
+            same = not differs.any()
+        return logits.values[:, :BEGIN] if same else None
 
     def in_rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return the units of some rows, and where their tokens are in a rectangle of these rows.
@@ -164,16 +172,16 @@ class AnswerTokenizer:
 
     Args:
         tokenizer: of the model; ``max_tokens`` of it is the length of a row, special tokens included.
-        stride: tokens that a window shares with the one before it, as transformers and SQuAD's scripts count them; at
-            most half of what a window holds.
-        max_question: tokens of a question that are read; at most half of the row.
+        form: how questions are read: a stride, as transformers and SQuAD's scripts count it, of at most half of what a
+            window holds, and a ``max_question`` of at most half of the row.
 
     Raises:
         ModelError: the tokenizer does not put special tokens before and between the texts of a pair, or leaves no room
             for them.
     """
 
-    def __init__(self, tokenizer: TextTokenizer, *, stride: int = STRIDE, max_question: int = MAX_QUESTION) -> None:
+    def __init__(self, tokenizer: TextTokenizer, form: AnswerForm | None = None) -> None:
+        self.form = form or AnswerForm()
         layout = tokenizer.pair_layout
         order = [] if layout is None else [text for text, *_ in layout.parts]
         if layout is None or order not in ([None, 0, None, 1, None], [None, 0, None, 1]):
@@ -194,10 +202,10 @@ class AnswerTokenizer:
         self._tokenizer = tokenizer
         self._pieces = WordPieces(tokenizer)
         self._room = room
-        self._most_question = min(max_question, room // 2)
+        self._most_question = min(self.form.max_question, room // 2)
         least = room - self._most_question
         self._most_word = max(1, least // 4)
-        self._stride = min(stride, least // 2)
+        self._stride = min(self.form.stride, least // 2)
 
     def encode(self, questions: Sequence[str], contexts: Sequence[str]) -> AnswerWindows:
         """Return questions and their contexts as rows of tokens.
@@ -243,6 +251,7 @@ class AnswerTokenizer:
             row_words=rows[:, 0] - words.offsets[number[text]],
             words=words,
             contexts=number,
+            form=self.form,
         )
 
     def _questions(self, questions: Sequence[str]) -> tuple[Ragged, np.ndarray]:

@@ -30,8 +30,19 @@ from typing import Any, TypeVar
 
 from liteft.recipes import StudentRecipe, TeacherRecipe, TrainingRecipe
 
-__all__ = ["SEARCH_SHARE", "Shape", "searched_rates", "searches_rate", "settled_student", "settled_teacher"]
+__all__ = [
+    "MAX_TOKENS",
+    "SEARCH_SHARE",
+    "Shape",
+    "read_length",
+    "searched_rates",
+    "searches_rate",
+    "settled_student",
+    "settled_teacher",
+]
 
+MAX_TOKENS = 128
+_LONGEST_WITH_CONTEXT = 384  # of a question and a window of its context, as in the scripts for SQuAD
 SEARCH_SHARE = 0.25  # of the steps, for each rate that is tried
 _Recipe = TypeVar("_Recipe", bound=TrainingRecipe)
 _RATE, _LAYERS, _WIDTH = 2e-4, 6, 384
@@ -57,7 +68,13 @@ class Shape:
 
 
 def settled_teacher(
-    recipe: TeacherRecipe, shape: Shape, *, texts: int, several: bool = False, pretrained: bool = True
+    recipe: TeacherRecipe,
+    shape: Shape,
+    *,
+    texts: int,
+    several: bool = False,
+    pretrained: bool = True,
+    max_tokens: int = MAX_TOKENS,
 ) -> TeacherRecipe:
     """Return a teacher's recipe with the settings that it leaves open.
 
@@ -68,12 +85,18 @@ def settled_teacher(
         several: whether a text may have several labels. Few of many are right for any text, so a random head learns
             for hundreds of steps to say no to all; discriminants are a fair classifier at step 0.
         pretrained: whether the base is an encoder with features to separate labels by.
+        max_tokens: where texts are cut.
     """
     adapted = bool(recipe.lora_rank) or recipe.base_quantization is not None
     rate = _ADAPTER_RATE if adapted else _rate(shape)
     recipe = _with_epochs(recipe, texts, passes=3, steps=800)
     head = "lda" if several and pretrained else "random"
-    return recipe.model_copy(update=_open(recipe, learning_rate=rate, head=head))
+    return recipe.model_copy(update=_open(recipe, learning_rate=rate, head=head, max_tokens=max_tokens))
+
+
+def read_length(*, extractive: bool, most: int) -> int:
+    """Return how many tokens are read where the recipe does not say, at most as many as there are positions."""
+    return min(_LONGEST_WITH_CONTEXT, most) if extractive else MAX_TOKENS
 
 
 def settled_student(recipe: StudentRecipe, shape: Shape, *, texts: int, validation: int) -> StudentRecipe:

@@ -33,7 +33,8 @@ __all__ = [
     "parse_size",
 ]
 
-AUTOMATIC = ("epochs", "learning_rate", "evaluations_per_epoch", "rate_search", "head")  # None: liteft.defaults decides
+AUTOMATIC = ("epochs", "learning_rate", "evaluations_per_epoch", "rate_search", "head", "max_tokens")
+"""Settings that `liteft.defaults` decides where they are None."""
 CLASSIFIERS_ONLY = ("label_smoothing", "class_weights", "choose_by", "calibrate", "tune_threshold")  # not [pretrain]
 _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 
@@ -140,7 +141,10 @@ class TeacherRecipe(TrainingRecipe):
 
     base: str | None = None
     pooling: Literal["auto", "cls", "mean"] = "auto"
-    max_tokens: int = Field(default=128, ge=4)
+    max_tokens: int | None = Field(default=None, ge=4, description="None: 128, for a question and its context 384")
+    max_answer: int | None = Field(
+        default=None, gt=0, description="tokens of an answer; None: 30, or those of 99% of the training answers"
+    )
     truncation_side: Literal["right", "left"] | None = Field(default=None, description="None: the base's own")
     dropout: float | None = Field(default=None, ge=0, lt=1, description="None: the base's own")
     head: Literal["random", "lda"] | None = Field(

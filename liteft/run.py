@@ -26,6 +26,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from liteft import files
+from liteft.answer_labels import AnswerLabels
 from liteft.errors import Hint, ModelError, RunError, first_line
 from liteft.foreign import train_first
 from liteft.foreign.folders import MANIFEST, RUN_FILE, finished_runs, likely_run
@@ -133,12 +134,15 @@ class Run(Result):
         """Return logits (texts, labels) float32 and gold labels of a split, in the data set's order.
 
         Gold labels are int64 (texts,) with -1 where training lacked the label, or bool (texts, labels). Where words are
-        judged, both are Ragged: an entry for each word of each text.
+        judged, both are Ragged: an entry for each word of each text. Of questions logits are the packed form of
+        `liteft.answer_spans`, and gold labels AnswerLabels.
 
         Raises:
             RunError: the run has no predictions for that split.
         """
         stored = self._stored(split, "logits", "labels")
+        if "contexts" in stored:
+            return Ragged(stored["logits"], stored[WORDS]), AnswerLabels.restored(stored)
         if WORDS not in stored:
             return stored["logits"], stored["labels"]
         return Ragged(stored["logits"], stored[WORDS]), Ragged(stored["labels"], stored[WORDS])

@@ -55,10 +55,12 @@ class CalibrationInfo(TypedDict):
     Attributes:
         temperature: by which the last layer was divided; 1 if it was not.
         threshold: where one was tuned: the probability at which labels are chosen, before the shift to 0.5.
+        no_answer: of questions: by how much an answer must exceed no answer; None if all are answered.
     """
 
     temperature: float
     threshold: NotRequired[float]
+    no_answer: NotRequired[float | None]
 
 
 class TrainingInfo(FitInfo, CalibrationInfo):

@@ -94,7 +94,7 @@ def check_dataset(dataset: _Checked, *, tokenizer: TextTokenizer | None = None, 
         pool=None if pool is None else _check_split(dataset, pool, text_keys(pool.texts, pool.pairs), tokenizer),
         left_out=dataset.left_out,
         overlaps=_overlaps(dataset, keys),
-        rare={label: rows for label, rows in train.items() if rows < rare},
+        rare={} if dataset.task.extractive else {label: rows for label, rows in train.items() if rows < rare},
         rare_below=rare,
         alike=_alike(counted_labels(dataset.labels, per_word=dataset.task.per_word)),
         notes=dataset.notes,
@@ -107,7 +107,7 @@ def _check_split(dataset: _Checked, split: Split, keys: list[str], tokenizer: Te
     if split.marked is not None:  # one text has other labels for each predicate
         rows = list(zip(rows, split.marked.tolist(), strict=True))
         keys = [f"{key}\0{marked}" for key, marked in zip(keys, split.marked.tolist(), strict=True)]
-    tags = split.labels if isinstance(split.labels, Ragged) else None
+    tags = split.labels if isinstance(split.labels, Ragged) and dataset.task.per_word else None
     second = split.pairs if split.pairs is not None else split.texts
     contradictions, example = _contradictions(split, keys)
     confidence = _confidence(split)
@@ -163,7 +163,7 @@ def _lead(split: Split) -> np.ndarray:
 
 
 def _unlabelled(dataset: _Checked, split: Split) -> int:
-    if split.labels is None or dataset.task.per_word:
+    if split.labels is None or dataset.task.per_word or dataset.task.extractive:
         return 0
     bare = dataset.task.bare(split.labels)
     return int((bare if split.unseen_label is None else bare & ~split.unseen_label).sum())

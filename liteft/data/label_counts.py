@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from liteft.answer_labels import AnswerLabels
 from liteft.data.tag_schemes import OUTSIDE, type_of_tag
 from liteft.ragged import Ragged, Rows
 from liteft.tasks import Task
 
 __all__ = ["count_labels", "count_touching", "counted_labels", "label_sets", "outside_share"]
+
+
+_ANSWER, _NO_ANSWER = "answer", "no answer"
 
 
 def counted_labels(labels: Sequence[str], *, per_word: bool) -> tuple[str, ...]:
@@ -21,7 +25,13 @@ def counted_labels(labels: Sequence[str], *, per_word: bool) -> tuple[str, ...]:
 
 
 def count_labels(task: Task, values: Rows, labels: Sequence[str]) -> dict[str, int]:
-    """Return how many texts have each label; of tags, how many spans of each type, and words with any other tag."""
+    """Return how many texts have each label; of tags, how many spans of each type, and words with any other tag.
+
+    Of questions: how many have an answer, and how many have none.
+    """
+    if isinstance(values, AnswerLabels):
+        answered = int(values.answered.sum())
+        return {_ANSWER: answered, _NO_ANSWER: len(values) - answered}
     if not isinstance(values, Ragged):
         return dict(zip(labels, task.counts(values, len(labels)).tolist(), strict=True))
     counts = np.bincount(values.values[values.values >= 0], minlength=len(labels)).tolist()
@@ -35,6 +45,8 @@ def count_labels(task: Task, values: Rows, labels: Sequence[str]) -> dict[str, i
 
 def label_sets(task: Task, values: Rows, labels: Sequence[str]) -> list[tuple[str, ...]]:
     """Return the label names of each text; of tags, the types of its spans and its other tags, but for O."""
+    if isinstance(values, AnswerLabels):
+        return [(_ANSWER if answered else _NO_ANSWER,) for answered in values.answered.tolist()]
     if not isinstance(values, Ragged):
         return [task.names_of(row, labels) for row in values]
     kinds = [() if tag == OUTSIDE else (type_of_tag(tag),) for tag in labels]

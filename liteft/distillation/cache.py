@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from liteft.errors import RunError
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
 from liteft.locks import one_writer
-from liteft.ragged import Rows, values_of
+from liteft.ragged import Ragged, Rows, values_of
 
 __all__ = ["LARGE", "array_header", "teacher_logits"]
 
@@ -52,7 +53,8 @@ def teacher_logits(
 ) -> Rows:
     """Return the teacher's logits of a split, shape (texts, labels), from the cache or into it.
 
-    Of a split with words they are a Ragged, (words, labels) for each text. They are float32; those of more than 262,144
+    Of a split with words they are a Ragged, (words, labels) for each text; of questions the packed form, without a
+    threshold of no answer. They are float32; those of more than 262,144
     texts are mapped from their file, and float16 if that exceeds 256 MB.
 
     Args:
@@ -68,6 +70,8 @@ def teacher_logits(
         RunError: logits that are not finite, a folder that cannot be written, or another process that computes the same
             logits of more than 262,144 texts.
     """
+    if teacher.settings.answers is not None:
+        return _of_questions(teacher, weights_sha256, split, folder, bf16=bf16, tell=tell, name=name)
     words = split.words
     shape = (len(split) if words is None else len(words.values), len(teacher.settings.labels))
     large = len(split) > LARGE and words is None
@@ -92,6 +96,33 @@ def teacher_logits(
     with files.writing_file(path) as temporary, open(temporary, "wb") as file:
         np.save(file, logits, allow_pickle=False)
     return found
+
+
+def _of_questions(
+    teacher: TorchClassifier,
+    weights_sha256: str,
+    split: Split,
+    folder: Path,
+    *,
+    bf16: bool,
+    tell: ProgressFunction | None,
+    name: str,
+) -> Ragged:
+    """Return the packed form of a split's questions, from the cache or into it; see `teacher_logits`."""
+    path = folder / f"{_key(teacher, weights_sha256, split, bf16)}.npz"
+    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with np.load(path, allow_pickle=False) as stored:
+            found = Ragged(stored["logits"], stored["offsets"])
+        if len(found) == len(split):
+            return found
+    teacher.model.to(PartialState(cpu=not torch.cuda.is_available()).device)
+    if tell is not None:
+        tell(f"{name}: logits of {len(split):,} questions, once")
+    logits: Ragged = predict_logits(teacher, split, bf16=bf16, undecided=True)
+    _finite(logits.values)
+    with files.writing_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, logits=logits.values, offsets=logits.offsets)
+    return logits
 
 
 def _stored(path: Path, shape: tuple[int, int], dtype: np.dtype[Any], *, mapped: bool) -> np.ndarray | None:
@@ -153,6 +184,8 @@ def _key(teacher: TorchClassifier, weights_sha256: str, split: Split, bf16: bool
     digest = hashlib.sha256(
         f"{weights_sha256} {settings.max_tokens} {settings.truncation_side} {bf16} {len(split)}".encode()
     )
+    if settings.answers is not None:
+        digest.update(repr(settings.answers.undecided).encode())
     for values in (split.texts, split.pairs or ()):
         for text in values:
             encoded = text.encode("utf-8", "surrogatepass")

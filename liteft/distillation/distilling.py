@@ -10,6 +10,7 @@ from pathlib import Path
 from liteft.arms import ARMS, Kind, arms_of
 from liteft.data import Dataset
 from liteft.data.pool import Unlabeled, unlabeled_once
+from liteft.defaults import read_length
 from liteft.distillation.general import plan_general
 from liteft.distillation.initial import check_own_encoder, check_student
 from liteft.distillation.raw_start import untaught_start
@@ -17,11 +18,13 @@ from liteft.distillation.ready import TeacherSource, ready_teachers
 from liteft.distillation.student import distill_one
 from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
 from liteft.errors import ConfigError, option
+from liteft.finetuning.answering import require_answerable
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.calibration import require_threshold
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import is_classifier, read_config
 from liteft.finetuning.run_folder import filled_from
+from liteft.finetuning.settings import position_limit
 from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.pretraining import Pretrained
 from liteft.recipes import Recipe, StudentRecipe
@@ -128,9 +131,12 @@ def _check_start(recipe: StudentRecipe) -> None:
 
 def check_student_of(base: Base, dataset: Dataset, recipe: Recipe) -> None:
     """Refuse a student that does not fit its teacher, before the teacher is fine-tuned."""
-    student, max_tokens = recipe.student, recipe.teacher.max_tokens
+    student = recipe.student
     own = base.folder if student.student is None else resolve_base(student.student)
     config = read_config(base.folder)
+    length = read_length(extractive=dataset.task.extractive, most=position_limit(config))
+    max_tokens = recipe.teacher.max_tokens or length
+    require_answerable(student, dataset)
     check_student(student, config)
     require_threshold(student, dataset, config if student.student is None else read_config(own))
     if student.vocabulary is not None:

@@ -102,6 +102,8 @@ class _Part:
     ) -> _Part:
         """Return what a teacher says of some texts, with its columns in the order of the data's labels."""
         names = teacher.loaded.settings.labels
+        if training.dataset.task.extractive:  # the columns of a packed form have no names
+            return cls(logits, [*range(logits.shape[1])], divisor, first)
         return cls(logits, [names.index(label) for label in training.dataset.labels], divisor, first)
 
     def rows(self, start: int, stop: int) -> Rows:
@@ -143,7 +145,7 @@ def _gathered(training: StudentTraining, texts: int, blocks: Iterator[Rows]) -> 
     Raises:
         RunError: the file cannot be written.
     """
-    if texts <= LARGE or training.dataset.task.per_word:
+    if texts <= LARGE or training.dataset.task.per_word or training.dataset.task.extractive:
         return concatenated([*blocks])
     shape = (texts, len(training.dataset.labels))
     path = training.context.checkpoints / "cache" / f"taught-{training.context.state.process_index}.npy"
@@ -173,7 +175,7 @@ def _temperature(teacher: Teacher, dataset: Dataset) -> float:
     """Return what a teacher's logits still have to be divided by: 1 if its training has done so."""
     validation, task = dataset.validation, dataset.task
     done = teacher.temperature if teacher.run is None else teacher.run.info.get("temperature", 1.0)
-    if done != 1.0 or validation.labels is None:
+    if done != 1.0 or validation.labels is None or task.extractive:
         return 1.0
     rows = rows_to_calibrate(validation.labels, task, unseen_label=validation.unseen_label)
     if not len(rows):

@@ -20,6 +20,7 @@ from transformers import AutoModel, PretrainedConfig, set_seed
 
 from liteft.config import read_recipe
 from liteft.data.text_streams import TextStream, open_texts
+from liteft.defaults import MAX_TOKENS
 from liteft.distillation.imitation import METRIC, Imitation, ImitationTrainer
 from liteft.distillation.initial import check_own_encoder, check_student, cut_out
 from liteft.distillation.raw_start import raw_base
@@ -161,7 +162,8 @@ def plan_general(teacher: Base | Teacher, recipe: Recipe) -> GeneralDistillation
     """
     student = recipe.student
     name, base = _base_of(teacher)
-    max_tokens = recipe.teacher.max_tokens if isinstance(teacher, Base) else teacher.loaded.settings.max_tokens
+    own_length = recipe.teacher.max_tokens or MAX_TOKENS
+    max_tokens = own_length if isinstance(teacher, Base) else teacher.loaded.settings.max_tokens
     config = read_config(base)
     check_student(student, config)
     check_own_encoder(student, max_tokens=max_tokens)

@@ -208,6 +208,7 @@ def create_with_new_head(
         max_tokens=settings.max_tokens,
         paired=settings.paired,
         marked=settings.marked,
+        answers=settings.answers,
         truncation_side=settings.truncation_side,
         dropout=dropout,
         seed=seed,

@@ -26,6 +26,7 @@ from liteft.distillation.teachers import Teacher
 from liteft.distillation.training import StudentTraining
 from liteft.distillation.transfer_set import transfer_set_of
 from liteft.errors import ConfigError, Hint, option
+from liteft.finetuning.answering import require_answerable
 from liteft.finetuning.bases import resolve_base, weights_hash
 from liteft.finetuning.calibration import calibrate, require_bias, require_threshold, told_untuned
 from liteft.finetuning.context import RunContext
@@ -89,6 +90,7 @@ def distill_one(
     else:
         whole = {"layers": "first"} if kind == "c2" else {}  # its teacher, C1, has the student's layers and no others
         student = create_student(teacher.loaded, recipe.student.model_copy(update=whole), encoder=encoder)
+    require_answerable(recipe.student, dataset)
     require_threshold(recipe.student, dataset, student.config)
     require_bias(recipe.student, student)
     student.settings = replace(student.settings, paired=dataset.paired, marked=dataset.marked)

@@ -198,7 +198,7 @@ def _calibrated(teacher: Teacher, dataset: Dataset, recipe: Recipe, context: Run
     Raises:
         ModelError: as for ``with_labels``.
     """
-    if teacher.run is not None or _says_all(teacher.loaded):
+    if teacher.run is not None or _says_all(teacher.loaded) or dataset.task.extractive:
         return teacher
     validation = with_labels(dataset, teacher).validation
     untuned = recipe.teacher.model_copy(update={"tune_threshold": False})

@@ -20,6 +20,7 @@ from liteft.distillation.losses import hidden_state_loss, kl_loss, mse_loss
 from liteft.distillation.relations import LastProjections, relations_loss
 from liteft.distillation.text_augmentation import TEACHER_PREFIX
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
+from liteft.finetuning.pretrained import output_logits
 from liteft.finetuning.task_training import training_of
 from liteft.finetuning.trainer import ClassifierTrainer, gold_of
 from liteft.recipes import StudentRecipe
@@ -166,7 +167,8 @@ class DistillingTrainer(ClassifierTrainer):
         """Return the logits to learn: the running teacher's where rows are live, cached ones elsewhere."""
         if taught is None:
             return batch["teacher_logits"]
-        computed = self.judged(taught.logits.float(), batch)
-        return (
-            torch.where(batch["live"][:, None] > 0, computed, batch["teacher_logits"]) if "live" in batch else computed
-        )
+        computed = self.judged(output_logits(taught).float(), batch)
+        if "live" not in batch:
+            return computed
+        live = batch["live"].reshape(-1, *(1 for _ in computed.shape[1:])) > 0
+        return torch.where(live, computed, batch["teacher_logits"])

@@ -159,7 +159,7 @@ def family_of(model_type: str) -> Family:
     return FAMILIES.get(model_type, _UNKNOWN)
 
 
-def weight_names(names: EncoderNames, *, layers: int, pooling: str) -> dict[str, str]:
+def weight_names(names: EncoderNames, *, layers: int, pooling: str, extractive: bool = False) -> dict[str, str]:
     """Return neutral name -> state_dict name of every weight that a model of the family may have.
 
     Args:
@@ -168,13 +168,14 @@ def weight_names(names: EncoderNames, *, layers: int, pooling: str) -> dict[str,
         pooling: "cls" for transformers' own classifier class, "mean" for LiteFT's mean-pooled one, whose encoder is
             ``encoder`` and whose head is one linear layer, "none" for transformers' own token classifier class, which
             has such a head in every family.
+        extractive: without pooling, take transformers' own class that finds answers; its head has another name.
 
     Returns:
         A one-to-one map, which may be inverted. Optional weights (token type embeddings, ELECTRA's projection) are in
         it whether the model has them or not.
     """
     base = "encoder" if pooling == "mean" else names.base
-    head = names.head if pooling == "cls" else {"classifier": "classifier"}
+    head = names.head if pooling == "cls" else {"classifier": "qa_outputs" if extractive else "classifier"}
     modules: dict[str, str] = {}
     for neutral, theirs in names.encoder.items():
         for layer in range(layers if "{layer}" in neutral else 1):

@@ -24,7 +24,7 @@ __all__ = [
     "role_of",
 ]
 
-HEAD_MODULES = ("classifier", "pre_classifier", "pooler", "score", "seq_relationship")
+HEAD_MODULES = ("classifier", "qa_outputs", "pre_classifier", "pooler", "score", "seq_relationship")
 """Modules of a head: a base may lack them, and they are never quantized and get no adapter."""
 
 HEAD_PATTERN = rf"(.*\.)?({'|'.join(HEAD_MODULES)})(\..*)?"
@@ -114,7 +114,7 @@ def _role_patterns() -> dict[Role, re.Pattern[str]]:
         "feed_forward.inner": _ending(_tails("feed_forward.inner")),
         "head.dense": _ending(heads),
         "feed_forward.outer": _ending(_tails("feed_forward.outer")),
-        "classifier": _ending(names.head["classifier"] for names in _known()),
+        "classifier": _ending([*(names.head["classifier"] for names in _known()), "qa_outputs"]),
     }
     assert tuple(patterns) == get_args(Role)
     return patterns

@@ -19,6 +19,7 @@ from liteft.encoded import Encoded
 from liteft.errors import ModelError
 from liteft.finetuning.logits import pad_batch
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
+from liteft.finetuning.pretrained import output_logits
 from liteft.runtime.backends import Engine
 
 __all__ = ["ProbeResult", "run_probes"]
@@ -99,6 +100,6 @@ def _torch_logits(loaded: TorchClassifier, encoded: Encoded) -> np.ndarray:
         rows = []
         for row in range(len(encoded)):
             batch = pad_batch(encoded, [row], pad_id=loaded.tokenizer.pad_id, types=uses_type_ids(loaded.config))
-            logits = loaded.model(**batch).logits.float().numpy()
+            logits = output_logits(loaded.model(**batch)).float().numpy()
             rows.append(logits.reshape(-1, logits.shape[-1]))  # of the text, or of its tokens
     return np.concatenate(rows)

@@ -279,7 +279,9 @@ def _load_model(loaded: TorchClassifier) -> tuple[Any, str]:
         return None, "transformers has no classifier that pools by the mean"
     try:
         with plain_names(loaded.path) as folder:
-            model, info = model_class(loaded.settings.pooling).from_pretrained(
+            model, info = model_class(
+                loaded.settings.pooling, extractive=loaded.settings.task.extractive
+            ).from_pretrained(
                 str(folder),
                 dtype=torch.float32,
                 trust_remote_code=False,

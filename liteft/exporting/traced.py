@@ -20,6 +20,7 @@ from liteft.encoder.families import BUILT
 from liteft.errors import ModelError, first_line
 from liteft.exporting.builder import IR_VERSION, OPSET
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
+from liteft.finetuning.pretrained import output_logits
 
 __all__ = ["trace_model"]
 
@@ -35,8 +36,7 @@ class _LogitsOnly(nn.Module):  # type: ignore[misc]  # torch is not followed
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask, **types).logits
-        return logits
+        return output_logits(self.model(input_ids=input_ids, attention_mask=attention_mask, **types))
 
 
 def trace_model(loaded: TorchClassifier) -> onnx.ModelProto:

@@ -58,7 +58,12 @@ def spec_of(
     if reason is not None:
         return reason
     assert family.names is not None
-    names = weight_names(family.names, layers=int(config.num_hidden_layers), pooling=settings.pooling)
+    names = weight_names(
+        family.names,
+        layers=int(config.num_hidden_layers),
+        pooling=settings.pooling,
+        extractive=settings.task.extractive,
+    )
     found = {ours: shapes[theirs] for ours, theirs in names.items() if theirs in shapes}
     if missing := [names[ours] for ours in (_WORDS, _POSITIONS, "classifier.bias") if ours not in found]:
         return _other(config, f"lacks {missing[0]}")
@@ -92,7 +97,8 @@ def read_weights(loaded: TorchClassifier, spec: EncoderSpec | None = None) -> En
         raise ValueError(found)
     names = family_of(loaded.config.model_type).names
     assert names is not None
-    whole = weight_names(names, layers=found.layers, pooling=found.pooling)
+    extractive = loaded.settings.task.extractive
+    whole = weight_names(names, layers=found.layers, pooling=found.pooling, extractive=extractive)
     state = loaded.model.state_dict()
     tensors = {ours: state[theirs].detach().cpu().float().numpy() for ours, theirs in whole.items() if theirs in state}
     if _TYPES in tensors and not found.has_token_types:

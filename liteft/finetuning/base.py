@@ -12,6 +12,7 @@ from pathlib import Path
 
 from transformers import PretrainedConfig, set_seed
 
+from liteft.answer_spans import AnswerForm
 from liteft.encoder.families import family_of
 from liteft.errors import ModelError, option
 from liteft.finetuning.adapters import Adapter, attach_adapter
@@ -42,6 +43,7 @@ def create_classifier(
     max_tokens: int,
     paired: bool,
     marked: bool = False,
+    answers: AnswerForm | None = None,
     truncation_side: Side | None = None,
     dropout: float | None = None,
     seed: int = 0,
@@ -57,6 +59,7 @@ def create_classifier(
         max_tokens: texts are cut to this length; more than the base has positions for is an error.
         paired: the task classifies pairs of texts.
         marked: labels are about one word of each text, which the type ids mark.
+        answers: how questions are read and answered.
         truncation_side: "right" or "left"; None for the side of the base's tokenizer.
         dropout: replaces the base's own dropout when given.
         seed: of the head's random weights, and the adapter's.
@@ -70,10 +73,10 @@ def create_classifier(
     """
     config = read_config(base)
     if family_of(config.model_type).decoder:
-        if task.per_word:
+        if task.per_word or task.extractive:
             raise ModelError(
                 f"{base} is a decoder, which judges a word before it has read the words after it.",
-                accepted={"a base for words": "an encoder"},
+                accepted={"a base for words and answers": "an encoder"},
                 fix="an encoder as the base",
             )
         pooling = "last"
@@ -85,7 +88,7 @@ def create_classifier(
         )
     found = read_tokenizer(base)
     side = truncation_side or found.truncation_side
-    settings = ModelSettings(tuple(labels), task, pooling, max_tokens, paired, side, marked=marked)
+    settings = ModelSettings(tuple(labels), task, pooling, max_tokens, paired, side, marked=marked, answers=answers)
     apply_settings(config, settings)
     if dropout is not None:
         set_dropout(config, dropout)
@@ -94,7 +97,14 @@ def create_classifier(
     _check_case(base, tokenizer)
     set_seed(seed)
     quantization = None if adapter is None else adapter.quantization
-    model, new = load_pretrained(base, config, labels=len(labels), pooling=settings.pooling, quantization=quantization)
+    model, new = load_pretrained(
+        base,
+        config,
+        labels=len(labels),
+        pooling=settings.pooling,
+        extractive=task.extractive,
+        quantization=quantization,
+    )
     own_shift = (read_config_json(base).get("liteft") or {}).get("threshold_shift", 0.0)
     if own_shift and not new:  # the head is that of a base whose threshold was tuned
         without_threshold(TorchClassifier(model, tokenizer, replace(settings, threshold_shift=own_shift), base))

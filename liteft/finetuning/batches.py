@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from liteft.encoded import Encoded
+from liteft.finetuning.answer_batches import UNITS, unit_columns
 from liteft.finetuning.logits import pad_batch
 from liteft.finetuning.reading import Reading
 from liteft.finetuning.word_batches import COLUMNS, rectangle, word_columns
@@ -121,11 +122,13 @@ class Collator:
 
     Args:
         reading: the tokens of all rows: of texts, or of windows whose words are judged.
-        labels: for each row: int64 (texts,), bool (texts, labels), or a Ragged of words; or None.
+        labels: for each row: int64 (texts,), bool (texts, labels), a Ragged of words, or the units of answers, int64
+            (rows, 2); or None.
         pad_id: fills the batch.
         types: pass token_type_ids.
         extras: name -> values for each row: an array whose first axis is rows, or a Ragged of words; a batch gets them
             as float32.
+        gold: the labels of the texts, where they are not those of the rows.
     """
 
     def __init__(
@@ -136,7 +139,9 @@ class Collator:
         pad_id: int,
         types: bool,
         extras: dict[str, Rows] | None = None,
+        gold: Rows | None = None,
     ) -> None:
+        self.gold = gold
         self.reading = reading
         self.labels = labels
         self.pad_id = pad_id
@@ -158,6 +163,8 @@ class Collator:
             batch["labels"] = rectangle(self.labels[rows])
         if self.reading.windows is not None:
             batch[COLUMNS] = word_columns(self.reading.windows, np.asarray(rows))
+        if self.reading.answers is not None:
+            batch[UNITS] = unit_columns(self.reading.answers, np.asarray(rows))
         for name, values in self.extras.items():
             batch[name] = rectangle(values[rows]).float()
         return batch

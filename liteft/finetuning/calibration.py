@@ -27,7 +27,7 @@ from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
 from liteft.recipes import TeacherRecipe, TrainingRecipe
 from liteft.run_info import CalibrationInfo
-from liteft.tasks import FEWEST_TO_CALIBRATE, fit_temperature, fit_threshold, rows_to_calibrate, task_of_labels
+from liteft.tasks import ANSWERS, FEWEST_TO_CALIBRATE, fit_temperature, fit_threshold, rows_to_calibrate, task_of_labels
 
 __all__ = ["calibrate", "require_bias", "require_threshold", "told_untuned", "tunes_threshold", "without_threshold"]
 
@@ -97,7 +97,8 @@ def told_untuned(recipe: TrainingRecipe, validation: Split, tell: Callable[[str]
 def calibrate(loaded: TorchClassifier, validation: Split, recipe: TrainingRecipe) -> CalibrationInfo:
     """Fit what the recipe asks for on texts with labels that were not trained on, and fold it into the last layer.
 
-    With fewer than 50 texts nothing is fitted.
+    With fewer than 50 texts nothing is fitted. Of a model that answers questions it is by how much an answer must
+    exceed no answer, which its settings hold; scores of answers are not calibrated.
 
     Args:
         loaded: a trained classifier, changed in place.
@@ -110,6 +111,10 @@ def calibrate(loaded: TorchClassifier, validation: Split, recipe: TrainingRecipe
     """
     tuned = recipe.tune_threshold
     done: CalibrationInfo = {"temperature": 1.0}
+    if loaded.settings.answers is not None:
+        _fit_no_answer(loaded, validation)
+        done["no_answer"] = loaded.settings.answers.no_answer
+        return done
     if validation.labels is None or not (recipe.calibrate or tuned):
         return done
     task = task_of_labels(validation.labels)
@@ -135,10 +140,22 @@ def calibrate(loaded: TorchClassifier, validation: Split, recipe: TrainingRecipe
 
 def without_threshold(loaded: TorchClassifier) -> TorchClassifier:
     """Return a classifier whose scores are probabilities again, changed in place, for students to learn from."""
+    if loaded.settings.answers is not None:
+        loaded.settings = replace(loaded.settings, answers=loaded.settings.answers.undecided)
     if loaded.settings.threshold_shift:
         _shift(_layer(loaded), loaded.settings.threshold_shift)
         loaded.settings = replace(loaded.settings, threshold_shift=0.0)
     return loaded
+
+
+def _fit_no_answer(loaded: TorchClassifier, validation: Split) -> None:
+    """Fit a threshold of no answer into a model's settings; every question is answered if all have one."""
+    labels, form = validation.labels, loaded.settings.answers
+    assert form is not None
+    if labels is None or len(labels) == 0 or (len(labels) < FEWEST_TO_CALIBRATE and not labels.answered.all()):
+        return
+    found, _ = ANSWERS.fit_no_answer(predict_logits(loaded, validation, undecided=True), labels)
+    loaded.settings = replace(loaded.settings, answers=form.decided_by(found))
 
 
 def _layer(loaded: TorchClassifier) -> nn.Linear:

@@ -59,6 +59,7 @@ def encode_rows(loaded: TorchClassifier, split: Split, **extras: Rows) -> Collat
         pad_id=loaded.tokenizer.pad_id,
         types=uses_type_ids(loaded.config),
         extras={name: reading.by_row(values) for name, values in extras.items()},
+        gold=split.labels,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from transformers import BertConfig, BertTokenizer, set_seed
 
 from liteft import files
+from liteft.answer_spans import AnswerForm
 from liteft.errors import ConfigError, ModelError, option
 from liteft.finetuning.base import set_dropout
 from liteft.finetuning.model import TorchClassifier, untrained_classifier
@@ -36,6 +37,7 @@ def create_from_scratch(
     max_tokens: int,
     paired: bool,
     marked: bool = False,
+    answers: AnswerForm | None = None,
     truncation_side: Side | None = None,
     dropout: float | None = None,
     seed: int = 0,
@@ -46,7 +48,7 @@ def create_from_scratch(
         vocabulary: a WordPiece vocab.txt, or a tokenizer.json.
         folder: an existing folder that becomes the classifier's tokenizer source.
         size: layers x width, as "4x256"; heads are 64 wide (32 where 64 does not divide the width).
-        labels, task, pooling, max_tokens, paired, marked, dropout, seed: as for create_classifier.
+        labels, task, pooling, max_tokens, paired, marked, answers, dropout, seed: as for create_classifier.
         truncation_side: "right" or "left"; None for "right".
 
     Raises:
@@ -54,7 +56,7 @@ def create_from_scratch(
         ConfigError: the size is malformed, or its width cannot be split into heads.
     """
     settings = ModelSettings(
-        tuple(labels), task, pooling, max_tokens, paired, truncation_side or "right", marked=marked
+        tuple(labels), task, pooling, max_tokens, paired, truncation_side or "right", marked=marked, answers=answers
     )
     found = write_vocabulary(vocabulary, folder)
     tokenizer = found.cutting(max_tokens, truncation_side=settings.truncation_side)

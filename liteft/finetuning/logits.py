@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from liteft.data import Split
 from liteft.encoded import Encoded
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
+from liteft.finetuning.pretrained import output_logits
 from liteft.finetuning.reading import read_split
 from liteft.ragged import Ragged, Rows
 
@@ -26,6 +28,7 @@ def predict_logits(
     *,
     batch_size: int = 64,
     bf16: bool = False,
+    undecided: bool = False,
 ) -> Rows:
     """Return logits, float32, in the order of the texts.
 
@@ -37,9 +40,11 @@ def predict_logits(
         pairs: second texts, beside first ones; None for none.
         batch_size: the most texts per batch; texts of more than 512 tokens run in smaller batches.
         bf16: run matrix products in bfloat16.
+        undecided: of a model that answers questions: leave its threshold of no answer out.
 
     Returns:
-        An array (texts, labels); of a task that judges words a Ragged, (words, labels) for each text.
+        An array (texts, labels); of a task that judges words a Ragged, (words, labels) for each text; of one that
+        answers questions the packed form (`liteft.answer_spans`).
 
     Raises:
         DataError: a text contains a token that the model has no embedding for.
@@ -49,7 +54,9 @@ def predict_logits(
     reading = read_split(loaded, texts, name="those given")
     encoded, windows = reading.encoded, reading.windows
     order = np.argsort(encoded.lengths, kind="stable")
+    answers = reading.answers
     units = len(encoded) if windows is None else len(windows.places)
+    units = units if answers is None else len(answers.unit_first)
     logits = np.zeros((units, len(loaded.settings.labels)), dtype=np.float32)
     model, training = loaded.model, loaded.model.training
     device = next(model.parameters()).device
@@ -59,14 +66,21 @@ def predict_logits(
             for rows in by_length(order, encoded.lengths, batch_size):
                 batch = pad_batch(encoded, rows, pad_id=loaded.tokenizer.pad_id, types=uses_type_ids(loaded.config))
                 output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
-                found = output.logits.float().cpu().numpy()
-                if windows is None:
+                found = output_logits(output).float().cpu().numpy()
+                if answers is not None:
+                    chosen, places, *ends = answers.in_rows(rows)
+                    for side, columns in enumerate(ends):
+                        logits[chosen, side] = found[places, columns, side]
+                elif windows is None:
                     logits[rows] = found
                 else:
                     words, places, columns = windows.in_rows(rows)
                     logits[words] = found[places, columns]
     finally:
         model.train(training)
+    if answers is not None:
+        form = answers.form.undecided if undecided else answers.form
+        return replace(answers, form=form).packed(logits[:, 0], logits[:, 1])
     return logits if windows is None else Ragged(logits, windows.text_words)
 
 

@@ -198,7 +198,9 @@ def untrained_classifier(config: PretrainedConfig, settings: ModelSettings) -> n
     if settings.pooling == "mean":
         encoder = AutoModel.from_config(config, **pooler_argument(config))
         return MeanPooledClassifier(encoder, len(settings.labels)).float()
-    return cast(nn.Module, model_class(settings.pooling).from_config(config)).float()
+    return cast(
+        nn.Module, model_class(settings.pooling, extractive=settings.task.extractive).from_config(config)
+    ).float()
 
 
 def _build(folder: Path, config: PretrainedConfig, settings: ModelSettings) -> nn.Module:
@@ -208,7 +210,7 @@ def _build(folder: Path, config: PretrainedConfig, settings: ModelSettings) -> n
         model.load_state_dict(load_file(folder / WEIGHTS))
         return model
     with plain_names(folder) as place:
-        loaded, info = model_class(settings.pooling).from_pretrained(
+        loaded, info = model_class(settings.pooling, extractive=settings.task.extractive).from_pretrained(
             place,
             config=config,
             use_safetensors=True,
@@ -232,6 +234,7 @@ def _adapted(folder: Path, config: PretrainedConfig, settings: ModelSettings, ad
         config,
         labels=len(settings.labels),
         pooling=settings.pooling,
+        extractive=settings.task.extractive,
         quantization=adapter.quantization,
     )
     attach_adapter(model, adapter)

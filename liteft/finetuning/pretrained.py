@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
     AutoModel,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PretrainedConfig,
@@ -38,11 +39,17 @@ from liteft.foreign.weights import (
 )
 from liteft.run import check_weights
 
-__all__ = ["load_filled", "load_pretrained", "model_class", "plain_names", "quiet_transformers"]
+__all__ = ["load_filled", "load_pretrained", "model_class", "output_logits", "plain_names", "quiet_transformers"]
 
 
 def load_pretrained(
-    base: Path, config: PretrainedConfig, *, labels: int, pooling: str, quantization: BaseQuantization | None = None
+    base: Path,
+    config: PretrainedConfig,
+    *,
+    labels: int,
+    pooling: str,
+    extractive: bool = False,
+    quantization: BaseQuantization | None = None,
 ) -> tuple[nn.Module, list[str]]:
     """Return a classifier whose encoder has the weights of a base, and the names of its weights that are random.
 
@@ -53,6 +60,7 @@ def load_pretrained(
         config: its configuration, with the labels in it.
         labels: number of labels.
         pooling: "mean" takes LiteFT's class for it, "none" transformers' class that judges every token.
+        extractive: take transformers' class that finds answers to questions.
         quantization: quantize all linear layers outside the head while they are read.
 
     Raises:
@@ -66,7 +74,11 @@ def load_pretrained(
         model, new = load_filled(base, AutoModel, config, quantization=quantization, **pooler)
     else:
         model, new = load_filled(
-            base, model_class(pooling), config, quantization=quantization, ignore_mismatched_sizes=True
+            base,
+            model_class(pooling, extractive=extractive),
+            config,
+            quantization=quantization,
+            ignore_mismatched_sizes=True,
         )
     if quantization is not None:
         settle(model)
@@ -76,9 +88,18 @@ def load_pretrained(
     return classifier, [name for name, _ in classifier.named_parameters() if in_head(name)]
 
 
-def model_class(pooling: str) -> Any:
-    """Return transformers' class of classifiers with a pooling: of tokens for "none", else of texts."""
+def model_class(pooling: str, *, extractive: bool) -> Any:
+    """Return transformers' class of classifiers with a pooling: of tokens for "none", or answers, else of texts."""
+    if extractive:
+        return AutoModelForQuestionAnswering
     return AutoModelForTokenClassification if pooling == "none" else AutoModelForSequenceClassification
+
+
+def output_logits(output: Any) -> torch.Tensor:
+    """Return the logits of a model's output; those of starts and ends of answers are one tensor, (..., 2)."""
+    if "logits" in output:
+        return cast(torch.Tensor, output.logits)
+    return torch.stack([output.start_logits, output.end_logits], dim=-1)
 
 
 def load_filled(

@@ -21,6 +21,8 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from liteft import files
+from liteft.answer_labels import AnswerLabels
+from liteft.answer_spans import best_spans, log_totals
 from liteft.config import differences, read_recipe, write_recipe
 from liteft.data import Dataset, Split
 from liteft.data.splitting import text_hashes
@@ -311,23 +313,42 @@ def split_metrics(logits: Rows, split: Split, task: Task) -> dict[str, Any]:
 
 def _write_predictions(folder: Path, name: str, logits: Rows, split: Split, dataset: Dataset) -> None:
     gold: dict[str, Any] = {} if split.labels is None else {"labels": values_of(split.labels)}
+    if isinstance(split.labels, AnswerLabels):
+        gold = split.labels.stored()
     if isinstance(logits, Ragged):
         gold[WORDS] = logits.offsets
     if split.unseen_label is not None:
         gold["unseen_label"] = split.unseen_label
     np.savez(folder / f"{name}.npz", logits=values_of(logits), text_hash=text_hashes(split.texts, split.pairs), **gold)
-    decided, probabilities = dataset.task.decide(logits), dataset.task.probabilities(logits)
+    rows = _answer_rows(logits, split) if dataset.task.extractive else _label_rows(logits, split, dataset)
     with open(folder / f"{name}.csv", "w", encoding="utf-8", newline="") as file:
         import csv
 
         writer = csv.writer(file)
         writer.writerow(["row", "gold", "predicted", "score"])
-        for row in range(len(logits)):
-            gold_names, predicted = (
-                "" if values is None else " | ".join(dataset.task.names_of(values[row], dataset.labels))
-                for values in (split.labels, decided)
-            )
-            writer.writerow([row, gold_names, predicted, f"{probabilities[row].max(axis=-1).min(initial=1.0):.6f}"])
+        writer.writerows([row, *cells] for row, cells in enumerate(rows))
+
+
+def _label_rows(logits: Rows, split: Split, dataset: Dataset) -> Iterator[list[str]]:
+    """Yield the gold labels of each text, its predicted ones, and the score of the least sure of them."""
+    decided, probabilities = dataset.task.decide(logits), dataset.task.probabilities(logits)
+    for row in range(len(logits)):
+        names = [
+            "" if values is None else " | ".join(dataset.task.names_of(values[row], dataset.labels))
+            for values in (split.labels, decided)
+        ]
+        yield [*names, f"{probabilities[row].max(axis=-1).min(initial=1.0):.6f}"]
+
+
+def _answer_rows(logits: Rows, split: Split) -> Iterator[list[str]]:
+    """Yield the gold answers of each question, the one that is given, "" for none, and its probability."""
+    found, totals = best_spans(logits), log_totals(logits)
+    decided = found.decided(0.0)
+    scores = np.exp(np.where(decided[:, 0] >= 0, found.scores, found.nothing) - totals)
+    gold = split.labels.strings if isinstance(split.labels, AnswerLabels) else [()] * len(split)
+    for row, (begin, end) in enumerate(decided.tolist()):
+        answer = (split.pairs or [])[row][begin:end] if begin >= 0 else ""
+        yield [" | ".join(gold[row]), answer, f"{scores[row]:.6f}"]
 
 
 def _bind(out: Path, recipe: Recipe, inputs: dict[str, Any]) -> None:

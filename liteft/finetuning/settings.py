@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from transformers import PretrainedConfig
 
+from liteft.answer_spans import AnswerForm
 from liteft.encoder.families import family_of
 from liteft.errors import ModelError, option
 from liteft.finetuning.tokenizer_files import FolderTokenizer
@@ -45,6 +46,7 @@ class ModelSettings:
         threshold_shift: what was subtracted from every logit so that the tuned threshold is a score of 0.5; 0 for a
             classifier whose scores are probabilities.
         marked: whether the labels of a text are about one of its words, which the type ids mark.
+        answers: how questions are read and answered; None where there are none.
     """
 
     labels: tuple[str, ...]
@@ -55,9 +57,12 @@ class ModelSettings:
     truncation_side: Literal["right", "left"] = "right"
     threshold_shift: float = 0.0
     marked: bool = False
+    answers: AnswerForm | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", task_named(self.task).bound(self.labels))
+        if self.task.extractive:
+            object.__setattr__(self, "answers", self.answers or AnswerForm())
 
     @property
     def varied_types(self) -> bool:
@@ -72,7 +77,7 @@ class ModelSettings:
 
 def pooling_of_task(task: Task, config: PretrainedConfig) -> Pooling:
     """Return the pooling of transformers' own classes: none for words, the last token in a decoder, else [CLS]."""
-    if task.per_word:
+    if task.per_word or task.extractive:
         return "none"
     return "last" if family_of(config.model_type).decoder else "cls"
 
@@ -83,7 +88,7 @@ def apply_settings(config: PretrainedConfig, settings: ModelSettings) -> None:
     config.label2id = {label: index for index, label in enumerate(settings.labels)}
     config.problem_type = settings.task.problem_type
     config.liteft = {**asdict(settings), "labels": list(settings.labels), "task": str(settings.task)}
-    for name in ("threshold_shift", "marked"):
+    for name in ("threshold_shift", "marked", "answers"):
         if not getattr(settings, name):
             del config.liteft[name]
 
@@ -105,7 +110,9 @@ def read_settings(
     stored: dict[str, Any] | None = getattr(config, "liteft", None)
     if stored is not None:
         try:
-            return ModelSettings(**{**stored, "labels": tuple(stored["labels"])}), "as it was trained"
+            answers = None if stored.get("answers") is None else AnswerForm(**stored["answers"])
+            own = ModelSettings(**{**stored, "labels": tuple(stored["labels"]), "answers": answers})
+            return own, "as it was trained"
         except (TypeError, KeyError) as error:
             raise ModelError(
                 f"{folder / 'config.json'}: the key 'liteft' does not fit: {error}.",

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, TOKENS, Task
+from liteft.finetuning.answer_batches import known_units
+from liteft.tasks import ANSWERS, MULTI_LABEL, SINGLE_LABEL, TOKENS, Task
 
 __all__ = ["TaskTraining", "training_of"]
 
@@ -114,11 +115,43 @@ class _MultiLabel(TaskTraining):
         return others, middle, np.maximum(absent, 0.5)
 
 
+class _Answers(TaskTraining):
+    """Logits are those of units, (rows, units, 2), and labels the first and the last unit, int64 (rows, 2)."""
+
+    def label_loss(self, logits: Tensor, labels: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
+        logs = self.log_outcomes(logits)
+        right = -logs.gather(1, labels[:, None, :]).mean()
+        if not smoothing:
+            return right
+        units = known_units(logits)
+        even = (-logs.where(units, torch.zeros_like(logs)).sum(dim=1) / units.sum(dim=1)).mean()
+        return (1 - smoothing) * right + smoothing * even
+
+    def distance(self, first: Tensor, second: Tensor) -> Tensor:
+        shares = first.softmax(dim=1) - second.softmax(dim=1)
+        return (shares * (first - second)).sum(dim=1).mean() / 2
+
+    def log_outcomes(self, logits: Tensor) -> Tensor:
+        return logits.log_softmax(dim=1)
+
+    def distributions(self, logits: Tensor) -> int:
+        return 2
+
+    def balanced(self, counts: np.ndarray, texts: int) -> np.ndarray:
+        raise NotImplementedError("answers have no classes")
+
+    def contrasts(
+        self, labels: np.ndarray, means: np.ndarray, middle: np.ndarray, sums: np.ndarray, present: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
+        raise NotImplementedError("answers have no classes")
+
+
 # Logits of words are a row for each word here, so a word's tag is learned as a text's label is.
 _TRAINING: dict[Task, TaskTraining] = {
     SINGLE_LABEL: _SingleLabel(),
     MULTI_LABEL: _MultiLabel(),
     TOKENS: _SingleLabel(),
+    ANSWERS: _Answers(),
 }
 
 

@@ -20,10 +20,11 @@ from liteft.arguments import ProgressFunction, checked_callbacks, checked_progre
 from liteft.config import resolve_recipe
 from liteft.data import Dataset
 from liteft.data.trainable import report_check, require_trainable, resolve_data
-from liteft.defaults import Shape, settled_teacher
+from liteft.defaults import MAX_TOKENS, Shape, read_length, settled_teacher
 from liteft.encoder.families import family_of
 from liteft.errors import ConfigError, leave_out
 from liteft.finetuning.adapters import Adapter, asked_adapter
+from liteft.finetuning.answering import form_for, require_answerable
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import base_name, resolve_base, weights_bytes, weights_hash
 from liteft.finetuning.calibration import calibrate, require_bias, require_threshold, told_untuned
@@ -41,7 +42,7 @@ from liteft.finetuning.run_folder import (
     withdrawn_on_error,
     writing_run,
 )
-from liteft.finetuning.settings import Pooling
+from liteft.finetuning.settings import Pooling, position_limit
 from liteft.finetuning.trainer import ClassifierTrainer, resolve_precision
 from liteft.foreign import read_pooling
 from liteft.recipe_checks import require_teacher
@@ -102,6 +103,7 @@ def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContex
     require_trainable(dataset)
     source = None if teacher.base is None else resolve_base(teacher.base)
     require_threshold(teacher, dataset, None if source is None else read_config(source))
+    require_answerable(teacher, dataset)
     inputs = {"kind": "teacher", "data": dataset.fingerprint, "base": weights_hash(source)}
     if source is None and teacher.vocabulary_file is not None and Path(teacher.vocabulary_file).is_file():
         inputs["vocabulary"] = files.sha256_file(Path(teacher.vocabulary_file))
@@ -119,12 +121,14 @@ def _settled(teacher: TeacherRecipe, base: Path | None, dataset: Dataset) -> Tea
     """Return the recipe with what it leaves open: from the data, and from the base or the size from scratch."""
     if base is None:
         layers, width = parse_size(teacher.size or "")
-        shape, pretrained = Shape(layers, width or USUAL_WIDTH), False
+        shape, pretrained, most = Shape(layers, width or USUAL_WIDTH), False, 512
     else:
         config = read_config(base)
         shape, pretrained = Shape.of(config), not family_of(config.model_type).decoder
+        most = position_limit(config)
     texts, several = len(dataset.train), dataset.task.several
-    return settled_teacher(teacher, shape, texts=texts, several=several, pretrained=pretrained)
+    length = read_length(extractive=dataset.task.extractive, most=most)
+    return settled_teacher(teacher, shape, texts=texts, several=several, pretrained=pretrained, max_tokens=length)
 
 
 def _train(
@@ -135,6 +139,7 @@ def _train(
     started = time.monotonic()
     with files.temporary_folder() as spare, withdrawn_on_error(context), computing_threads(teacher.threads):
         loaded = _start(teacher, source, dataset, spare, adapter)
+        loaded.settings = replace(loaded.settings, answers=form_for(loaded, dataset.train, teacher))
         require_bias(teacher, loaded)
         too_few = told_untuned(teacher, dataset.validation, context.tell)
         if state.is_main_process:
@@ -173,7 +178,7 @@ def _train(
 
 
 def pooling_of(recipe: TeacherRecipe, base: Path | None, task: Task) -> Pooling:
-    """Return the pooling that a recipe asks for: none where words are judged.
+    """Return the pooling that a recipe asks for: none where words are judged, or first and last words of answers.
 
     "auto" follows the base: the mean if the base was trained with it (a sentence-transformers folder says
     so), else [CLS].
@@ -182,7 +187,7 @@ def pooling_of(recipe: TeacherRecipe, base: Path | None, task: Task) -> Pooling:
         ModelError: the base was trained with another pooling.
         ConfigError: a pooling was asked for, and words are judged.
     """
-    if task.per_word:
+    if task.per_word or task.extractive:
         if recipe.pooling != "auto":
             raise ConfigError(
                 f"pooling {recipe.pooling} makes one vector of a text, and this task judges every word.",
@@ -202,7 +207,7 @@ def _start(
         "labels": dataset.labels,
         "task": dataset.task,
         "pooling": pooling_of(teacher, base, dataset.task),
-        "max_tokens": teacher.max_tokens,
+        "max_tokens": teacher.max_tokens or MAX_TOKENS,
         "paired": dataset.paired,
         "marked": dataset.marked,
         "truncation_side": teacher.truncation_side,

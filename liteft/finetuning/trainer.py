@@ -8,6 +8,7 @@ weights, and a log as JSON lines (callbacks.py). A subclass with another loss ov
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,17 @@ from torch import Tensor, nn
 from transformers import TrainingArguments
 
 from liteft.errors import ConfigError, MissingExtraError, option
-from liteft.finetuning.batches import LengthGroupedSampler, model_inputs
+from liteft.finetuning.answer_batches import UNITS, unit_logits, units_of_rows, whole_batch
+from liteft.finetuning.batches import Collator, LengthGroupedSampler, model_inputs
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.loss import label_loss
+from liteft.finetuning.pretrained import output_logits
 from liteft.finetuning.resumable import ResumableTrainer
 from liteft.finetuning.word_batches import COLUMNS, NO_WORD, flat_words, rows_of_rectangle, word_logits
 from liteft.ragged import Ragged, Rows
 from liteft.recipes import TrainingRecipe
 from liteft.tasks import SINGLE_LABEL, Task, fit_threshold
+from liteft.tasks.answers import Answers
 
 __all__ = [
     "ClassifierTrainer",
@@ -171,6 +175,14 @@ def gold_of(batch: dict[str, Tensor]) -> Tensor:
     return batch["soft_labels"] if "soft_labels" in batch else batch["labels"]
 
 
+def _answered(values: np.ndarray, rows: np.ndarray, collator: Collator) -> Ragged:
+    """Return the packed form of all questions, without a threshold, from the logits of rows in another order."""
+    windows = collator.reading.answers
+    assert windows is not None
+    logits = units_of_rows(values, rows, windows)
+    return replace(windows, form=windows.form.undecided).packed(logits[:, 0], logits[:, 1])
+
+
 class ClassifierTrainer(ResumableTrainer):
     """Trainer for a classifier of either form.
 
@@ -236,9 +248,11 @@ class ClassifierTrainer(ResumableTrainer):
     ) -> Any:
         """Trainer's hook: the training loss while training, the hard-label loss while evaluating."""
         outputs = model(**self.model_inputs(inputs))
-        logits, batch = self.judged(outputs.logits, inputs), inputs
+        logits, batch = self.judged(output_logits(outputs), inputs), inputs
         if self.task.per_word:
             batch = flat_words(inputs)
+        elif self.task.extractive:
+            batch = whole_batch(inputs)
         if model.training:
             loss = self.text_loss(logits, batch, outputs)
         else:
@@ -246,7 +260,9 @@ class ClassifierTrainer(ResumableTrainer):
         return (loss, {"logits": self._gatherable(logits, inputs)}) if return_outputs else loss
 
     def judged(self, logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """Return the logits that are judged, (texts, labels), or those of words, (words, labels)."""
+        """Return the logits that are judged: (texts, labels), of words (words, labels), of answers (rows, units, 2)."""
+        if self.task.extractive:
+            return unit_logits(logits, batch[UNITS])
         return word_logits(logits, batch[COLUMNS]) if self.task.per_word else logits
 
     def _gatherable(self, logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
@@ -261,6 +277,9 @@ class ClassifierTrainer(ResumableTrainer):
     def _evaluated(self, prediction: Any) -> tuple[Rows, Rows]:
         """Return the logits and the labels of all validation texts, in the order of the rows evaluated."""
         logits, labels = np.asarray(prediction.predictions, dtype=np.float32), np.asarray(prediction.label_ids)
+        if self.task.extractive:
+            rows = self.eval_dataset  # type: ignore[assignment]
+            return _answered(logits, rows.rows, rows.collator), rows.collator.gold
         if not self.task.per_word:
             return logits, labels.astype(self.task.label_dtype)
         rows = [rows_of_rectangle(values, labels) for values in (logits, labels.astype(self.task.label_dtype))]
@@ -272,6 +291,10 @@ class ClassifierTrainer(ResumableTrainer):
 
     def _metrics(self, prediction: Any) -> dict[str, float]:
         logits, labels = self._evaluated(prediction)
+        if isinstance(self.task, Answers):  # the threshold is fitted again after training
+            fitted, _ = self.task.fit_no_answer(logits, labels)
+            scores = self.task.score(logits, labels, threshold=fitted)
+            return scores | {"balanced": self.task.balanced(scores)}
         scores = self.task.score(logits, labels, unseen_label=self.unseen_label)
         if self.recipe.tune_threshold:  # it is fitted again after training; probabilities stay until then
             shift, _ = fit_threshold(logits, labels, self.task, unseen_label=self.unseen_label)

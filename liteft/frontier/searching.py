@@ -32,6 +32,7 @@ from liteft.artifact import MANIFEST, require_pipeline_folder, require_replaceab
 from liteft.config import resolve_recipe
 from liteft.data import Dataset
 from liteft.data.trainable import require_trainable, resolve_data
+from liteft.defaults import read_length
 from liteft.distillation.ready import ready_teachers
 from liteft.distillation.teachers import Base, Teacher, with_labels
 from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError, option
@@ -39,7 +40,7 @@ from liteft.finetuning.calibration import require_threshold, tunes_threshold
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import read_config
-from liteft.finetuning.settings import ModelSettings
+from liteft.finetuning.settings import ModelSettings, position_limit
 from liteft.finetuning.teacher import pooling_of
 from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.frontier.budget import Budget
@@ -188,9 +189,11 @@ def _open(teacher: Run | str | Path, dataset: Dataset, recipe: Recipe, context: 
 
     def check(base: Base) -> None:
         pooling = pooling_of(own, base.folder, dataset.task)
-        settings = ModelSettings(dataset.labels, dataset.task, pooling, own.max_tokens, dataset.paired)
+        most = position_limit(read_config(base.folder))
+        length = own.max_tokens or read_length(extractive=dataset.task.extractive, most=most)
+        settings = ModelSettings(dataset.labels, dataset.task, pooling, length, dataset.paired)
         require_threshold(recipe.student, dataset, read_config(base.folder))
-        tokenizer = read_tokenizer(base.folder).cutting(own.max_tokens)
+        tokenizer = read_tokenizer(base.folder).cutting(length)
         require_fit(recipe, read_config(base.folder), settings, tokenizer)
 
     return ready_teachers(teacher, dataset, recipe, context.at(context.out / "teacher"), check=check)

@@ -4,21 +4,22 @@ Label arrays are `AnswerLabels`: the right answers of each question and its cont
 `liteft.answer_spans`, Ragged (units, 5), in which every word of a context has its logits and its place, so decisions
 are places, int64 (texts, 2), and need no tokenizer. (-1, -1) decides that there is no answer.
 
-``threshold`` is how much the logits of an answer must exceed those of no answer; 0 by default, as in SQuAD 2.0. It is
-an argument and no state of the task, since it belongs to a model: `Answers.fit_no_answer` fits it on validation. Where
-every question is known to have an answer it is `liteft.answer_spans.ALWAYS`, which such a validation split gives.
+A question is answered if the logits of an answer exceed those of no answer, as in SQuAD 2.0. By how much they must for
+a model, `Answers.fit_no_answer` finds on validation; the packed form has it in its logits (`answer_spans.AnswerForm`).
+Where every question is known to have an answer it is `liteft.answer_spans.ALWAYS`, which such a validation split gives.
+``threshold`` is on top of that, so it is 0 except where a threshold is looked for.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from liteft.answer_labels import AnswerLabels
-from liteft.answer_spans import ALWAYS, BEGIN, END, MAX_ANSWER, START, STOP, TOKENS, Spans, best_spans, window_offsets
+from liteft.answer_spans import ALWAYS, BEGIN, END, START, STOP, TOKENS, Spans, best_spans, window_offsets
 from liteft.answer_spans import fit_no_answer as fit_margin
 from liteft.errors import ModelError
 from liteft.metrics import AnswerScores, answer_scores, is_chinese_text, mcnemar, mean_interval, wilson_interval
@@ -31,11 +32,7 @@ _WIDTH = TOKENS + 1
 
 
 class Answers(Task):
-    """A question has an answer in its context or none; label arrays are AnswerLabels, int64 (answers, 2) for each.
-
-    Attributes:
-        max_answer: most tokens of an answer, from its first to its last.
-    """
+    """A question has an answer in its context or none; label arrays are AnswerLabels, int64 (answers, 2) for each."""
 
     name = "answers"
     description = "a part of a second text that answers the first"
@@ -51,18 +48,11 @@ class Answers(Task):
     metrics = (*headline_metrics, "has_answer_f1", "has_answer_exact_match", "no_answer_accuracy", "answered")
     paired_units = "questions with exactly the right answer"
     columns = {"answer": "text", "score": "number"}  # noqa: RUF012
-    max_answer: int = MAX_ANSWER
 
     @property
     def problem_type(self) -> None:
         """None: transformers' problem types are those of whole texts."""
         return None
-
-    def within(self, max_answer: int) -> Self:
-        """Return the task with another limit of an answer's tokens, 1 or more."""
-        found = type(self)()
-        found.max_answer = max_answer
-        return found
 
     # Labels
 
@@ -77,7 +67,7 @@ class Answers(Task):
         found = tuple(f"{begin}-{end}" for begin, end in spans.tolist() if begin >= 0)
         return found or ("no answer",)
 
-    def without_labels(self, texts: int, labels: int) -> AnswerLabels:  # type: ignore[override]
+    def without_labels(self, texts: int, labels: int, words: Ragged | None = None) -> AnswerLabels:  # type: ignore[override]
         return AnswerLabels.found([()] * texts, [""] * texts)
 
     def known(self, labels: Rows) -> np.ndarray:
@@ -109,7 +99,7 @@ class Answers(Task):
 
     def spans(self, logits: Rows) -> Spans:
         """Return the best span of each question and the score of no answer."""
-        return best_spans(logits, self.max_answer)
+        return best_spans(logits)
 
     def probabilities(self, logits: Rows) -> Rows:
         """Return the packed form with probabilities in place of logits, each summing to 1 over a window's units."""
@@ -362,8 +352,9 @@ def _mean_of_windows(logits: Ragged, units: np.ndarray) -> np.ndarray:
 
 
 def _same_units(first: Ragged, second: Ragged) -> bool:
-    columns = [BEGIN, STOP, TOKENS]
-    return np.array_equal(first.values[:, columns], second.values[:, columns])
+    words = first.values[:, BEGIN] >= 0
+    same = np.array_equal(first.values[:, BEGIN], second.values[:, BEGIN])
+    return same and np.array_equal(first.values[words, STOP:], second.values[words, STOP:])
 
 
 ANSWERS = Answers()
