@@ -44,6 +44,8 @@ if TYPE_CHECKING:  # the same names as in the table below
     from liteft.report import compare as compare
     from liteft.run import Run as Run
     from liteft.run import read_run as read_run
+    from liteft.runtime import Answer as Answer
+    from liteft.runtime import AnswerClassifier as AnswerClassifier
     from liteft.runtime import Classifier as Classifier
     from liteft.runtime import Prediction as Prediction
     from liteft.runtime import Span as Span
@@ -76,6 +78,8 @@ _NAMES = {
     "report": ("compare",),
     "run": ("Run", "read_run"),
     "runtime": (
+        "Answer",
+        "AnswerClassifier",
         "Classifier",
         "Prediction",
         "Span",

@@ -192,7 +192,7 @@ def _check_pool(pool: Split | None, recipe: StudentRecipe) -> None:
 def _floors(
     out: Path, dataset: Dataset, source: TeacherSource, teacher: Teacher, progress: ProgressFunction | None
 ) -> Floors | None:
-    """Return the floors in ``out``, trained if they are not there yet; None without scikit-learn.
+    """Return the floors in ``out``, trained if they are not there yet; None without scikit-learn, and for questions.
 
     The word vectors of the third floor are those of the base, or of a teacher whose base is unknown; without any that
     can be read, as of an adapter, that floor is left out.
@@ -204,7 +204,7 @@ def _floors(
         teacher: what was found or made of it.
         progress: called with a line of text before a training.
     """
-    if not can_train():
+    if not can_train() or dataset.task.extractive:
         return None
     path = out / FLOORS_FILE
     if progress is not None and read_floors(path, dataset) is None:

@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from liteft.answer_spans import AnswerForm
 from liteft.errors import ConfigError
 from liteft.foreign.folders import MANIFEST
 from liteft.form import ExportForm, Precision
@@ -48,6 +49,8 @@ _EDGE_GRAPHS: dict[Precision, str] = {
 
 MOST_GRAPH = (1 << 31) - 1  # bytes: protobuf reads no more
 _MOST_FILES = 1000
+_MOST_TOKENS = 1 << 20
+_MOST_SCORE = 1e6
 
 Fallback = Literal["weight_only", "float", "8 bits"]
 """Of a matmul of an int8 graph: int8 weights multiplied in float, or float weights; of 4-bit words: 8 bits."""
@@ -111,6 +114,20 @@ def _stored_task(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
 StoredTask = Annotated[Task, GetPydanticSchema(_stored_task)]
 
 
+def _checked_answers(form: AnswerForm) -> AnswerForm:
+    """Return how questions are answered. Raises ValueError if a number is out of range."""
+    counts = {"max_answer": form.max_answer, "stride": form.stride, "max_question": form.max_question}
+    for name, count in counts.items():
+        if not (name != "stride") <= count <= _MOST_TOKENS:
+            raise ValueError(f"{name} is {count}")
+    if form.no_answer is not None and not abs(form.no_answer) < _MOST_SCORE:
+        raise ValueError(f"no_answer is {form.no_answer}")
+    return form
+
+
+StoredAnswers = Annotated[AnswerForm, AfterValidator(_checked_answers)]
+
+
 class Manifest(BaseModel):
     """What an artifact is: enough to turn text into labelled scores, and to say where it came from."""
 
@@ -123,6 +140,7 @@ class Manifest(BaseModel):
     pooling: Literal["cls", "mean", "last", "none"]  # none: every token has logits of its own
     paired: bool
     marked: bool = False  # labels are about one word of each text, which the type ids mark
+    answers: StoredAnswers | None = None  # of models that answer questions from contexts: how they read and decide
     max_tokens: int = Field(gt=0, le=1 << 20)
     truncation_side: Literal["right", "left"]
     pad_id: int = Field(ge=0, lt=1 << 31)
@@ -175,6 +193,10 @@ class Manifest(BaseModel):
         if len(self.labels) < self.task.fewest_labels:
             raise ValueError(f"a {self.task} task needs two or more labels; one alone would always be chosen")
         self.__dict__["task"] = self.task.bound(self.labels)  # the model is frozen for others
+        if self.task.extractive != (self.answers is not None):
+            raise ValueError(f"a {self.task} task {'needs' if self.task.extractive else 'has no'} answers")
+        if self.task.extractive and not (self.paired and self.per_token and len(self.labels) == 2):
+            raise ValueError("answers take pairs of texts, logits of tokens and two labels")
         return self
 
     @model_validator(mode="after")

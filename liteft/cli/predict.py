@@ -17,7 +17,7 @@ from liteft.errors import ConfigError, closest
 from liteft.text_tables import shortened
 
 if TYPE_CHECKING:
-    from liteft.runtime import Classifier, Prediction, TaggedText, TokenClassifier
+    from liteft.runtime import Answer, AnswerClassifier, Classifier, Prediction, TaggedText, TokenClassifier
 
 ArtifactFolder = Annotated[
     str, typer.Argument(metavar="ARTIFACT", help="An artifact's folder, or one that liteft distill wrote.")
@@ -62,8 +62,8 @@ def predict(
 ) -> None:
     """Classify texts, the lines of stdin, or a file.
 
-    Prints one line per text: label, score and text, separated by tabs; of a model of words its spans and the text. On
-    stdin, a tab separates the two texts of a pair.
+    Prints one line per text: label, score and text, separated by tabs; of a model of words its spans and the text; of a
+    model of questions the answer. On stdin, a tab separates the two texts of a pair, a question and its context.
     """
     _check_use(texts, input_file=input_file, output_file=output_file, text=text, pair=pair, pair_text=pair_text)
     import liteft
@@ -82,6 +82,8 @@ def predict(
         inputs = _inputs(texts or ["-"], pair_text, paired=classifier.manifest.paired)
         if classifier.manifest.task.per_word:
             answering = _of_words(answering)
+        elif classifier.manifest.task.extractive:
+            answering = _of_questions(answering)
         _classify_texts(classifier, inputs, console, answering)
 
 
@@ -93,8 +95,19 @@ def _of_words(answering: dict[str, Any]) -> dict[str, Any]:
     return {"on_error": answering["on_error"]}
 
 
+def _of_questions(answering: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that models of questions have. Raises ConfigError if another one was given."""
+    from liteft.runtime.scored_questions import refuse_threshold
+
+    refuse_threshold(answering["threshold"])
+    return {"top_k": answering["top_k"], "on_error": answering["on_error"]}
+
+
 def _classify_texts(
-    classifier: Classifier | TokenClassifier, inputs: Iterable[Any], console: Console, answering: dict[str, Any]
+    classifier: Classifier | TokenClassifier | AnswerClassifier,
+    inputs: Iterable[Any],
+    console: Console,
+    answering: dict[str, Any],
 ) -> None:
     shown: list[str] = []
     predictions: list[dict[str, Any] | None] = []
@@ -113,6 +126,8 @@ def _classify_texts(
             predictions.append(None if prediction is None else prediction.to_dict())
     if cut:
         where = "in a word" if classifier.manifest.task.per_word else f"at {classifier.manifest.max_tokens} tokens"
+        if classifier.manifest.task.extractive:
+            where = "in the question or in a word"
         console.progress(f"{cut:,} texts were cut {where}")
     document = {
         "artifact": str(classifier.path),
@@ -132,13 +147,13 @@ def _classify_file(artifact: str, source: str, target: str, console: Console, se
     console.result(done.render(), done.to_dict())
 
 
-def _line(prediction: Prediction | TaggedText | None, text: str) -> str:
+def _line(prediction: Prediction | TaggedText | Answer | None, text: str) -> str:
     shown = shortened(" ".join(text.split()), _SHOWN)
     if prediction is None:
         return f"-\t-\t{shown}"
-    from liteft.runtime import TaggedText
+    from liteft.runtime import Answer, TaggedText
 
-    if isinstance(prediction, TaggedText):
+    if isinstance(prediction, TaggedText | Answer):
         return f"{prediction.render()}\t{shown}"
     columns = [", ".join(prediction.labels) or "(none)", f"{prediction.score:.4f}"]
     if prediction.top:

@@ -289,6 +289,8 @@ def _graph_line(loaded: TorchClassifier, reason: str | None) -> str:
 
 def _cut_line(loaded: TorchClassifier) -> str:
     settings = loaded.settings
+    if settings.task.extractive:
+        return f"contexts are read in windows of {settings.max_tokens:,} tokens, the question included: {loaded.cut_by}"
     if settings.task.per_word:
         return f"texts of more than {settings.max_tokens:,} tokens are read in windows: {loaded.cut_by}"
     return f"texts are cut at {settings.max_tokens:,} tokens, on the {settings.truncation_side}: {loaded.cut_by}"
@@ -313,7 +315,8 @@ def _check_nibbles(loaded: TorchClassifier, reason: str | None) -> None:
 
 
 def _summary(checked: dict[str, Any], task: Task) -> str:
-    agreed = f"same label as the model on {100 * checked['agreement']:.2f}% of "
+    what = "answer" if task.extractive else "label"
+    agreed = f"same {what} as the model on {100 * checked['agreement']:.2f}% of "
     agreed += f"{'the words of ' if task.per_word else ''}{checked['texts']:,} texts"
     primary = checked["primary"]
     if checked["accuracy"] is None:

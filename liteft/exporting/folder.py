@@ -86,6 +86,7 @@ def manifest_fields(
         "pooling": settings.pooling,
         "paired": settings.paired,
         "marked": settings.marked,
+        "answers": settings.answers,
         "max_tokens": settings.max_tokens,
         "truncation_side": settings.truncation_side,
         "pad_id": loaded.tokenizer.pad_id,

@@ -27,9 +27,10 @@ from liteft.errors import REPORT, VerificationError, first_line
 from liteft.exporting.source_words import check_word_ids, compared_texts, split_words, word_logits_alone
 from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.known_ids import embedding_rows
-from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.logits import pad_batch, predict_logits
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
-from liteft.finetuning.pretrained import model_class, plain_names
+from liteft.finetuning.pretrained import model_class, output_logits, plain_names
+from liteft.finetuning.reading import read_split
 from liteft.finetuning.tokenizer_files import load_auto_tokenizer
 from liteft.ragged import Ragged, Rows, row_differences
 from liteft.words import words_of_texts
@@ -71,8 +72,8 @@ class SourceReading:
         pairs: the second text of each pair; None if the model reads single texts.
         runnable: rows of the texts that graphs are run on, int64: those with 1 to 512 tokens, all of which the model
             has an embedding for.
-        logits: transformers' logits of the runnable texts, float32, shape (rows, labels); None if transformers cannot
-            load the classifier.
+        logits: transformers' logits of the runnable texts, float32, shape (rows, labels); of questions the packed form
+            of `liteft.answer_spans`. None if transformers cannot load the classifier.
         described: what was compared, for the manifest.
         words: where the words of the texts are, if words are judged: Ragged int32, (words, 2) for each text; logits are
             then those of the first token of each word, (words, labels) for each runnable text.
@@ -158,9 +159,13 @@ def read_source(loaded: TorchClassifier, split: Split) -> SourceReading:
     if model is None:
         return SourceReading(texts, pairs, rows, None, described | {"logits": f"not compared: {why}"})
     compared = np.flatnonzero(answered)
-    logits = _logits(model, theirs, texts, pairs, compared, settings.max_tokens)
+    whole = SourceReading(texts, pairs, compared, None, {})
+    if settings.answers is None:
+        logits: Rows = _logits(model, theirs, texts, pairs, compared, settings.max_tokens)
+    else:
+        logits = _answer_logits(model, loaded, whole.runnable_texts())
     del model
-    whole = SourceReading(texts, pairs, compared, logits, {})
+    whole = replace(whole, logits=logits)
     ours = predict_logits(loaded, whole.runnable_texts(), batch_size=4)  # little padding
     described["logits"] = len(compared)
     described["logit_difference"] = _check_logits(logits, ours, whole, _LIMIT, f"{loaded.path} as LiteFT loads it")
@@ -294,6 +299,20 @@ def _load_model(loaded: TorchClassifier) -> tuple[Any, str]:
     if info["missing_keys"]:
         return None, f"transformers alone finds {len(info['missing_keys'])} of its weights missing"
     return model.eval(), ""
+
+
+def _answer_logits(model: Any, loaded: TorchClassifier, split: Split) -> Rows:
+    """Return transformers' logits of questions, each window of a context run alone: the packed form."""
+    windows = read_split(loaded, split).answers
+    assert windows is not None
+    found = []
+    with torch.inference_mode():
+        for row in range(len(windows.encoded)):
+            batch = pad_batch(
+                windows.encoded, [row], pad_id=loaded.tokenizer.pad_id, types=uses_type_ids(loaded.config)
+            )
+            found.append(output_logits(model(**batch))[0].float().numpy())
+    return windows.of_texts(np.concatenate(found))
 
 
 def _logits(

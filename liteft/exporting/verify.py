@@ -326,10 +326,20 @@ def _measured(comparison: Comparison) -> dict[str, Any]:
         "accuracy_interval": list(wilson_interval(int(exported.sum()), len(exported))),
         "accuracy_p_value": mcnemar(model, exported).p_value,
         "model_accuracy": float(model.mean()),
-        "calibration_error": task.calibration_error(comparison.exported, split.labels),
-        "model_calibration_error": task.calibration_error(comparison.model, split.labels),
+        **_calibration(comparison),
         "majority": task.majority_share(split.labels),
-        "primary": _primary(comparison) if task.per_word else None,
+        "primary": _primary(comparison) if task.per_word or task.extractive else None,
+    }
+
+
+def _calibration(comparison: Comparison) -> dict[str, float]:
+    """Return the calibration errors of the artifact and of the model; {} where answers have no such scores."""
+    task, labels = comparison.task, comparison.split.labels
+    if task.extractive:
+        return {}
+    return {
+        "calibration_error": task.calibration_error(comparison.exported, labels),
+        "model_calibration_error": task.calibration_error(comparison.model, labels),
     }
 
 
@@ -419,4 +429,5 @@ def _labels_beyond(agreed: float, comparison: Comparison, limits: Limits) -> dic
     chance = binomial_tail(round((1 - agreed) * count), count, 1 - limits.agreement)
     if chance >= _SIGNIFICANCE:
         return {}
-    return {"same label": f"{agreed:.1%} of the {task.judged}, limit {limits.agreement:.1%} (p = {chance:.2g})"}
+    what = "same answer" if task.extractive else "same label"
+    return {what: f"{agreed:.1%} of the {task.judged}, limit {limits.agreement:.1%} (p = {chance:.2g})"}

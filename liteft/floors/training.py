@@ -44,11 +44,17 @@ def train_floors(data: Dataset, base: str | os.PathLike[str] | None = None) -> F
         Floors, scored on every split but the training split; printed, they are a table.
 
     Raises:
-        DataError: there is no training split with labels.
+        DataError: there is no training split with labels, or its questions are answered from contexts.
         ModelError: the base's word vectors cannot be read.
         MissingExtraError: scikit-learn is not installed.
     """
     require_sklearn()
+    if data.task.extractive:
+        raise DataError(
+            f"{data.name} holds questions with contexts, and floors give labels.",
+            accepted={"tasks": "those with labels"},
+            fix="compare with another model, or with c0",
+        )
     train, notes = _sampled(_usable(data.train, data.task))
     splits = {
         name: split

@@ -3,16 +3,18 @@
 `classifier` is what callers use; it stands on `opened`, which holds the engine, and on `streaming`. `inputs` checks
 values, `scoring` tokenizes, `batching` plans batches, `backends` chooses the engine, `native_engine` or `onnx_engine`
 computes, and `prediction` turns logits into answers; `tokens`, `word_texts` and `tagged` are their counterparts for
-models of words. The native engine opens its library with `native_library` and
-reads the graph with `encoder_file` and `protobuf`. `bulk` classifies files: it reads them with `data.rows`,
-`scored_rows` adds the predictions, `row_formats` and `parts` write. onnxruntime is imported when an artifact that needs
-it is loaded, `bulk` on the first use of ``predict_file``; neither is imported here.
+models of words, `answers` and `answered` for models of questions. The native engine opens its library with
+`native_library` and reads the graph with `encoder_file` and `protobuf`. `bulk` classifies files: it reads them with
+`data.rows`, `scored_rows` adds the predictions, `row_formats` and `parts` write. onnxruntime is imported when an
+artifact that needs it is loaded, `bulk` on the first use of ``predict_file``; neither is imported here.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from liteft.runtime.answered import Alternative, Answer
+from liteft.runtime.answers import AnswerClassifier
 from liteft.runtime.classifier import Classifier, load
 from liteft.runtime.counters import EngineCounters, Stats
 from liteft.runtime.native_library import custom_ops_library
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from liteft.runtime.bulk import Classified, Progress, predict_file
 
 __all__ = [
+    "Alternative",
+    "Answer",
+    "AnswerClassifier",
     "Classified",
     "Classifier",
     "EngineCounters",

@@ -27,10 +27,12 @@ from liteft.data.columns import choose_columns
 from liteft.data.rows import RowFile, Rows, open_rows
 from liteft.errors import ConfigError, DataError, RunError, leave_out, option
 from liteft.results import Result
+from liteft.runtime.answers import AnswerClassifier
 from liteft.runtime.classifier import Classifier, OnError, load
 from liteft.runtime.parts import ANOTHER_OUTPUT, RESTART, Parts, open_parts
 from liteft.runtime.progress import Pace, Progress
 from liteft.runtime.row_formats import RowFormat, row_format
+from liteft.runtime.scored_questions import QuestionScorer, question_columns
 from liteft.runtime.scored_rows import RowScorer, ScoredRow, in_parts
 from liteft.runtime.scored_words import WordScorer, word_columns
 from liteft.runtime.tokens import TokenClassifier
@@ -76,7 +78,7 @@ class Classified(Result):
 
 
 def predict_file(
-    artifact: str | os.PathLike[str] | Classifier | TokenClassifier,
+    artifact: str | os.PathLike[str] | Classifier | TokenClassifier | AnswerClassifier,
     input: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
@@ -107,7 +109,9 @@ def predict_file(
     - multi-label: ``predictions`` (the labels over their thresholds, possibly none) and ``scores`` (their scores);
     - with ``top_k``: ``top``, a list of {label, score}, best first;
     - of models of words: ``spans``, a list of {label, score, text, start, end}. A .conll file has a word and its tag in
-      each line instead, and an empty line after each text.
+      each line instead, and an empty line after each text;
+    - of models of questions: ``answer`` (its text, "" for none), ``score``, ``start`` and ``end`` (in the context, in
+      code points; null without an answer).
 
     Scores are rounded to 6 digits. Lists are JSON in csv and tsv. A row without a usable text (missing, not a string, a
     lone surrogate) has null in all of these; an empty text is classified like any other. Repeating the same call
@@ -121,7 +125,8 @@ def predict_file(
             columns keep their types in parquet.
         text: column of the text; None to find it by its usual names. Models of words also read lists of words, in a
             column ``words`` or ``tokens`` if it is not named, and models of roles the column ``predicate``.
-        pair: for a model of pairs, column of the second text; None to find it by its usual names.
+        pair: for a model of pairs, column of the second text; None to find it by its usual names. Models of questions
+            read ``question`` and ``context``, if no columns are named.
         prefix: prefix of the names of the added columns.
         top_k: as in ``Classifier.predict``.
         threshold: as in ``Classifier.predict``.
@@ -164,8 +169,11 @@ def predict_file(
             "on_error": on_error,
             "token_budget": token_budget,
         }
-        if isinstance(classifier, TokenClassifier):
-            scorer: RowScorer = WordScorer(classifier, tagged=target.suffix.casefold() == ".conll", **settings)
+        scorer: RowScorer
+        if isinstance(classifier, AnswerClassifier):
+            scorer = QuestionScorer(classifier, **settings)
+        elif isinstance(classifier, TokenClassifier):
+            scorer = WordScorer(classifier, tagged=target.suffix.casefold() == ".conll", **settings)
         else:
             scorer = RowScorer(classifier, **settings)
         scorer.check_names(file.columns, str(source))
@@ -218,16 +226,17 @@ def _read(rows: Rows, format: RowFormat, scorer: RowScorer) -> Iterator[ScoredRo
 
 
 def _classifier(
-    artifact: str | os.PathLike[str] | Classifier | TokenClassifier,
+    artifact: str | os.PathLike[str] | Classifier | TokenClassifier | AnswerClassifier,
     device: str,
     backend: str,
     threads: int | None,
     engine_precision: str | None,
     trust: bool,
-) -> AbstractContextManager[Classifier | TokenClassifier]:
-    if not isinstance(artifact, Classifier | TokenClassifier):
+) -> AbstractContextManager[Classifier | TokenClassifier | AnswerClassifier]:
+    if not isinstance(artifact, Classifier | TokenClassifier | AnswerClassifier):
         choices: dict[str, Any] = {"device": device, "backend": backend, "threads": threads}
-        loaded: Classifier | TokenClassifier = load(artifact, **choices, engine_precision=engine_precision, trust=trust)
+        loaded: Classifier | TokenClassifier | AnswerClassifier
+        loaded = load(artifact, **choices, engine_precision=engine_precision, trust=trust)
         return loaded
     if (device, backend, threads, engine_precision) != ("auto", "auto", None, None):
         raise ConfigError(
@@ -244,10 +253,12 @@ def _classifier(
 
 
 def _text_columns(
-    file: RowFile, classifier: Classifier | TokenClassifier, text: str | None, pair: str | None
+    file: RowFile, classifier: Classifier | TokenClassifier | AnswerClassifier, text: str | None, pair: str | None
 ) -> list[str]:
     """Return the column of the text, or of both texts if the model reads pairs, or of words and predicate."""
     name = str(file.path)
+    if isinstance(classifier, AnswerClassifier):
+        return question_columns(file.columns, source=name, text=text, pair=pair)
     if isinstance(classifier, TokenClassifier) and not pair:
         return word_columns(file.columns, source=name, text=text, marked=classifier.marked)
     if not classifier.manifest.paired:

@@ -16,6 +16,7 @@ import numpy as np
 from liteft.arguments import require_count, require_path
 from liteft.encoded import Encoded
 from liteft.errors import ConfigError, InputError, option
+from liteft.runtime.answers import AnswerClassifier
 from liteft.runtime.backends import Engine, checked_threads, choose_engine
 from liteft.runtime.inputs import Text, checked_columns, checked_iterable, checked_text, is_one_text, kind_of
 from liteft.runtime.opened import OpenArtifact
@@ -63,7 +64,8 @@ def load(
             only files from someone whose programs you would run.
 
     Returns:
-        A Classifier, or a TokenClassifier if the artifact tags words: the manifest decides. Close it, or use it as a
+        A Classifier; a TokenClassifier if the artifact tags words, or an AnswerClassifier if it answers questions: the
+        manifest decides. Close it, or use it as a
         context manager.
 
     Raises:
@@ -90,6 +92,8 @@ def opened_classifier(artifact: Artifact, engine: Engine, *, threads: int, asked
     """Return the classifier of an artifact whose engine is there; ``asked`` is what was given to `load`."""
     if artifact.manifest.task.per_word:
         return TokenClassifier(artifact, engine, threads=threads, asked=asked, again=_load_again)
+    if artifact.manifest.task.extractive:
+        return AnswerClassifier(artifact, engine, threads=threads, asked=asked, again=_load_again)
     return Classifier(artifact, engine, threads=threads, asked=asked)
 
 

@@ -54,8 +54,9 @@ def row_format(suffix: str, *, columns: Sequence[str], schema: Any, added: Mappi
         suffix: ".csv", ".tsv", ".jsonl", ".parquet" or another name of these formats.
         columns: names of the columns of the input, in order.
         schema: the input's pyarrow schema if it has one; None to infer the types from the values.
-        added: columns that follow those of the input: name -> "text", "number", "texts", "numbers", "scores" (labels
-            with numbers), "spans", or "tagged words" (of a .conll file alone, which keeps no other column).
+        added: columns that follow those of the input: name -> "text", "number", "place", "texts", "numbers",
+            "scores" (labels with numbers), "spans", or "tagged words" (of a .conll file alone, which keeps no other
+            column).
 
     Raises:
         ConfigError: the suffix is none of these, or the format cannot hold what is added.
@@ -199,6 +200,7 @@ class _Parquet:
         kinds = {
             "text": pyarrow.string(),
             "number": pyarrow.float64(),
+            "place": pyarrow.int64(),
             "texts": pyarrow.list_(pyarrow.string()),
             "numbers": pyarrow.list_(pyarrow.float64()),
             "scores": pyarrow.list_(pyarrow.struct([("label", pyarrow.string()), ("score", pyarrow.float64())])),

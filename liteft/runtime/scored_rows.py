@@ -18,7 +18,7 @@ from liteft.runtime.inputs import Text, as_text, text_error
 from liteft.runtime.streaming import OnError
 from liteft.runtime.word_texts import WordText
 
-__all__ = ["RowScorer", "ScoredRow", "in_parts"]
+__all__ = ["RowScorer", "ScoredRow", "in_parts", "plain_text"]
 
 _PART_CHARACTERS = 1 << 24
 _DIGITS = 6  # of a score: float32 has no more precision
@@ -157,7 +157,7 @@ class RowScorer:
     def _answers(self, texts: Sequence[Any]) -> Iterator[Any]:
         """Yield the model's answer for each text, None for one that is None or cannot be run."""
         answers: Iterator[Any] = self._classifier.stream(
-            map(_plain, texts),
+            map(plain_text, texts),
             top_k=len(self._classifier.labels) if self._task.several else self._top_k,  # any label may be one
             threshold=self._threshold,
             on_error="null",
@@ -171,9 +171,14 @@ class RowScorer:
             return []
         cells = [_rounded(cell) for cell in self._task.cells(answer)]
         if self._top_k is not None:
-            best = answer.top[: self._top_k]
+            best = self._best(answer)[: self._top_k]
             cells.append([{"label": label, "score": _rounded(score)} for label, score in best])
         return cells
+
+    def _best(self, answer: Any) -> Sequence[tuple[str, float]]:
+        """Return what a column "top" holds of an answer."""
+        best: Sequence[tuple[str, float]] = answer.top
+        return best
 
     def _refuse(self, error: InputError) -> None:
         if self._on_error == "raise":
@@ -217,7 +222,8 @@ def _characters(value: Any) -> int:
     return sum(map(_characters, value)) if isinstance(value, list | tuple) else 8
 
 
-def _plain(text: Text | None) -> str | tuple[str, str] | None:
+def plain_text(text: Text | None) -> str | tuple[str, str] | None:
+    """Return a text, or both texts of a pair, as a classifier takes them; None for None."""
     if text is None or text.second is None:
         return None if text is None else text.first
     return text.first, text.second

@@ -24,7 +24,7 @@ from liteft.answer_spans import fit_no_answer as fit_margin
 from liteft.errors import ModelError
 from liteft.metrics import AnswerScores, answer_scores, is_chinese_text, mcnemar, mean_interval, wilson_interval
 from liteft.ragged import Ragged, Rows
-from liteft.tasks.base import Answer, Interval, Task, Threshold
+from liteft.tasks.base import Interval, Task, Threshold
 
 __all__ = ["ANSWERS"]
 
@@ -38,6 +38,7 @@ class Answers(Task):
     description = "a part of a second text that answers the first"
     several = False
     extractive = True
+    judged = "questions"
     fewest_labels = 2
     label_dtype = np.int64
     activation = "softmax"
@@ -47,7 +48,7 @@ class Answers(Task):
     judged_by = ("f1", "exact_match")
     metrics = (*headline_metrics, "has_answer_f1", "has_answer_exact_match", "no_answer_accuracy", "answered")
     paired_units = "questions with exactly the right answer"
-    columns = {"answer": "text", "score": "number"}  # noqa: RUF012
+    columns = {"answer": "text", "score": "number", "start": "place", "end": "place"}  # noqa: RUF012
 
     @property
     def problem_type(self) -> None:
@@ -132,8 +133,8 @@ class Answers(Task):
         found[second.row_numbers[equal]] = True
         return found
 
-    def cells(self, answer: Answer) -> list[Any]:
-        return [answer.label, answer.score]
+    def cells(self, answer: Any) -> list[Any]:
+        return [answer.text, answer.score, answer.start, answer.end]
 
     def chance_loss(self, labels: int) -> float:
         return math.log(256)  # of a usual window's words, since nothing is known here of the windows

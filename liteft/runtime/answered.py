@@ -1,0 +1,155 @@
+"""Answers to questions: from the packed form of logits (`liteft.answer_spans`) to parts of contexts with scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from liteft.answer_spans import best_spans, log_totals, top_spans
+from liteft.errors import ConfigError, option
+from liteft.ragged import Ragged
+from liteft.results import Result
+from liteft.runtime.inputs import Text
+
+__all__ = ["Alternative", "Answer", "Deciding"]
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One of the best answers to a question.
+
+    Attributes:
+        text: the characters from ``start`` to ``end`` of the context.
+        score: its probability, as for `Answer`.
+        start, end: where it is in the context, in code points, the end exclusive.
+    """
+
+    text: str
+    score: float
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Result):
+    """The answer to one question, a part of its context, or that there is none.
+
+    Scores are a softmax over all parts of the context that an answer may be, in every window of it, and no answer: the
+    model's own probabilities, which nobody has calibrated. A threshold that was fitted on validation is in the logits
+    of no answer.
+
+    Attributes:
+        text: the answer as it is written in the context; "" if the context does not answer the question.
+        score: the probability of what was decided: of the answer, or of no answer.
+        start, end: where the answer is in the context, in code points, the end exclusive; None without an answer.
+        no_answer_score: the probability that there is none; 0 for a model that answers every question.
+        top: the ``top_k`` best answers, best first, none of which shares a word with another; empty without ``top_k``.
+            They are there also if no answer was decided.
+        truncated: True if the question was cut, or a word of the context has more tokens than a quarter of a window.
+        backend: what computed it: "native" or "onnxruntime"; see ``Prediction``.
+    """
+
+    text: str
+    score: float
+    start: int | None
+    end: int | None
+    no_answer_score: float
+    top: tuple[Alternative, ...]
+    truncated: bool
+    backend: str
+
+    @property
+    def answered(self) -> bool:
+        """True if the context answers the question."""
+        return self.start is not None
+
+    @property
+    def label(self) -> str:
+        """The answer's text."""
+        return self.text
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The answer's text, if there is one."""
+        return (self.text,) if self.answered else ()
+
+    def render(self) -> str:
+        """Return one line: the answer with its score, and further ones with ``top_k``."""
+        line = f"{self.text if self.answered else '(no answer)'} {self.score:.4f}"
+        if self.top:
+            line += f" ({', '.join(f'{each.text} {each.score:.4f}' for each in self.top)})"
+        return line
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as plain data for JSON; the first four keys are those of transformers' pipelines."""
+        return {
+            "answer": self.text,
+            "score": self.score,
+            "start": self.start,
+            "end": self.end,
+            "no_answer_score": self.no_answer_score,
+            "top": [
+                {"answer": each.text, "score": each.score, "start": each.start, "end": each.end} for each in self.top
+            ],
+            "truncated": self.truncated,
+            "backend": self.backend,
+        }
+
+
+class Deciding:
+    """Turns logits into answers.
+
+    Args:
+        backend: the backend's name, for each Answer.
+        top_k: number of answers in ``Answer.top``; None for none.
+
+    Raises:
+        ConfigError: ``top_k`` is not a positive integer.
+    """
+
+    def __init__(self, *, backend: str, top_k: int | None = None) -> None:
+        if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+            raise ConfigError(
+                f"top_k must be a positive integer, got {top_k!r}.",
+                accepted={"top_k": "1 or more, or None"},
+                fix=option("top_k", 3),
+            )
+        self._backend, self._top_k = backend, top_k
+
+    def __call__(self, logits: Ragged, texts: Sequence[Text], truncated: np.ndarray) -> list[Answer]:
+        """Return one Answer per question.
+
+        Args:
+            logits: the packed form.
+            texts: questions with contexts.
+            truncated: bool, shape (texts,).
+        """
+        found, totals = best_spans(logits), log_totals(logits)
+        nothing = np.exp(found.nothing - totals)
+        scores = np.exp(found.scores - totals)
+        tops = self._tops(logits, totals, texts)
+        columns = (texts, found.decided(0.0).tolist(), scores.tolist(), nothing.tolist(), truncated.tolist())
+        return [
+            Answer((text.second or "")[begin:end], score, begin, end, none, next(tops), cut, self._backend)
+            if begin >= 0
+            else Answer("", none, None, None, none, next(tops), cut, self._backend)
+            for text, (begin, end), score, none, cut in zip(*columns, strict=True)
+        ]
+
+    def _tops(self, logits: Ragged, totals: np.ndarray, texts: Sequence[Text]) -> Iterator[tuple[Alternative, ...]]:
+        """Yield the best answers to each question."""
+        if self._top_k is None:
+            yield from (() for _ in texts)
+            return
+        places, scores = top_spans(logits, self._top_k)
+        shares = np.exp(scores - totals[:, None])
+        for text, spans, own in zip(texts, places.tolist(), shares.tolist(), strict=True):
+            context = text.second or ""
+            yield tuple(
+                Alternative(context[begin:end], score, begin, end)
+                for (begin, end), score in zip(spans, own, strict=True)
+                if begin >= 0
+            )
