@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from liteft.answer_spans import AnswerForm
 from liteft.arms import ARMS
 from liteft.artifact import Manifest
 from liteft.floors import not_beaten
@@ -34,6 +35,12 @@ import { pipeline } from "@huggingface/transformers";
 const tagger = await pipeline("token-classification", "FOLDER", { dtype: "DTYPE" });
 await tagger("a text");
 """.strip()
+_JAVASCRIPT_ANSWERS = """
+import { pipeline } from "@huggingface/transformers";
+
+const answerer = await pipeline("question-answering", "FOLDER", { dtype: "DTYPE" });
+await answerer("a question", "the context that answers it");
+""".strip()
 _JAVASCRIPT_PAIRS = """
 import { AutoModelForSequenceClassification, AutoTokenizer } from "@huggingface/transformers";
 
@@ -41,7 +48,7 @@ const tokenizer = await AutoTokenizer.from_pretrained("FOLDER");
 const model = await AutoModelForSequenceClassification.from_pretrained("FOLDER", { dtype: "DTYPE" });
 const { logits } = await model(tokenizer("a text", { text_pair: "another", return_token_type_ids: true }));
 """.strip()
-_INTERVALS = ("accuracy", "exact_match", "micro_f1", "macro_f1")
+_INTERVALS = ("f1", "accuracy", "exact_match", "micro_f1", "macro_f1")
 
 
 def card_text(manifest: Manifest, *, title: str, trust: bool = False) -> str:
@@ -72,10 +79,10 @@ def _what(manifest: Manifest) -> str:
     graph = "written from the weights" if manifest.graph == "built" else "traced by torch.onnx.export"
     if manifest.one_node:
         graph += " as one node, with its definition in standard operators beside it"
+    labels = f", {len(manifest.labels)} labels" + (", pairs of texts" if manifest.paired else "")
     rows = {
-        "Task": f"{manifest.task.description}, {len(manifest.labels)} labels"
-        + (", pairs of texts" if manifest.paired else ""),
-        "Labels": shown,
+        "Task": manifest.task.description + ("" if manifest.answers else labels),
+        **({"Answers": _answers(manifest.answers)} if manifest.answers else {"Labels": shown}),
         "Architecture": f"{manifest.family}, pooling {manifest.pooling}",
         "Longest text": _longest(manifest),
         "Precision": _precision(manifest),
@@ -87,7 +94,20 @@ def _what(manifest: Manifest) -> str:
     return _table(("", ""), list(rows.items()))
 
 
+def _answers(form: AnswerForm) -> str:
+    """Return in words how questions are read and answered."""
+    said = f"up to {form.max_answer} tokens long; "
+    if form.no_answer is None:
+        return said + "every question is answered"
+    return said + f"given if their logits exceed those of no answer by more than {form.no_answer:.2f}"
+
+
 def _longest(manifest: Manifest) -> str:
+    if manifest.answers is not None:
+        return (
+            f"any context; more than {manifest.max_tokens} tokens, with the question, are read in windows that share "
+            f"{manifest.answers.stride} tokens; {manifest.answers.max_question} tokens of a question are read"
+        )
     if manifest.task.per_word:
         return f"any; more than {manifest.max_tokens} tokens are read in windows, each word in the middle of one"
     return f"{manifest.max_tokens} tokens, cut on the {manifest.truncation_side}"
@@ -158,8 +178,12 @@ def _metrics(manifest: Manifest) -> str:
         text += "Folds: each text was tested once, by models that were trained without it.\n"
     if manifest.floors:
         text += "Floors are simple models that were trained on the same labels.\n"
-    unknown = [split for split, values in metrics.items() if values.get("n") and values.get("majority") == 0]
-    if unknown:
+    unknown = (
+        []
+        if manifest.task.extractive
+        else [split for split, values in metrics.items() if values.get("n") and values.get("majority") == 0]
+    )
+    if unknown and not manifest.task.extractive:
         text += f"Labels of {', '.join(unknown)} are unknown to the model: their texts count as wrong.\n"
     return text
 
@@ -240,33 +264,42 @@ def _training(manifest: Manifest) -> Iterator[str]:
 
 def _verification(manifest: Manifest) -> str:
     verification, words = manifest.verification, manifest.task.per_word
+    questions = manifest.task.extractive
     if not verification:
         return "Not yet.\n"
-    of = "words" if words else "texts"
+    of = "words" if words else manifest.task.judged
+    same = f"- same {'answer' if questions else 'label'} for"
     lines = [
         f"The file was run on {verification['texts']:,} of {verification['of_texts']:,} texts of "
         f"{verification['split']} and compared with the torch model:",
         "",
         f"- largest difference of a logit {verification['logit_difference']:.2g}",
-        f"- same label for {100 * verification['agreement']:.2f}% of the {of}",
+        f"{same} {100 * verification['agreement']:.2f}% of the {of}",
         f"- a text alone and in a padded batch differ by at most {verification['batch_difference']:.2g}",
     ]
     if unlabeled := verification.get("unlabeled"):
-        same = f"- same label for {100 * unlabeled['agreement']:.2f}% of {'the words of ' if words else ''}"
-        lines.append(f"{same}{unlabeled['texts']:,} unlabelled texts")
+        line = f"{same} {100 * unlabeled['agreement']:.2f}% of {'the words of ' if words else ''}"
+        lines.append(f"{line}{unlabeled['texts']:,} unlabelled texts")
     if verification.get("primary"):
         lines += [_primary_line(verification["primary"])]
     if verification["accuracy"] is not None:
+        right = "every tag right in" if words else "exact match" if questions else "accuracy"
         low, high = verification["accuracy_interval"]
         lines += [
-            f"- {'every tag right in' if words else 'accuracy'} {100 * verification['accuracy']:.2f}% "
+            f"- {right} {100 * verification['accuracy']:.2f}% "
             f"({100 * low:.2f} to {100 * high:.2f}){' of the texts' if words else ''}; "
             f"the torch model {100 * verification['model_accuracy']:.2f}%",
             *_later_lines(verification),
-            f"- the most frequent {'tag for every word' if words else 'label'} alone would be right for "
-            f"{100 * verification['majority']:.2f}%",
+            f"- {_constant(manifest.task)} alone would be right for {100 * verification['majority']:.2f}%",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _constant(task: Task) -> str:
+    """Return the answer that does not depend on the text, in words."""
+    if task.extractive:
+        return "no answer to any question"
+    return f"the most frequent {'tag for every word' if task.per_word else 'label'}"
 
 
 def _primary_line(primary: Mapping[str, Any]) -> str:
@@ -292,6 +325,8 @@ def _later_lines(verification: Mapping[str, Any]) -> list[str]:
 
 def _use(manifest: Manifest, trust: bool) -> str:
     example = '("a text", "another")' if manifest.paired else '"a text"'
+    if manifest.task.extractive:
+        example = '"a question", "the context that answers it"'
     if manifest.marked:
         example = '("Peter", "paid", "the", "bill"), predicate=1'
     lines = [
@@ -318,6 +353,8 @@ def _use(manifest: Manifest, trust: bool) -> str:
 
 
 def _javascript(manifest: Manifest) -> str:
+    if manifest.task.extractive:
+        return _JAVASCRIPT_ANSWERS
     if manifest.task.per_word:
         return _JAVASCRIPT_WORDS
     return _JAVASCRIPT_PAIRS if manifest.paired else _JAVASCRIPT
@@ -325,6 +362,11 @@ def _javascript(manifest: Manifest) -> str:
 
 def _cut_in_javascript(manifest: Manifest) -> str:
     """Return what transformers.js does otherwise than LiteFT."""
+    if manifest.task.extractive:
+        return (
+            f"It leaves out all but the first {manifest.max_tokens} tokens of a question with its context, and does "
+            "not know by how much an answer must exceed no answer."
+        )
     if manifest.task.per_word:
         return (
             f"It leaves out all but the first {manifest.max_tokens} tokens of a text, gives each token a tag and no "
