@@ -53,6 +53,8 @@ class MeasuredFloor:
 def why_no_floors(gold: Gold) -> str:
     """Return why a comparison has no floors, which was not asked to leave them out."""
     dataset, split = gold.dataset, gold.split.name
+    if gold.task.extractive:
+        return "no floors: they give labels, and these questions are answered from contexts"
     if dataset is None:
         return "no floors: a split alone has no texts to train them on"
     if split in ("all", "train") or "train" not in dataset.splits:
@@ -76,14 +78,14 @@ def find_floors(gold: Gold, asked: bool | None, progress: Callable[[str], None])
         progress: called with a line of text before a training.
 
     Returns:
-        None if they are not asked for, if the data is not what a run was trained on, if it has no training split, or
+        None if they are not asked for, if questions are answered, if the data is not what a run was trained on, if it has no training split, or
         if the models have other labels.
 
     Raises:
         MissingExtraError: they are asked for, and scikit-learn is not installed.
     """
     dataset, split = gold.dataset, gold.split.name
-    if asked is False or dataset is None or split in ("all", "train") or "train" not in dataset.splits:
+    if asked is False or gold.task.extractive or dataset is None or split in ("all", "train") or "train" not in dataset.splits:
         return None
     if set(dataset.labels) != set(gold.labels):
         return None

@@ -83,8 +83,14 @@ class Measuring:
         return {"seconds": time.perf_counter() - started, "texts": sum(len(rows) for rows in chosen)}
 
     def write_logits(self, texts: str, out: str) -> dict[str, Any]:
-        """Write the logits of the texts in a file to ``out`` as .npy, float32 (texts, labels), or (words, labels)."""
-        np.save(out, values_of(self.logits(_read_texts(texts))), allow_pickle=False)
+        """Write the logits of the texts in a file to ``out`` as .npy, float32 (texts, labels), or (words, labels).
+
+        Of words and of questions the number of entries before each text is written beside it.
+        """
+        logits = self.logits(_read_texts(texts))
+        np.save(out, values_of(logits), allow_pickle=False)
+        if isinstance(logits, Ragged):
+            np.save(Path(out).with_suffix(".offsets.npy"), logits.offsets, allow_pickle=False)
         return {}
 
     def _batches(self, size: int) -> Iterator[list[int]]:

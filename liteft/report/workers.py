@@ -23,7 +23,7 @@ import numpy as np
 from liteft import errors
 from liteft.data import Split
 from liteft.errors import Hint, LiteftError, ModelError
-from liteft.ragged import Rows
+from liteft.ragged import Ragged, Rows
 from liteft.report.subjects import Subject
 
 __all__ = ["BATCH", "Speed", "Worker", "open_workers", "time_workers", "write_texts"]
@@ -138,11 +138,13 @@ class Worker:
     def logits(self, texts: Path, split: Split) -> Rows:
         """Return the logits of a split, which `write_texts` wrote to a file.
 
-        They are float32 (texts, labels), or a Ragged of words.
+        They are float32 (texts, labels), or a Ragged of words, or of questions.
         """
         out = texts.with_name("logits.npy")
         self.ask("logits", texts=str(texts), out=str(out))
         logits: np.ndarray = np.load(out, allow_pickle=False)
+        if self.subject.task.extractive:
+            return Ragged(logits, np.load(out.with_suffix(".offsets.npy"), allow_pickle=False))
         return logits if split.words is None else split.words.like(logits)
 
     def peak_memory_bytes(self) -> int | None:
