@@ -25,6 +25,8 @@ from liteft.encoder.spec import ACTIVATIONS, HEADS, INT8_SCHEMES, POOLINGS, Enco
 __all__ = [
     "ATTRIBUTES",
     "DOMAIN",
+    "ENDS",
+    "END_NODES",
     "KIND",
     "KINDS",
     "OUTPUT",
@@ -47,6 +49,16 @@ KINDS = (KIND, TOKEN_KIND)
 TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 """Inputs of the graph in their order, int64 (texts, tokens); the last one only if the model takes it."""
 OUTPUT = "logits"
+ENDS = ("start_logits", "end_logits")
+"""Outputs beside the logits of a model that answers questions, float32 (texts, tokens): their two columns. Other
+libraries look for these names."""
+END_NODES = (
+    ("Constant", (), ("ends.axis",)),
+    ("Split", (OUTPUT,), ("ends.start", "ends.end")),
+    ("Squeeze", ("ends.start", "ends.axis"), ENDS[:1]),
+    ("Squeeze", ("ends.end", "ends.axis"), ENDS[1:]),
+)
+"""Operator, inputs and outputs of the nodes that give `ENDS`, in their order, behind all others of the graph."""
 
 Value = str | int | float
 

@@ -16,7 +16,7 @@ from liteft.encoder.operator import token_inputs
 from liteft.errors import ModelError, option
 from liteft.exporting import sizes
 from liteft.exporting.builder import GraphBuilder
-from liteft.exporting.graph import build_model, emit_classifier
+from liteft.exporting.graph import add_ends, build_model, emit_classifier
 from liteft.exporting.quantization import Int8Plan
 from liteft.exporting.rewriting import find_products, store_half, store_int8
 from liteft.exporting.traced import trace_model
@@ -109,6 +109,8 @@ class Blueprint:
         model = self.flat(precision, quantization)
         if self._spec is not None and not flat:
             model = wrap_model(model, self._spec, precision, quantization)
+        if self._loaded.settings.task.extractive:
+            add_ends(model)
         onnx.checker.check_model(model, full_check=True)
         return model
 

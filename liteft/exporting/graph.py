@@ -15,12 +15,14 @@ holes or the padding is on the left. The graph returns logits; softmax or sigmoi
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from liteft.encoder.layout import layout
-from liteft.encoder.operator import OUTPUT, token_inputs
+from liteft.encoder.operator import END_NODES, ENDS, OUTPUT, token_inputs
 from liteft.encoder.spec import EncoderSpec
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.precision import emit_linear
@@ -57,6 +59,22 @@ def build_model(
         output=logits,
         shape=("texts", "tokens", weights.spec.labels) if weights.spec.per_token else ("texts", weights.spec.labels),
     )
+
+
+def add_ends(model: onnx.ModelProto) -> None:
+    """Add to a model with logits of tokens, (texts, tokens, 2), the outputs of starts and ends, in place.
+
+    ORTModelForQuestionAnswering and transformers.js look for the two, and neither would split logits.
+    """
+    graph = model.graph
+    settings: dict[str, dict[str, Any]] = {
+        "Constant": {"value": numpy_helper.from_array(np.array([-1], dtype=np.int64))},
+        "Split": {"axis": -1, "num_outputs": len(ENDS)},
+    }
+    for kind, inputs, outputs in END_NODES:
+        graph.node.append(helper.make_node(kind, inputs, outputs, name=outputs[0], **settings.get(kind, {})))
+    for name in ENDS:
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["texts", "tokens"]))
 
 
 def emit_classifier(

@@ -78,14 +78,20 @@ def find_floors(gold: Gold, asked: bool | None, progress: Callable[[str], None])
         progress: called with a line of text before a training.
 
     Returns:
-        None if they are not asked for, if questions are answered, if the data is not what a run was trained on, if it has no training split, or
-        if the models have other labels.
+        None if they are not asked for, if questions are answered, if the data is not what a run was trained on, if it
+        has no training split, or if the models have other labels.
 
     Raises:
         MissingExtraError: they are asked for, and scikit-learn is not installed.
     """
     dataset, split = gold.dataset, gold.split.name
-    if asked is False or gold.task.extractive or dataset is None or split in ("all", "train") or "train" not in dataset.splits:
+    if (
+        asked is False
+        or gold.task.extractive
+        or dataset is None
+        or split in ("all", "train")
+        or "train" not in dataset.splits
+    ):
         return None
     if set(dataset.labels) != set(gold.labels):
         return None

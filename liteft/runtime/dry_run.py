@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from liteft.encoder.operator import DOMAIN, KINDS, TOKENS
+from liteft.encoder.operator import DOMAIN, ENDS, KINDS, OUTPUT, TOKENS
 from liteft.errors import ArtifactError
 from liteft.runtime.onnx_content import StoredFunction, StoredModel, StoredNode, has_endless_value
 from liteft.runtime.onnx_file import read_model
@@ -100,12 +100,13 @@ def _check_ends(path: Path, model: StoredModel, artifact: Artifact) -> None:
         )
     labels, rows = len(manifest.labels), "texts, tokens" if manifest.per_token else "texts"
     axes = (None,) * (2 if manifest.per_token else 1)
-    fits = [(each.name, each.kind) for each in model.graph.outputs] == [("logits", _FLOAT)]
+    names = [OUTPUT, *(ENDS if manifest.task.extractive and len(model.graph.outputs) > 1 else ())]
+    fits = [(each.name, each.kind) for each in model.graph.outputs] == [(name, _FLOAT) for name in names]
     if not fits or model.graph.outputs[0].shape not in ((*axes, None), (*axes, labels)):
-        names = ", ".join(f"{each.name} {each.shape}" for each in model.graph.outputs)[:200]
+        seen = ", ".join(f"{each.name} {each.shape}" for each in model.graph.outputs)[:200]
         raise ArtifactError(
             f"{path} has no output logits of shape ({rows}, {labels}).",
-            accepted={"outputs": names, "an output": f"logits, float32, ({rows}, {labels})"},
+            accepted={"outputs": seen, "an output": f"logits, float32, ({rows}, {labels})"},
             fix="export the model again",
         )
 

@@ -24,6 +24,8 @@ from liteft.encoder.layout import WORDS, Slot, layout, stored_shapes
 from liteft.encoder.operator import (
     ATTRIBUTES,
     DOMAIN,
+    END_NODES,
+    ENDS,
     KINDS,
     OUTPUT,
     TOKEN_KIND,
@@ -110,8 +112,10 @@ class _Reader:
             self._refuse(f"contains the node {DOMAIN}.{kind} with pooling {attributes['pooling']}")
         if self._axes != (3 if kind == TOKEN_KIND else 2):
             self._refuse(f"declares logits of {self._axes} axes, which {DOMAIN}.{kind} does not give")
-        if results != outputs or outputs != [OUTPUT]:
+        if results != [OUTPUT] or outputs != ([OUTPUT] if len(nodes) == 1 else [OUTPUT, *ENDS]):
             self._refuse(f"gives {', '.join(outputs)}, not {OUTPUT}")
+        if len(nodes) > 1 and (self._labels != len(ENDS) or kind != TOKEN_KIND):
+            self._refuse(f"splits the logits of {self._labels} labels into {' and '.join(ENDS)}")
         if attributes["inputs"] != " ".join(found) or inputs != list(TOKENS[: len(inputs)]) or len(inputs) < 2:
             self._refuse("names its node's inputs differently from the node")
         if found[: len(inputs)] != inputs:
@@ -176,7 +180,10 @@ class _Reader:
         return graphs[0], versions[0] if versions else 0
 
     def _graph(self, span: Span) -> tuple[list[Span], dict[str, Span], list[str], list[str]]:
-        """Return the one node, the tensors by name, and the names of inputs and outputs."""
+        """Return the nodes, the tensors by name, and the names of inputs and outputs.
+
+        There is one node, and behind it may be those that split logits into starts and ends.
+        """
         nodes: list[Span] = []
         tensors: list[Span] = []
         inputs: list[str] = []
@@ -188,11 +195,12 @@ class _Reader:
                 tensors.append(self._read.span(value))
             elif number in (11, 12):
                 found = read_value(self._read, self._read.span(value))
-                self._check_value(found, kind=7 if number == 11 else 1)
+                if number == 11 or found.name not in ENDS:  # which no engine is asked for
+                    self._check_value(found, kind=7 if number == 11 else 1)
                 (inputs if number == 11 else outputs).append(found.name)
             elif number == 15:
                 self._refuse("has sparse weights")
-        if len(nodes) != 1:
+        if len(nodes) != 1 and [self._plain_node(node) for node in nodes[1:]] != [*END_NODES]:
             self._refuse(f"is a graph of {len(nodes):,} nodes, not the one node {_NODES}")
         by_name = {self._read.one_text(tensor, 8): tensor for tensor in tensors}
         if len(by_name) != len(tensors):
@@ -206,6 +214,14 @@ class _Reader:
             self._refuse(f"has {value.name[:80]} of a type or shape that this liteft does not know")
         if kind == 1:
             self._axes, self._labels = len(shape), shape[-1]
+
+    def _plain_node(self, span: Span) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        """Return operator, inputs and outputs of one of ONNX's own nodes; its domain too, if it is none of these."""
+        named: dict[int, list[str]] = {1: [], 2: [], 4: [], 7: []}
+        for number, value in self._read.fields(span):
+            if number in named:
+                named[number].append(self._read.text(value))
+        return ".".join([*filter(None, named[7]), *named[4]]), tuple(named[1]), tuple(named[2])
 
     def _node(self, span: Span) -> tuple[str, list[str], list[str], dict[str, Value]]:
         """Return the node's name, inputs, outputs and attributes."""
