@@ -14,8 +14,10 @@ from liteft.answer_spans import (
     START,
     STOP,
     TOKENS,
+    AnswerForm,
     best_spans,
     fit_no_answer,
+    log_totals,
     pack,
     top_spans,
     window_offsets,
@@ -96,6 +98,29 @@ def test_a_window_without_the_answer_does_not_say_that_there_is_none() -> None:
     assert spans.nothing.tolist() == [-6.0, 10.0]
     assert spans.decided(0.0).tolist() == [[0, 2], [-1, -1]]
     assert spans.decided(ALWAYS).tolist() == [[0, 2], [9, 11]]
+
+
+def test_a_form_puts_its_threshold_and_its_limit_into_the_logits() -> None:
+    raw = packed([[[(1.0, 1.0, -1, -1, 1), (2.0, 0.0, 0, 2, 1), (0.0, 3.0, 3, 5, 1)]]])
+    for threshold, answered in ((0.0, True), (2.5, True), (3.5, False), (None, True)):
+        settled = AnswerForm(max_answer=2, no_answer=threshold).settled(raw)
+        found = best_spans(settled)
+        assert found.decided(0.0).tolist() == [[0, 5] if answered else [-1, -1]]
+        assert np.isfinite(settled.values).all() and raw.values[0].tolist() == [1, 1, -1, -1, 1]
+        if threshold is not None:
+            assert found.margins.tolist() == [5 - 2 - threshold]
+    assert best_spans(AnswerForm(max_answer=1).settled(raw)).places.tolist() == [[3, 5]]
+    assert AnswerForm().decided_by(ALWAYS).no_answer is None and AnswerForm(no_answer=2.0).undecided == AnswerForm()
+
+
+@settings(max_examples=100, deadline=None)
+@given(questions(), st.integers(1, 9))
+def test_probabilities_of_all_spans_and_of_no_answer_add_up_to_one(texts: list[list[Window]], most: int) -> None:
+    logits = AnswerForm(max_answer=most).settled(packed(texts))
+    totals, nothing = log_totals(logits), best_spans(logits).nothing
+    for text, windows in enumerate(texts):
+        scores = [score for score, *_ in all_spans(windows, most)] + [nothing[text]]
+        assert totals[text] == pytest.approx(np.logaddexp.reduce(scores))
 
 
 def test_no_threshold_finds_an_answer_in_a_context_without_words() -> None:

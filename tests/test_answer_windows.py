@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from liteft.answer_labels import AnswerLabels
-from liteft.answer_spans import BEGIN, STOP, best_spans
+from liteft.answer_spans import BEGIN, STOP, AnswerForm, best_spans
 from liteft.answer_windows import AnswerTokenizer, AnswerWindows, overlapping_spans
 from liteft.errors import ModelError
 from liteft.ragged import offsets_of
@@ -81,7 +81,7 @@ def test_a_row_is_what_the_library_makes_of_a_pair(kind: type) -> None:
 
 @pytest.mark.parametrize("kind", [bert, roberta])
 def test_places_are_exact_among_emoji_marks_line_ends_and_scripts(kind: type) -> None:
-    windows = AnswerTokenizer(kind(40), stride=8).encode(["a b"], [CONTEXT])
+    windows = AnswerTokenizer(kind(40), AnswerForm(stride=8)).encode(["a b"], [CONTEXT])
     assert len(windows.encoded) > 1 or kind is bert
     check_places(windows, [CONTEXT])
     assert int(windows.encoded.lengths.max()) <= 40
@@ -95,7 +95,7 @@ def test_places_are_exact_among_emoji_marks_line_ends_and_scripts(kind: type) ->
 )
 def test_every_word_of_a_context_is_in_a_row(pairs: list[tuple[str, str]], max_tokens: int, stride: int) -> None:
     questions, contexts = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    windows = AnswerTokenizer(bert(max_tokens), stride=stride, max_question=6).encode(questions, contexts)
+    windows = AnswerTokenizer(bert(max_tokens), AnswerForm(stride=stride, max_question=6)).encode(questions, contexts)
     check_places(windows, contexts)
     assert (windows.encoded.lengths <= max_tokens).all()
     assert len(windows.text_rows) == len(pairs) + 1 and (np.diff(windows.text_rows) >= 1).all()
@@ -112,7 +112,7 @@ def test_windows_end_one_after_the_other_and_share_the_stride(counts: list[int],
 
 
 def test_a_long_question_is_cut_and_marked() -> None:
-    windows = AnswerTokenizer(bert(40), max_question=5).encode(["a b c d e f g", "a b"], ["c", "c"])
+    windows = AnswerTokenizer(bert(40), AnswerForm(max_question=5)).encode(["a b c d e f g", "a b"], ["c", "c"])
     assert windows.encoded.lengths.tolist() == [9, 6] and windows.truncated.tolist() == [True, False]
     assert AnswerTokenizer(bert(40)).encode(["a" + " " * 5000], ["c"]).truncated.tolist() == [True]
 
@@ -120,7 +120,7 @@ def test_a_long_question_is_cut_and_marked() -> None:
 def test_an_answer_is_the_target_of_the_rows_that_have_it_whole() -> None:
     context = " ".join("abcdefghij" * 3)
     labels = AnswerLabels.found([[(20, 23)], [], [(1, 3)]], [context, context, "abcd e"])
-    windows = AnswerTokenizer(bert(20), stride=4).encode(["x y"] * 3, [context, context, "abcd e"])
+    windows = AnswerTokenizer(bert(20), AnswerForm(stride=4)).encode(["x y"] * 3, [context, context, "abcd e"])
     targets = windows.targets(labels)
     texts = windows.text_of_row
     assert (targets[texts == 1] == 0).all()
@@ -151,7 +151,7 @@ def test_logits_of_tokens_become_those_of_words_by_first_and_last_token() -> Non
     assert shown(windows, 0, tokenizer) == "[CLS] c [SEP] a ##b ##c d [SEP]"
     tokens = np.arange(16, dtype=np.float32).reshape(8, 2)
     logits = windows.of_texts(tokens)
-    assert logits[0].tolist() == [[0, 1, -1, -1, 1], [6, 11, 0, 3, 3], [12, 13, 4, 5, 1]]
+    assert logits[0].tolist() == [[0, 1, -1, -1, 30], [6, 11, 0, 3, 3], [12, 13, 4, 5, 1]]
     units, places, first, last = windows.in_rows(np.array([0]))
     assert (first.tolist(), last.tolist()) == ([0, 3, 6], [0, 5, 6]) and units.tolist() == [0, 1, 2]
     assert not places.any()
@@ -159,7 +159,7 @@ def test_logits_of_tokens_become_those_of_words_by_first_and_last_token() -> Non
 
 def test_a_span_that_is_found_is_a_part_of_the_context() -> None:
     generator = np.random.default_rng(0)
-    windows = AnswerTokenizer(roberta(48), stride=8).encode(["a b", "c"], [CONTEXT, CONTEXT[::-1]])
+    windows = AnswerTokenizer(roberta(48), AnswerForm(stride=8)).encode(["a b", "c"], [CONTEXT, CONTEXT[::-1]])
     logits = windows.of_texts(generator.normal(size=(len(windows.encoded.ids), 2)).astype(np.float32))
     begins, stops = (set(logits.values[:, column].astype(int)) for column in (BEGIN, STOP))
     for begin, stop in best_spans(logits).places.tolist():
@@ -173,3 +173,14 @@ def test_a_tokenizer_without_special_tokens_in_pairs_is_refused() -> None:
         AnswerTokenizer(TextTokenizer(json.dumps(content), max_tokens=40))
     with pytest.raises(ModelError, match="leaves room for 7 tokens"):
         AnswerTokenizer(bert(10))
+
+
+def test_rows_of_other_tokens_are_taught_nothing() -> None:
+    read = (["c", "d e"], ["abc d e f", "a b"])
+    windows = AnswerTokenizer(bert(40)).encode(*read)
+    logits = windows.of_texts(np.arange(2 * len(windows.encoded.ids), dtype=np.float32).reshape(-1, 2))
+    longer = AnswerTokenizer(bert(40), AnswerForm(max_answer=50)).encode(*read)
+    taught = longer.taught(logits)
+    assert taught is not None and taught.tolist() == logits.values[:, :BEGIN].tolist()
+    assert AnswerTokenizer(bert(12), AnswerForm(stride=1)).encode(*read).taught(logits) is None
+    assert AnswerTokenizer(roberta(40)).encode(*read).taught(logits) is None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from liteft.answer_labels import AnswerLabels
-from liteft.answer_spans import ALWAYS, BEGIN, END, START, STOP, pack
+from liteft.answer_spans import ALWAYS, BEGIN, END, MAX_ANSWER, START, STOP, pack
 from liteft.errors import ModelError
 from liteft.metrics import paired_interval_over_seeds
 from liteft.ragged import Ragged, concatenated, offsets_of
@@ -29,7 +29,7 @@ def logits_of(labels: AnswerLabels, *, right: np.ndarray, windows: int = 1, seed
     generator = np.random.default_rng(seed)
     parts, lengths = [], []
     for text, (context, spans) in enumerate(zip(labels.texts, labels, strict=True)):
-        rows = [(0.0, 0.0, -1, -1, 1), *((0.0, 0.0, begin, stop, 1) for begin, stop in find_words(context))] * windows
+        rows = [(0.0, 0.0, -1, -1, MAX_ANSWER), *((0.0, 0.0, begin, stop, 1) for begin, stop in find_words(context))] * windows
         units = np.array(rows, dtype=np.float32)
         units[:, :BEGIN] = generator.normal(scale=0.1, size=(len(units), 2))
         if len(spans) > 0 and right[text]:
@@ -69,8 +69,8 @@ def test_an_answer_that_is_not_within_its_context_is_no_label(span: tuple[int, i
 def test_the_task_is_known_by_its_name_and_its_labels() -> None:
     assert task_named("answers") is ANSWERS and task_of_labels(labelled()) is ANSWERS
     assert task_of_labels(Ragged.of([[0, 1]], np.int64)) is TOKENS
-    for other in (copy.deepcopy(ANSWERS.within(12)), pickle.loads(pickle.dumps(ANSWERS.within(12)))):
-        assert other == "answers" and other.max_answer == 12
+    for other in (copy.deepcopy(ANSWERS), pickle.loads(pickle.dumps(ANSWERS))):
+        assert other == "answers" and type(other) is type(ANSWERS)
     assert ANSWERS.bound(("start", "end")) is ANSWERS
 
 

@@ -141,7 +141,8 @@ class DataCheck(Result):
 
 def _render(check: DataCheck) -> Words:
     labels = f"{len(check.labels)} label{'s' if len(check.labels) != 1 else ''}"
-    lines = [f"data: {check.name} ({check.task.replace('_', '-')}, {labels})", ""]
+    counted_in = "" if check.task.extractive else f", {labels}"
+    lines = [f"data: {check.name} ({check.task.replace('_', '-')}{counted_in})", ""]
     lines += [f"  {line}" for line in _table(check).splitlines()]
     sampled = [f"{split.name} {split.lengths.sampled:,}" for split in check.splits if split.lengths.sampled]
     if sampled:
@@ -150,7 +151,8 @@ def _render(check: DataCheck) -> Words:
     if train is not None and train.labels is not None and train.words is not None:
         lines += ["", *(f"  {line}" for line in _words(check))]
     elif train is not None and train.labels is not None:
-        lines += ["", f"  labels in train: {_distribution(train.labels, train.rows)}"]
+        what = "questions" if check.task.extractive else "labels"
+        lines += ["", f"  {what} in train: {_distribution(train.labels, train.rows)}"]
     lines += [
         f"  probabilities of {split.name}'s labels: {split.confidence:.2f} on average; "
         f"below {SURE} in {_share(split.uncertain)} of the rows"
