@@ -29,7 +29,10 @@ def logits_of(labels: AnswerLabels, *, right: np.ndarray, windows: int = 1, seed
     generator = np.random.default_rng(seed)
     parts, lengths = [], []
     for text, (context, spans) in enumerate(zip(labels.texts, labels, strict=True)):
-        rows = [(0.0, 0.0, -1, -1, MAX_ANSWER), *((0.0, 0.0, begin, stop, 1) for begin, stop in find_words(context))] * windows
+        rows = [
+            (0.0, 0.0, -1, -1, MAX_ANSWER),
+            *((0.0, 0.0, begin, stop, 1) for begin, stop in find_words(context)),
+        ] * windows
         units = np.array(rows, dtype=np.float32)
         units[:, :BEGIN] = generator.normal(scale=0.1, size=(len(units), 2))
         if len(spans) > 0 and right[text]:

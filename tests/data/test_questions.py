@@ -184,7 +184,10 @@ def test_what_deserves_attention_is_noted() -> None:
     assert "train: 1 answer that begins or ends inside a word" in notes
     assert "test: 1 row (100.0%) with a context that train also asks about" in notes
     check = check_dataset(dataset)
-    assert check.splits[0].duplicates == 1 and "questions in train: answer 4 (80.0%), no answer 1 (20.0%)" in check.render()
+    assert (
+        check.splits[0].duplicates == 1
+        and "questions in train: answer 4 (80.0%), no answer 1 (20.0%)" in check.render()
+    )
 
 
 def test_splits_that_are_made_have_contexts_of_their_own() -> None:
