@@ -225,8 +225,11 @@ def _to_label(
     *,
     trust: bool,
 ) -> ToLabel | None:
-    """Return the unlabelled texts to label next, written beside the runs if they are not there; None without any."""
-    if pool is None or not len(pool):
+    """Return the unlabelled texts to label next, written beside the runs if they are not there; None without any.
+
+    Of questions there are none: which of them are worth an answer is not known yet.
+    """
+    if pool is None or not len(pool) or dataset.task.extractive:
         return None
     return stored_to_label(out / TO_LABEL_FILE, student, artifact, pool, dataset, trust=trust, tell=context.tell)
 

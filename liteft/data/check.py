@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -103,6 +104,8 @@ def check_dataset(dataset: _Checked, *, tokenizer: TextTokenizer | None = None, 
 
 def _check_split(dataset: _Checked, split: Split, keys: list[str], tokenizer: TextTokenizer | None) -> SplitCheck:
     lengths, endless = measure(split, tokenizer)
+    if dataset.task.extractive:  # a long context is read in windows
+        lengths = replace(lengths, truncated=None)
     rows: list[Any] = split.texts if split.pairs is None else list(zip(split.texts, split.pairs, strict=True))
     if split.marked is not None:  # one text has other labels for each predicate
         rows = list(zip(rows, split.marked.tolist(), strict=True))

@@ -47,7 +47,10 @@ def unlabeled_texts(dataset: Dataset, recipe: Recipe, tell: Callable[[str], None
     """
     parts = [] if dataset.pool is None else [_without_scored(dataset.pool, dataset, tell)]
     if recipe.student.unlabeled is not None:
-        texts = load_beside(recipe.student.unlabeled, recipe.data, words=dataset.task.per_word)
+        data = recipe.data
+        if dataset.task.extractive and data.text is None and data.pair is None:
+            data = data.model_copy(update={"text": "question", "pair": "context"})
+        texts = load_beside(recipe.student.unlabeled, data, words=dataset.task.per_word)
         more, note = cleaned(texts, dataset, what="unlabelled texts")
         if not len(more):
             raise DataError(

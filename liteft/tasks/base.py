@@ -1,8 +1,8 @@
 """The interface of a task: everything that depends on what labels mean, as methods of one value.
 
 A task is a string with methods, like a member of a StrEnum. Recipes, manifests, run.json and config.json store
-"single_label", "multi_label" or "tokens", `task_named` returns the task of that name, and nothing outside this package
-compares names. The parts that need torch (losses, class weights, initial weights of the head) are in
+"single_label", "multi_label", "tokens" or "answers", `task_named` returns the task of that name, and nothing outside
+this package compares names. The parts that need torch (losses, class weights, initial weights of the head) are in
 `liteft.finetuning.task_training`, so that the code that runs artifacts does not import them.
 
 `encode_labels` and `names_of` convert between names and arrays; `decide`, `probabilities` and `cells` turn logits into
