@@ -118,6 +118,19 @@ def test_type_ids_mark_all_tokens_of_one_word() -> None:
     assert [row.type_ids.tolist() for row in windows.encoded] == [[0, 0, 0, 1, 1, 0], [0, 0, 0]]
 
 
+def test_a_model_without_types_reads_stars_around_the_marked_word() -> None:
+    content = json.loads(wordpiece().json_text)
+    content["model"]["vocab"]["*"] = len(content["model"]["vocab"])
+    tokenizer = TextTokenizer(json.dumps(content), max_tokens=12)
+    texts = ["ab cd", "a"]
+    reader = WordTokenizer(tokenizer, types=False)
+    windows = reader.encode(texts, words_of_texts(texts), marked=np.array([0, -1]))
+    read = [[tokenizer.token(number) for number in row.ids.tolist()] for row in windows.encoded]
+    assert read == [["[CLS]", "*", "a", "##b", "*", "c", "##d", "[SEP]"], ["[CLS]", "a", "[SEP]"]]
+    assert windows.places.tolist() == [2, 5, 9]
+    assert not windows.encoded.type_ids.any()
+
+
 @given(some.lists(some.integers(1, 5), min_size=1, max_size=60), some.integers(20, 40))
 def test_cores_tile_a_text_and_have_context_on_both_sides(counts: list[int], room: int) -> None:
     spans, at = window_spans(counts, room), 0

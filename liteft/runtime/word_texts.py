@@ -179,7 +179,7 @@ class WordReader:
     def __init__(self, reader: Reader, *, marked: bool) -> None:
         self.marked = marked
         self._reader = reader
-        self._tokenizer = WordTokenizer(reader.tokenizer)
+        self._tokenizer = WordTokenizer(reader.tokenizer, types=reader.token_types > 0)
 
     @property
     def special_tokens(self) -> int:
