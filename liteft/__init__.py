@@ -46,6 +46,9 @@ if TYPE_CHECKING:  # the same names as in the table below
     from liteft.run import read_run as read_run
     from liteft.runtime import Classifier as Classifier
     from liteft.runtime import Prediction as Prediction
+    from liteft.runtime import Span as Span
+    from liteft.runtime import TaggedText as TaggedText
+    from liteft.runtime import TokenClassifier as TokenClassifier
     from liteft.runtime import custom_ops_library as custom_ops_library
     from liteft.runtime import load as load
     from liteft.runtime import predict_file as predict_file
@@ -72,7 +75,16 @@ _NAMES = {
     "recipes": ("Recipe",),
     "report": ("compare",),
     "run": ("Run", "read_run"),
-    "runtime": ("Classifier", "Prediction", "custom_ops_library", "load", "predict_file"),
+    "runtime": (
+        "Classifier",
+        "Prediction",
+        "Span",
+        "TaggedText",
+        "TokenClassifier",
+        "custom_ops_library",
+        "load",
+        "predict_file",
+    ),
     "torch_module": ("native_module",),
 }
 _NEEDS_TRAIN = (

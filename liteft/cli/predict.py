@@ -17,7 +17,7 @@ from liteft.errors import ConfigError, closest
 from liteft.text_tables import shortened
 
 if TYPE_CHECKING:
-    from liteft.runtime import Classifier, Prediction
+    from liteft.runtime import Classifier, Prediction, TaggedText, TokenClassifier
 
 ArtifactFolder = Annotated[
     str, typer.Argument(metavar="ARTIFACT", help="An artifact's folder, or one that liteft distill wrote.")
@@ -62,8 +62,8 @@ def predict(
 ) -> None:
     """Classify texts, the lines of stdin, or a file.
 
-    Prints one line per text: label, score and text, separated by tabs. On stdin, a tab separates the two texts of a
-    pair.
+    Prints one line per text: label, score and text, separated by tabs; of a model of words its spans and the text. On
+    stdin, a tab separates the two texts of a pair.
     """
     _check_use(texts, input_file=input_file, output_file=output_file, text=text, pair=pair, pair_text=pair_text)
     import liteft
@@ -80,10 +80,22 @@ def predict(
         return
     with liteft.load(artifact, **loading) as classifier:
         inputs = _inputs(texts or ["-"], pair_text, paired=classifier.manifest.paired)
+        if classifier.manifest.task.per_word:
+            answering = _of_words(answering)
         _classify_texts(classifier, inputs, console, answering)
 
 
-def _classify_texts(classifier: Classifier, inputs: Iterable[Any], console: Console, answering: dict[str, Any]) -> None:
+def _of_words(answering: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that models of words have. Raises ConfigError if another one was given."""
+    from liteft.runtime.scored_words import refuse_text_settings
+
+    refuse_text_settings(top_k=answering["top_k"], threshold=answering["threshold"])
+    return {"on_error": answering["on_error"]}
+
+
+def _classify_texts(
+    classifier: Classifier | TokenClassifier, inputs: Iterable[Any], console: Console, answering: dict[str, Any]
+) -> None:
     shown: list[str] = []
     predictions: list[dict[str, Any] | None] = []
     cut = 0
@@ -100,7 +112,8 @@ def _classify_texts(classifier: Classifier, inputs: Iterable[Any], console: Cons
         if console.as_json:
             predictions.append(None if prediction is None else prediction.to_dict())
     if cut:
-        console.progress(f"{cut:,} texts were cut at {classifier.manifest.max_tokens} tokens")
+        where = "in a word" if classifier.manifest.task.per_word else f"at {classifier.manifest.max_tokens} tokens"
+        console.progress(f"{cut:,} texts were cut {where}")
     document = {
         "artifact": str(classifier.path),
         "backend": classifier.backend,
@@ -119,10 +132,14 @@ def _classify_file(artifact: str, source: str, target: str, console: Console, se
     console.result(done.render(), done.to_dict())
 
 
-def _line(prediction: Prediction | None, text: str) -> str:
+def _line(prediction: Prediction | TaggedText | None, text: str) -> str:
     shown = shortened(" ".join(text.split()), _SHOWN)
     if prediction is None:
         return f"-\t-\t{shown}"
+    from liteft.runtime import TaggedText
+
+    if isinstance(prediction, TaggedText):
+        return f"{prediction.render()}\t{shown}"
     columns = [", ".join(prediction.labels) or "(none)", f"{prediction.score:.4f}"]
     if prediction.top:
         columns.append(", ".join(f"{name} {score:.4f}" for name, score in prediction.top))

@@ -20,8 +20,9 @@ from liteft.data.annotated_rows import AnnotatedRows, Reader, Row
 from liteft.data.notes import Words
 from liteft.data.tables import MemoryTable, Source, Table
 from liteft.errors import DataError, first_line
+from liteft.tasks import Task
 
-__all__ = ["annotated"]
+__all__ = ["annotated", "with_spans"]
 
 _TOOLS = {"Prodigy": prodigy, "Label Studio": label_studio, "Argilla": argilla}
 
@@ -56,16 +57,45 @@ def annotated(source: Source, label: str | Sequence[str] | None) -> tuple[Source
                     fix="write it as jsonl or csv, with a column of texts and one of labels and no others",
                 ) from error
             if not read.rows:
-                raise DataError(
-                    f"{table.name} is an export of {tool}, but none of its rows has an answer.",
-                    accepted={"seen": "; ".join(read.notes) or "no annotation"},
-                    fix="annotate some texts first, or export the finished ones, too",
-                )
+                raise _no_answer(table, tool, read)
             splits[name].append(_plain(table, read))
             notes.append(f"{name}: an export of {tool}")
             notes += [Words(f"{name}: {note}", f"{name}: {getattr(note, 'command', note)}") for note in read.notes]
             usual = read.label if name == "train" else usual
     return Source(source.name, splits, tuple(notes)), usual
+
+
+def with_spans(source: Source, task: Task | None) -> Source:
+    """Return a source with Label Studio's tasks that have spans as plain tables, unless another task was chosen.
+
+    Raises:
+        DataError: none of the tasks has an annotation.
+    """
+    if task is not None and not task.per_word:
+        return source
+    splits: dict[str, list[Table]] = {}
+    notes = list(source.notes)
+    for name, tables in source.splits.items():
+        splits[name] = []
+        for table in tables:
+            reader = label_studio.reader_of_spans(table)
+            if reader is None:
+                splits[name].append(table)
+                continue
+            read = reader(_rows(table), table.name)
+            if not read.rows:
+                raise _no_answer(table, "Label Studio", read)
+            splits[name].append(_plain(table, read))
+            notes += [f"{name}: an export of Label Studio", *(f"{name}: {note}" for note in read.notes)]
+    return Source(source.name, splits, tuple(notes))
+
+
+def _no_answer(table: Table, tool: str, read: AnnotatedRows) -> DataError:
+    return DataError(
+        f"{table.name} is an export of {tool}, but none of its rows has an answer.",
+        accepted={"seen": "; ".join(read.notes) or "no annotation"},
+        fix="annotate some texts first, or export the finished ones, too",
+    )
 
 
 def _reader(table: Table, label: Any) -> tuple[str, Reader | None]:

@@ -13,17 +13,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from liteft.data.cells import is_blank
 from liteft.data.findings import SURE, DataCheck, Overlap, SplitCheck
+from liteft.data.label_counts import count_labels, count_touching, counted_labels, outside_share
 from liteft.data.lengths import measure
 from liteft.data.notes import Words
 from liteft.data.split import Split
 from liteft.data.splitting import normalised, text_keys
 from liteft.errors import ConfigError
+from liteft.ragged import Ragged
 from liteft.tasks import Task
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def check_dataset(dataset: _Checked, *, tokenizer: TextTokenizer | None = None, 
     Args:
         dataset: the data.
         tokenizer: counts lengths in tokens and knows where texts are truncated; None counts words.
-        rare: labels with fewer training rows than this are reported.
+        rare: labels with fewer training rows, or spans, than this are reported.
 
     Returns:
         DataCheck.
@@ -94,14 +96,18 @@ def check_dataset(dataset: _Checked, *, tokenizer: TextTokenizer | None = None, 
         overlaps=_overlaps(dataset, keys),
         rare={label: rows for label, rows in train.items() if rows < rare},
         rare_below=rare,
-        alike=_alike(dataset.labels),
+        alike=_alike(counted_labels(dataset.labels, per_word=dataset.task.per_word)),
         notes=dataset.notes,
     )
 
 
 def _check_split(dataset: _Checked, split: Split, keys: list[str], tokenizer: TextTokenizer | None) -> SplitCheck:
     lengths, endless = measure(split, tokenizer)
-    rows = split.texts if split.pairs is None else list(zip(split.texts, split.pairs, strict=True))
+    rows: list[Any] = split.texts if split.pairs is None else list(zip(split.texts, split.pairs, strict=True))
+    if split.marked is not None:  # one text has other labels for each predicate
+        rows = list(zip(rows, split.marked.tolist(), strict=True))
+        keys = [f"{key}\0{marked}" for key, marked in zip(keys, split.marked.tolist(), strict=True)]
+    tags = split.labels if isinstance(split.labels, Ragged) else None
     second = split.pairs if split.pairs is not None else split.texts
     contradictions, example = _contradictions(split, keys)
     confidence = _confidence(split)
@@ -122,14 +128,16 @@ def _check_split(dataset: _Checked, split: Split, keys: list[str], tokenizer: Te
         uncertain=None if confidence is None else float((confidence < SURE).mean()),
         outranked=int((lead < -_EQUAL).sum()),
         tied=int((np.abs(lead) <= _EQUAL).sum()),
+        words=None if split.words is None else len(split.words.values),
+        outside=None if tags is None else outside_share(tags, dataset.labels),
+        touching=0 if tags is None else count_touching(tags, dataset.labels),
     )
 
 
 def _label_counts(dataset: _Checked, split: Split) -> dict[str, int] | None:
     if split.labels is None:
         return None
-    counts = dataset.task.counts(split.labels, len(dataset.labels))
-    return {label: int(count) for label, count in zip(dataset.labels, counts, strict=True)}
+    return count_labels(dataset.task, split.labels, dataset.labels)
 
 
 def _confidence(split: Split) -> np.ndarray | None:
@@ -155,7 +163,7 @@ def _lead(split: Split) -> np.ndarray:
 
 
 def _unlabelled(dataset: _Checked, split: Split) -> int:
-    if split.labels is None:
+    if split.labels is None or dataset.task.per_word:
         return 0
     bare = dataset.task.bare(split.labels)
     return int((bare if split.unseen_label is None else bare & ~split.unseen_label).sum())

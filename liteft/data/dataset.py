@@ -19,6 +19,7 @@ import numpy as np
 
 from liteft.data.check import check_dataset
 from liteft.data.findings import DataCheck
+from liteft.data.label_counts import count_labels, counted_labels
 from liteft.data.split import MAIN_SPLITS, SPLIT_ALIASES, Provenance, Split, canonical_split
 from liteft.errors import DataError, closest, option
 from liteft.ragged import Ragged
@@ -35,7 +36,7 @@ class Dataset(Result):
 
     Attributes:
         name: for reports; the file's or folder's name.
-        task: what a label means; its name, "single_label" or "multi_label", is accepted too and compares equal.
+        task: what a label means; its name, such as "single_label", is accepted too and compares equal.
         labels: label names; a label's index is its class.
         splits: by name; their labels are indices into, or columns of, ``labels`` of this data set, whatever their
             ``label_names`` were. "train", "validation" and "test" have a meaning; all others are extras: scored,
@@ -72,11 +73,14 @@ class Dataset(Result):
         return f"Dataset({self.name!r}: {self.task}, {len(self.labels)} labels, {rows})"
 
     def render(self) -> str:
-        """Return the data set as text: how many rows of each split have each label, and the loader's notes."""
+        """Return the data set as text: how many rows of each split have each label, and the loader's notes.
+
+        Of tags, spans of each type are counted, and words with a tag of another kind than O.
+        """
         parts = self._parts()
         counts = {name: self._counts(split) for name, split in parts.items()}
         rows = [["label", *counts], ["(all rows)", *(f"{len(split):,}" for split in parts.values())]]
-        for label in self.labels:
+        for label in counted_labels(self.labels, per_word=self.task.per_word):
             rows.append([label, *("" if found is None else f"{found[label]:,}" for found in counts.values())])
         title = f"{self.name}: {self.task}, {len(self.labels)} labels"
         return "\n".join([title, "", aligned(rows, texts=1), *self.notes])
@@ -84,9 +88,9 @@ class Dataset(Result):
     def to_dict(self) -> dict[str, Any]:
         """Return the data set as plain data for JSON: counts, and no texts.
 
-        Each split has its ``rows``, and under ``labels`` the number of rows with each label (None without labels) and
-        under ``unseen`` those of labels that the training split lacks. ``pool`` has its ``rows`` and the number of
-        texts ``left_out``; it is None without a pool.
+        Each split has its ``rows``, and under ``labels`` the number of rows with each label, or of spans of each type
+        (None without labels), and under ``unseen`` those of labels that the training split lacks. ``pool`` has its
+        ``rows`` and the number of texts ``left_out``; it is None without a pool.
         """
         return {
             "name": self.name,
@@ -107,8 +111,7 @@ class Dataset(Result):
     def _counts(self, split: Split) -> dict[str, int] | None:
         if split.labels is None:
             return None
-        found = self.task.counts(split.labels, len(self.labels)).tolist()
-        return dict(zip(self.labels, found, strict=True))
+        return count_labels(self.task, split.labels, self.labels)
 
     @cached_property
     def check(self) -> DataCheck:

@@ -28,7 +28,8 @@ class SplitCheck:
     Attributes:
         name: the split.
         rows: number of texts.
-        labels: label -> number of rows with it, in the order of classes; None without labels.
+        labels: label -> number of rows with it, in the order of classes; where words are labelled, type -> number of
+            spans, and other tags than O -> number of words. None without labels.
         unlabelled: multi-label rows without any label.
         unseen: label that the training split lacks -> number of rows.
         lengths: the lengths of its texts.
@@ -42,6 +43,9 @@ class SplitCheck:
         uncertain: share of rows of which this is below 0.8, 0 to 1; None without probabilities.
         outranked: rows of a single-label task with another label that is more probable than theirs.
         tied: rows of a single-label task with another label that is as probable as theirs, and none more.
+        words: number of words; None for tasks whose labels belong to whole texts.
+        outside: share of words with the tag O, 0 to 1; None without such a tag.
+        touching: spans that begin right behind another of their type.
     """
 
     name: str
@@ -59,6 +63,9 @@ class SplitCheck:
     uncertain: float | None = None
     outranked: int = 0
     tied: int = 0
+    words: int | None = None
+    outside: float | None = None
+    touching: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class DataCheck(Result):
         pool: findings in the unlabelled pool; None without one.
         left_out: number of texts that are not in the pool because a scored split repeats them, exactly or nearly.
         overlaps: texts in two splits, the largest overlap first.
-        rare: label -> number of training rows, for labels with fewer than ``rare_below``.
+        rare: label -> number of training rows, or spans, for labels with fewer than ``rare_below``.
         rare_below: the bound.
         alike: groups of labels that differ only in case or white space.
         notes: what the loader decided on its own.
@@ -140,7 +147,9 @@ def _render(check: DataCheck) -> Words:
     if sampled:
         lines.append(f"  lengths from an even sample of rows: {', '.join(sampled)}")
     train = next((split for split in check.splits if split.name == "train" and split.labels), None)
-    if train is not None and train.labels is not None:
+    if train is not None and train.labels is not None and train.words is not None:
+        lines += ["", *(f"  {line}" for line in _words(check))]
+    elif train is not None and train.labels is not None:
         lines += ["", f"  labels in train: {_distribution(train.labels, train.rows)}"]
     lines += [
         f"  probabilities of {split.name}'s labels: {split.confidence:.2f} on average; "
@@ -151,6 +160,18 @@ def _render(check: DataCheck) -> Words:
     lines += [_after("  note: ", note) for note in check.notes]
     lines += [_after("  warning: ", warning) for warning in _warnings(check)]
     return worded_lines(lines)
+
+
+def _words(check: DataCheck) -> Iterable[str]:
+    """Yield the lines on labels of words: how many there are of each, by split."""
+    spans = any(label.startswith("B-") for label in check.labels)
+    for split in check.splits:
+        if split.labels is None or split.words is None:
+            continue
+        what = f"{sum(split.labels.values()):,} spans in " if spans else ""
+        outside = "" if split.outside is None else f", {_share(split.outside)} of them outside"
+        touching = f"; {split.touching:,} begin right behind another of their type" if split.touching else ""
+        yield f"{split.name}: {what}{split.words:,} words{outside}{touching}: {_distribution(split.labels)}"
 
 
 def _after(start: str, text: str) -> Words:
@@ -169,9 +190,11 @@ def _warnings(check: DataCheck) -> tuple[str, ...]:
     for split in check.splits:
         found += _split_warnings(split)
     if check.rare:
+        train = next(split for split in check.splits if split.name == "train")
+        of_words = train.words is not None
         found.append(
-            f"{len(check.rare)} of {len(check.labels)} labels with under {check.rare_below} rows in train: "
-            f"{_some(check.rare)}"
+            f"{len(check.rare)} of {len(train.labels or ())} labels with under {check.rare_below} "
+            f"{'spans or words' if of_words else 'rows'} in train: {_some(check.rare)}"
         )
     found += [f"labels that differ only in case or white space: {', '.join(group)}" for group in check.alike]
     found += [line for split in check.splits for line in _truncation(split, check.max_tokens)][:1]
@@ -246,12 +269,15 @@ def _table(check: DataCheck) -> str:
     return aligned(rows, texts=1, rule=False)
 
 
-def _distribution(labels: Mapping[str, int], rows: int) -> str:
+def _distribution(labels: Mapping[str, int], rows: int | None = None) -> str:
+    """Return how many there are of each label, and of how many rows that is which share."""
     by_count = sorted(labels.items(), key=lambda item: -item[1])
-    if len(by_count) <= 2 * _SHOWN:
+    if len(by_count) <= 2 * _SHOWN and rows is None:
+        return ", ".join(f"{label} {count:,}" for label, count in labels.items())
+    if len(by_count) <= 2 * _SHOWN and rows is not None:
         return ", ".join(f"{label} {count:,} ({count / max(1, rows):.1%})" for label, count in labels.items())
     if by_count[0][1] == by_count[-1][1]:
-        return f"{len(labels)}, {by_count[0][1]:,} rows each"
+        return f"{len(labels)}, {by_count[0][1]:,} {'each' if rows is None else 'rows each'}"
     most = ", ".join(f"{label} {count:,}" for label, count in by_count[:3])
     least = ", ".join(f"{label} {count:,}" for label, count in by_count[-3:])
     return f"{most}, ..., {least}"

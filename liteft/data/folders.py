@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from liteft.data.compressed import inner_name
+from liteft.data.conll import looks_like_conll
 from liteft.data.dataset import MAIN_SPLITS, canonical_split
 from liteft.data.formats import known_suffix
-from liteft.errors import DataError
+from liteft.errors import DataError, Hint
 from liteft.files import os_reason
 
 __all__ = ["NAME_FILES", "data_files", "is_rows", "saved_splits", "split_files", "split_of"]
@@ -93,9 +94,25 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
         raise DataError(
             f"{folder} holds no training split.",
             accepted={"files": ", ".join(path.name for paths in found.values() for path in paths)},
-            fix="name the training file train.csv, train.jsonl or similar, or give a single file",
+            fix=[
+                "name the training file train.csv, train.jsonl or similar, or give a single file",
+                *_as_splits(found),
+            ],
         )
     return _ordered(found), notes
+
+
+def _as_splits(found: Mapping[str, list[Path]]) -> list[Hint]:
+    """Return a hint to train on the validation file, where there are only files to validate and to test on."""
+    if set(found) != {"validation", "test"} or any(len(paths) > 1 for paths in found.values()):
+        return []
+    dev, test = found["validation"][0], found["test"][0]
+    return [
+        Hint(
+            f'{{"train": "{dev}", "test": "{test}"}} instead of the folder, to train on {dev.name}',
+            f"rename {dev.name} to train{dev.suffix}, to train on it",
+        )
+    ]
 
 
 def _row_files(folder: Path, notes: list[str]) -> list[Path]:
@@ -104,7 +121,7 @@ def _row_files(folder: Path, notes: list[str]) -> list[Path]:
     for path in data_files(folder):
         if path.suffix in (".txt", ".json") and path.stem in NAME_FILES:
             continue
-        if known_suffix(path) == ".txt":
+        if known_suffix(path) == ".txt" and not looks_like_conll(path):
             notes.append(f"{path.name} left out: plain text has no labels")
         else:
             found.append(path)

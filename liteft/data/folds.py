@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from liteft.data.label_counts import label_sets
 from liteft.data.split import Split
 from liteft.data.splitting import fold_numbers, text_keys
 from liteft.tasks import Task
@@ -42,5 +43,5 @@ def folds_of_split(split: Split, task: Task, labels: Sequence[str], count: int, 
         seed: of the order in which texts are dealt out.
     """
     assert split.labels is not None
-    names = [task.names_of(row, labels) for row in split.labels]
+    names = label_sets(task, split.labels, labels)
     return fold_numbers(text_keys(split.texts, split.pairs), names, count, seed=seed)

@@ -24,6 +24,13 @@ FORMATS: Mapping[str, str] = {
     ".arrow": "arrow",
     ".feather": "arrow",
     ".txt": "txt",
+    ".conll": "conll",
+    ".conllu": "conll",
+    ".conll03": "conll",
+    ".conll2003": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+    ".bio": "conll",
 }
 _OTHER_WAYS = {
     (".xlsx", ".xls", ".xlsm", ".ods", ".numbers"): "save the sheet as csv (UTF-8)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from liteft.data.annotated_rows import (
@@ -21,7 +21,7 @@ from liteft.data.cells import is_empty, is_list
 from liteft.data.tables import Table
 from liteft.errors import DataError
 
-__all__ = ["reader_of"]
+__all__ = ["reader_of", "reader_of_spans"]
 
 _COLUMNS = ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time")
 
@@ -40,6 +40,55 @@ def reader_of(table: Table, label: Any) -> Reader | None:  # noqa: ARG001
     if {"annotation_id", "lead_time"} <= columns or {"annotation_id", "annotator"} <= columns:
         return _read_table
     return None
+
+
+def reader_of_spans(table: Table) -> Reader | None:
+    """Return the reader of a table of tasks whose annotations have spans of the text, and no choices for it."""
+    columns = set(table.columns)
+    name = next((name for name in ("annotations", "completions") if name in columns), None)
+    if name is None or "data" not in columns:
+        return None
+    values = [value for cell in table.head(200)[name] for _, value in _results(cell)]
+    spans = any("labels" in value and "start" in value for value in values)
+    return _read_spans if spans and not any("choices" in value for value in values) else None
+
+
+def _results(annotations: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield the values of annotations that were not cancelled, each with the number of its annotation."""
+    for number, annotation in enumerate(annotations if is_list(annotations) else ()):
+        if isinstance(annotation, Mapping) and not annotation.get("was_cancelled"):
+            results = annotation.get("result")
+            for result in as_list(results) if is_list(results) else []:
+                value = result.get("value") if isinstance(result, Mapping) else None
+                if isinstance(value, Mapping):
+                    yield number, value
+
+
+def _read_spans(rows: list[tuple[int, Row]], source: str) -> AnnotatedRows:  # noqa: ARG001
+    """Read tasks with their annotations: spans of the text, of which the annotators must have the same."""
+    notes: list[str] = []
+    kept: list[tuple[int, Row]] = []
+    split = 0
+    for place, row in rows:
+        cell = row.get("annotations") or row.get("completions") or ()
+        given: dict[int, list[Any]] = {
+            number: []
+            for number, annotation in enumerate(cell)
+            if isinstance(annotation, Mapping) and not annotation.get("was_cancelled")
+        }
+        for number, value in _results(cell):
+            if "labels" in value:
+                given[number].append({name: value.get(name) for name in ("start", "end", "labels")})
+        if not given:
+            continue
+        agreed = agreed_answer(list(given.values()))
+        split += agreed is None
+        if agreed is not None:
+            data = row["data"] if isinstance(row["data"], Mapping) else {"text": row["data"]}
+            kept.append((place, {**data, "spans": agreed}))
+    note_left_out(notes, len(rows) - len(kept) - split, "without an annotation")
+    note_left_out(notes, split, "on which annotators disagree")
+    return AnnotatedRows(kept, "spans", notes)
 
 
 def _read_tasks(rows: list[tuple[int, Row]], source: str) -> AnnotatedRows:
@@ -69,7 +118,7 @@ def _read_tasks(rows: list[tuple[int, Row]], source: str) -> AnnotatedRows:
     if not fields and kinds:
         raise DataError(
             f"{source} is an export of Label Studio without choices for whole texts.",
-            accepted={"results": "choices", "seen": ", ".join(kinds)},
+            accepted={"results": "choices, or spans alone", "seen": ", ".join(kinds)},
             fix="export a project whose labelling interface has Choices",
         )
     note_left_out(notes, len(rows) - len(kept) - split, "without an annotation")

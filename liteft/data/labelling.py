@@ -22,7 +22,7 @@ from liteft.data.soft_labels import soft_labels
 from liteft.errors import DataError, option
 from liteft.tasks import Task
 
-__all__ = ["LabelForm", "read_labels"]
+__all__ = ["LabelForm", "labelled_rows", "read_labels"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,10 @@ def read_labels(splits: Mapping[str, Records], form: LabelForm, notes: list[str]
             renamed = [row and {shorter[each]: share for each, share in row.items()} for row in rows]
             labelled[name] = replace(labelled[name], soft=renamed)
     trained = {name for row in parsed["train"] if row is not None for name in row}
-    found = {name: _labelled_rows(labelled[name], rows, trained, form, notes) for name, rows in parsed.items()}
+    found = {
+        name: labelled_rows(labelled[name], rows, trained, column=form.column, drop_empty=form.drop_empty, notes=notes)
+        for name, rows in parsed.items()
+    }
     _require_classes(found["train"], form, task)
     return task, {**splits, **found}
 
@@ -108,23 +111,38 @@ def _all_names(
     return hard | {name for rows in soft.values() for row in rows if row is not None for name in row}
 
 
-def _labelled_rows(
-    records: Records, rows: list[LabelNames | None], trained: set[str], form: LabelForm, notes: list[str]
+def labelled_rows(
+    records: Records,
+    rows: Sequence[LabelNames | None],
+    trained: set[str],
+    *,
+    column: str | None,
+    drop_empty: bool,
+    notes: list[str],
 ) -> Records:
-    """Return the rows that have labels, with their names; all rows, without labels, where a test withholds them."""
+    """Return the rows that have labels, with their names; all rows, without labels, where a test withholds them.
+
+    Args:
+        records: the rows.
+        rows: the label names of each row, or None without a label.
+        trained: the labels of the training split.
+        column: of the labels, for messages.
+        drop_empty: leave rows without a label out; otherwise they are an error.
+        notes: receives a sentence for each decision.
+    """
     missing = [row for row, names in enumerate(rows) if names is None]
     withheld = "-1" not in trained and all(names in (None, ("-1",)) for names in rows)
     if records.name not in ("train", "validation") and withheld:
         notes.append(f"{records.name}: no labels: predicted, but not scored")
         return replace(records, labels=None)
-    if missing and not form.drop_empty:
+    if missing and not drop_empty:
         raise DataError(
             f"{records.provenance.places(missing)}: "
             f"{'a row' if len(missing) == 1 else counted(len(missing))} without a label"
-            + (f" in the column {form.column!r}." if form.column else "."),
+            + (f" in the column {column!r}." if column else "."),
             fix=option("drop_empty", note=", to leave such rows out"),
         )
-    records = replace(records, labels=rows)
+    records = replace(records, labels=list(rows))
     if missing:
         notes.append(f"{records.name}: {counted(len(missing))} without a label left out")
         records = records.without(missing)

@@ -53,8 +53,11 @@ class Lengths:
 def measure(split: Split, tokenizer: TextTokenizer | None) -> tuple[Lengths, dict[str, int]]:
     """Return the lengths of a split's texts, and place -> length of the 20 longest endless ones, the longest first.
 
-    A text is endless if it has over 10,000 tokens or 50,000 characters.
+    A text is endless if it has over 10,000 tokens or 50,000 characters. Where words are labelled they are counted, and
+    no text is truncated: a long one is read in several windows.
     """
+    if split.words is not None:
+        tokenizer = None
     characters = _characters(split)
     counted = _counted(split, characters, tokenizer)
     counts = _counts(split.take(counted), tokenizer)
@@ -65,6 +68,8 @@ def measure(split: Split, tokenizer: TextTokenizer | None) -> tuple[Lengths, dic
 def _counts(split: Split, tokenizer: TextTokenizer | None) -> np.ndarray:
     if tokenizer is not None:
         return tokenizer.count(split.texts, split.pairs)
+    if split.words is not None:
+        return split.words.lengths
     counts = np.fromiter((_words(text) for text in split.texts), dtype=np.int64, count=len(split))
     if split.pairs is not None:
         counts += np.fromiter((_words(pair) for pair in split.pairs), dtype=np.int64, count=len(split))

@@ -7,12 +7,15 @@ loader decides on its own along the way is recorded in the data set's notes, whi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from liteft.data.annotations import annotated
+import numpy as np
+
+from liteft.data.annotations import annotated, with_spans
 from liteft.data.arguments import check_arguments, known_names, known_task, one_name
 from liteft.data.columns import Columns, choose_columns, second_texts
 from liteft.data.confidences import task_with_confidences, with_confidences
@@ -25,11 +28,16 @@ from liteft.data.notes import worded
 from liteft.data.records import Records, read_records, usable_rows
 from liteft.data.soft_labels import soft_array
 from liteft.data.sources import open_source
+from liteft.data.spans import NO_TAG
 from liteft.data.splitting import carve, text_keys
 from liteft.data.subsets import few_labels
 from liteft.data.tables import Source, Table
-from liteft.errors import DataError, closest, option
-from liteft.tasks import Task
+from liteft.data.tag_schemes import OUTSIDE, tag_order, type_of_tag
+from liteft.data.word_columns import look_for_words
+from liteft.data.word_labels import WordForm, read_word_rows
+from liteft.errors import DataError, closest, leave_out, option
+from liteft.ragged import Ragged, Rows
+from liteft.tasks import TOKENS, Task
 
 __all__ = ["load_dataset"]
 
@@ -57,25 +65,30 @@ def load_dataset(
 ) -> Dataset:
     """Read labelled text.
 
+    Labels of words (tags, entities and other spans, semantic roles) are recognised by their columns: lists of words
+    with lists of tags, CoNLL files, or texts with lists of spans. Tags become IOB2, whatever their scheme.
+
     Splits that the source lacks are made from its training split: stratified, seeded, with rows of the same
     normalised text on the same side. A split that exists is never changed.
 
     Args:
-        source: a csv, tsv, jsonl, json, parquet or arrow file, compressed (.gz, .bz2, .xz, .zip) or not; an
-            export of Prodigy, Label Studio, Doccano, Argilla or the hub's viewer; a folder of such files named
-            train, dev (validation, valid, val) and test (others are extra splits), one written by ``save_to_disk``,
-            or one with a folder of txt files per label; the name of a hub data set ("owner/name" or
-            "owner/name:config"); a pandas DataFrame; a list of dicts or of (text, label) tuples; a dict of
-            columns; or a dict of splits whose values are any of these or file names.
-        text: column of the text; None to find it by its usual names ("text", "sentence", ...).
+        source: a csv, tsv, jsonl, json, parquet or arrow file, compressed (.gz, .bz2, .xz, .zip) or not; a CoNLL
+            file (.conll, .conllu, .iob, .bio, or .txt and .tsv with a word and its tags per line); an export of
+            Prodigy, Label Studio, Doccano, Argilla or the hub's viewer; a folder of such files named train, dev
+            (validation, valid, val) and test (others are extra splits), one written by ``save_to_disk``, or one with
+            a folder of txt files per label; the name of a hub data set ("owner/name" or "owner/name:config"); a
+            pandas DataFrame; a list of dicts or of (text, label) tuples; a dict of columns; or a dict of splits whose
+            values are any of these or file names.
+        text: column of the text, or of its words; None to find it by its usual names ("text", "sentence", ...).
         pair: column of the second text; None to look for a usual name ("text_b", "sentence2", ...); "" for none.
         label: column of the label, of a list of labels, or of an object with the probability of each label; None to
             find it by its usual names. Several columns (a list, or names separated by commas) each contain 0 or 1 and
-            are the labels of a multi-label task, or contain the probabilities of the labels.
+            are the labels of a multi-label task, or contain the probabilities of the labels. For words: column of
+            their tags or of spans, in a CoNLL file also the column's number, -1 for the last one.
         confidence: column of each label's probability, above 0 to 1, as a language model gives it; the other labels
             share the rest. Needs one label per text.
         label_names: what integers and the positions of 0/1 vectors stand for, in order; a string is split at commas.
-        task: "single_label" or "multi_label"; None to infer it from the labels.
+        task: "single_label", "multi_label" or "tokens" (labels of words); None to infer it from the labels.
         encoding: of text files; None for UTF-8, or as the byte-order mark says.
         delimiter: of csv and tsv; None to detect it in the first line.
         label_separator: splits a cell into several labels, "joy|love" at "|"; the task is then multi-label.
@@ -84,13 +97,15 @@ def load_dataset(
         seed: of the splits that are made.
         max_chars: longest text to train on, in characters; None for 100,000. Longer texts are an error.
         drop_long: drop longer texts instead.
-        drop_empty: drop rows without a text to train on or without a label, instead of raising an error.
+        drop_empty: drop rows without a text to train on or without a label, instead of raising an error; also training
+            rows with spans that overlap or are not of whole words, which count as wrong in the other splits.
         labels_per_class: keep so many training rows of each label (all of a label with fewer), drawn after the missing
             splits are made; the other training texts become the unlabelled ``pool``. None keeps all rows.
         subset_seed: of that draw.
 
     Returns:
-        Dataset. Its labels are those of the training split, sorted (by value if all are integers).
+        Dataset. Its labels are those of the training split, sorted (by value if all are integers); of tags O is first,
+        and each type of spans has B- and I-.
 
     Raises:
         DataError: something cannot be read or trained on; the message names the file, the row and what to do.
@@ -107,13 +122,26 @@ def load_dataset(
     known = task_with_confidences(
         known_task(task, label_separator), confidence, several=label_separator is not None, names=names
     )
+    opened = open_source(source, encoding=encoding, delimiter=delimiter)
+    of_words = None if confidence is not None or pair else with_spans(opened, known)
+    found_columns, hint = None, None
+    if of_words is not None:
+        train = of_words.splits["train"][0]
+        found_columns, hint = look_for_words(train, text=text, label=label, task=known)
+    elif known is not None and known.per_word:
+        raise _not_of_words("pair" if pair else "confidence")
+    if found_columns is not None and of_words is not None:
+        word_form = WordForm(found_columns, names, max_chars, drop_long, drop_empty)
+        dataset = _load_words(of_words, word_form, fractions, seed)
+        return few_labels(dataset, labels_per_class, seed=subset_seed)
     opened, columns, notes = _choose_columns(
-        open_source(source, encoding=encoding, delimiter=delimiter),
+        opened,
         text=text,
         pair=pair,
         label=label,
         confidence=confidence,
     )
+    notes += [] if hint is None else [hint]
     splits: dict[str, Records] = {}
     for name, records in _read_splits(opened, columns, notes).items():
         splits[name], left_out = usable_rows(
@@ -128,6 +156,23 @@ def load_dataset(
     dataset = _assemble(opened.name, found, splits | missing, notes)
     made = tuple(name for name in missing if name != "train")
     return few_labels(replace(dataset, made=made), labels_per_class, seed=subset_seed)
+
+
+def _load_words(source: Source, form: WordForm, fractions: Mapping[str, float], seed: int) -> Dataset:
+    """Return a data set whose labels belong to words."""
+    notes = [*source.notes, *([] if form.columns.note is None else [form.columns.note])]
+    splits = read_word_rows(source, form, notes)
+    missing = _missing_splits(splits, fractions, seed, notes)
+    dataset = _assemble(source.name, TOKENS, splits | missing, notes)
+    return replace(dataset, made=tuple(name for name in missing if name != "train"))
+
+
+def _not_of_words(name: str) -> DataError:
+    return DataError(
+        f"{name} names a column, and texts whose words have labels have none such.",
+        accepted={"tokens": "a column of words or texts, and one of tags or spans"},
+        fix=leave_out(name),
+    )
 
 
 def _choose_columns(
@@ -209,6 +254,8 @@ def _missing_splits(
         key for name, records in splits.items() if name != "train" for key in text_keys(records.texts, records.pairs)
     }
     labels: list[LabelNames] = pool.labels or []
+    if pool.words is not None:  # texts are drawn by what they are about, not by each of their tags
+        labels = [tuple(sorted({type_of_tag(tag) for tag in tags} - {OUTSIDE})) for tags in labels]
     parts = carve(
         text_keys(pool.texts, pool.pairs), labels, wanted, seed=seed, held=held, source=pool.provenance.sources[0]
     )
@@ -224,19 +271,49 @@ def _missing_splits(
 def _assemble(source: str, task: Task, splits: Mapping[str, Records], notes: Sequence[str]) -> Dataset:
     """Return the data set, its labels as numbers of the classes in train."""
     train = splits["train"]
+    of_words = train.words is not None
     probable = [name for row in train.soft or () for name, share in (row or {}).items() if share > 0]
-    classes = label_order([*probable, *(name for names in train.labels or () for name in names)])
+    order_of = tag_order if of_words else label_order
+    classes = order_of([*probable, *(name for names in train.labels or () for name in names)])
     made: dict[str, Split] = {}
     unseen: dict[str, dict[str, int]] = {}
     order = [name for name in MAIN_SPLITS if name in splits]
     for name in order + [name for name in splits if name not in MAIN_SPLITS]:
         records = splits[name]
-        labels = unseen_label = soft = None
-        if records.labels is not None:
+        labels: Rows | None = None
+        unseen_label = soft = None
+        unknown: Counter[str] = Counter()
+        if records.labels is not None and of_words:
+            labels, unseen_label, unknown = _encoded_tags(records, classes)
+        elif records.labels is not None:
             labels, unseen_label, unknown = encode(records.labels, classes, task)
             soft = soft_array(records.soft, labels, classes, task)
-            if unknown:
-                unseen[name] = dict(unknown.most_common())
+        if unknown:
+            unseen[name] = dict(unknown.most_common())
         names = None if labels is None else classes
-        made[name] = Split(name, records.texts, records.pairs, labels, unseen_label, records.provenance, names, soft)
+        made[name] = Split(
+            name,
+            records.texts,
+            records.pairs,
+            labels,
+            unseen_label,
+            records.provenance,
+            names,
+            soft,
+            records.words,
+            records.marked,
+        )
     return Dataset(source, task, classes, made, unseen, tuple(notes))
+
+
+def _encoded_tags(records: Records, classes: tuple[str, ...]) -> tuple[Ragged, np.ndarray | None, Counter[str]]:
+    """Return tags as classes, and as `encode` which texts have an unknown one, and the unknown ones."""
+    assert records.labels is not None
+    index = {tag: number for number, tag in enumerate(classes)}
+    labels = TOKENS.encode_labels(records.labels, index)
+    unseen_label = np.zeros(len(records), dtype=bool)
+    unseen_label[labels.row_numbers[labels.values < 0]] = True
+    unknown: Counter[str] = Counter()
+    for row in np.flatnonzero(unseen_label):
+        unknown.update({type_of_tag(tag) for tag in records.labels[row] if tag not in index} - {NO_TAG})
+    return labels, (unseen_label if unseen_label.any() else None), unknown

@@ -47,7 +47,8 @@ def unlabeled_texts(dataset: Dataset, recipe: Recipe, tell: Callable[[str], None
     """
     parts = [] if dataset.pool is None else [_without_scored(dataset.pool, dataset, tell)]
     if recipe.student.unlabeled is not None:
-        more, note = cleaned(load_beside(recipe.student.unlabeled, recipe.data), dataset, what="unlabelled texts")
+        texts = load_beside(recipe.student.unlabeled, recipe.data, words=dataset.task.per_word)
+        more, note = cleaned(texts, dataset, what="unlabelled texts")
         if not len(more):
             raise DataError(
                 f"{note}: no text is left to learn from.",
@@ -128,4 +129,11 @@ def _require_same_kind(train: Split, unlabeled: Split) -> None:
             f"the data {'single texts' if train.pairs is None else 'pairs'}.",
             accepted={"unlabelled": "of the data's own kind"},
             fix="unlabelled rows with the same columns of texts as the data",
+        )
+    if (train.marked is None) != (unlabeled.marked is None):
+        raise DataError(
+            f"the labels of the data {'are' if train.marked is not None else 'are not'} about a predicate of each "
+            f"text, those of the unlabelled texts {'would be' if unlabeled.marked is not None else 'would not be'}.",
+            accepted={"unlabelled": "of the data's own kind; a predicate is the number of a word, from 0"},
+            fix="unlabelled rows with a column 'predicate' or 'predicates' exactly if the data have one",
         )

@@ -20,6 +20,7 @@ from liteft.data.columns import Columns
 from liteft.data.dataset import Provenance
 from liteft.data.tables import Table
 from liteft.errors import DataError, Hint, option
+from liteft.ragged import Ragged
 
 __all__ = ["DEFAULT_MAX_CHARS", "Records", "read_records", "require_strings", "usable_rows"]
 
@@ -39,6 +40,8 @@ class Records:
         provenance: where each row came from.
         class_names: what integer labels stand for, if the source states it.
         soft: the probabilities of each row's labels, by name, or None for a row without; None if no row has any.
+        words: begin and end of each text's words, if words are labelled; their tags are ``labels`` then.
+        marked: the word of each text that its labels are about, -1 for none; None if the task has none.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Records:
     provenance: Provenance
     class_names: tuple[str, ...] | None = None
     soft: list[dict[str, float] | None] | None = None
+    words: Ragged | None = None
+    marked: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -66,6 +71,8 @@ class Records:
             labels=None if self.labels is None else [self.labels[index] for index in indices],
             provenance=self.provenance.take(indices),
             soft=None if self.soft is None else [self.soft[index] for index in indices],
+            words=None if self.words is None else self.words[indices],
+            marked=None if self.marked is None else self.marked[indices],
         )
 
     def without(self, rows: Sequence[int]) -> Records:

@@ -1,4 +1,4 @@
-"""One file, read row by row in bounded memory: csv, tsv, jsonl, parquet, json or plain text.
+"""One file, read row by row in bounded memory: csv, tsv, jsonl, parquet, json, CoNLL or plain text.
 
 `open_rows` reads a file's columns from its beginning; its rows are then streamed. `read_rows` is the same for
 callers that only want (number, row) pairs, such as a prediction over a file larger than memory, which can
@@ -17,6 +17,7 @@ import numpy as np
 
 from liteft.data.arrow import ArrowFile, schema_names
 from liteft.data.compressed import COMPRESSED
+from liteft.data.conll import ConllFile
 from liteft.data.delimited import Delimited
 from liteft.data.formats import format_of
 from liteft.data.json_shapes import rows_of
@@ -25,7 +26,7 @@ from liteft.data.parquet import ParquetFile
 from liteft.data.text_files import text_encoding, text_lines
 from liteft.errors import DataError
 
-__all__ = ["RowFile", "Rows", "open_rows", "read_rows"]
+__all__ = ["RowFile", "Rows", "open_conll", "open_rows", "read_rows"]
 
 
 class RowReader(Protocol):
@@ -45,7 +46,7 @@ class RowFile:
 
     Attributes:
         path: the file.
-        format: "csv", "tsv", "jsonl", "json", "parquet", "arrow" or "txt".
+        format: "csv", "tsv", "jsonl", "json", "parquet", "arrow", "conll" or "txt".
         columns: names of the columns; for a jsonl file, those of its first 200 rows.
         unit: what a row's place counts: "line" or "row".
         total: number of rows if the format states it up front (parquet, json), else None.
@@ -156,7 +157,8 @@ def read_rows(
     """Stream a file's rows in bounded memory, in order.
 
     Args:
-        path: a csv, tsv, jsonl, parquet, json or txt file (one text per line, in the column "text").
+        path: a csv, tsv, jsonl, parquet, json or txt file (one text per line, in the column "text"), or a CoNLL file
+            (a row per text, with a list of words in the column "tokens").
         start: rows to skip; to continue after row 999, pass 1000.
         columns: the columns to read from parquet; None for all.
         encoding: of text files; None for UTF-8 or what the byte-order mark says.
@@ -180,6 +182,8 @@ def open_rows(path: str | Path, *, encoding: str | None = None, delimiter: str |
     kind = format_of(path)
     if kind in ("parquet", "arrow"):
         return _open_columns(path, kind)
+    if kind == "conll":
+        return open_conll(path, encoding=encoding)
     if kind in ("csv", "tsv"):
         table = Delimited.open(path, encoding=encoding, delimiter=delimiter)
         remarks = _remarks(table.encoding, encoding)
@@ -222,6 +226,12 @@ def open_rows(path: str | Path, *, encoding: str | None = None, delimiter: str |
         encoding=lines.encoding,
         remarks=_remarks(lines.encoding, encoding),
     )
+
+
+def open_conll(path: Path, *, encoding: str | None = None) -> RowFile:
+    """Open a CoNLL file, whatever its suffix: a row for each text, with lists of words and of their tags."""
+    file = ConllFile.open(path, encoding=encoding)
+    return RowFile(path, "conll", file.columns, file, encoding=file.encoding, remarks=_remarks(file.encoding, encoding))
 
 
 def _open_columns(path: Path, kind: str) -> RowFile:

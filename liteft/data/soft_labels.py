@@ -81,7 +81,7 @@ def soft_array(
     """
     if rows is None or all(row is None for row in rows):
         return None
-    found = task.indicators(labels, len(classes)).astype(np.float32)
+    found: np.ndarray = task.indicators(labels, len(classes)).astype(np.float32)
     for number, row in enumerate(rows):
         if row is not None:
             values = np.array([row.get(name, 0.0) for name in classes], dtype=np.float32)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from liteft.data.conll import looks_like_conll
 from liteft.data.dataset import MAIN_SPLITS, canonical_split
 from liteft.data.folders import split_files
 from liteft.data.formats import FORMATS, exists, known_suffix, neighbour
@@ -13,7 +14,7 @@ from liteft.data.hub import hub_dataset, is_hub_name
 from liteft.data.in_memory import memory_table
 from liteft.data.jsonlines import read_json_document
 from liteft.data.label_folders import label_folders
-from liteft.data.rows import RowFile, open_rows
+from liteft.data.rows import RowFile, open_conll, open_rows
 from liteft.data.tables import Source, Table
 from liteft.errors import DataError, Hint
 
@@ -74,7 +75,8 @@ def _from_file(path: Path, encoding: str | None, delimiter: str | None) -> Sourc
         if isinstance(document, dict) and any(canonical_split(name) == "train" for name in document):
             source = _from_splits(document, str(path), encoding, delimiter)
             return Source(path.stem, source.splits, source.notes)
-    if known_suffix(path) == ".txt":
+    conll = _is_conll(path, encoding)
+    if known_suffix(path) == ".txt" and not conll:
         raise DataError(
             f"{path} is plain text, without labels.",
             accepted={
@@ -82,7 +84,7 @@ def _from_file(path: Path, encoding: str | None, delimiter: str | None) -> Sourc
             },
             fix=Hint(f'unlabeled="{path}" in distill(), to distil with it', f"--unlabeled {path}, to distil with it"),
         )
-    file = open_rows(path, encoding=encoding, delimiter=delimiter)
+    file = open_conll(path, encoding=encoding) if conll else open_rows(path, encoding=encoding, delimiter=delimiter)
     return Source(path.stem, {"train": [file]}, _notes(file))
 
 
@@ -91,7 +93,7 @@ def _from_folder(folder: Path, encoding: str | None, delimiter: str | None) -> S
     splits: dict[str, list[Table]] = {}
     for name, parts in paths.items():
         try:
-            files = [open_rows(path, encoding=encoding, delimiter=delimiter) for path in parts]
+            files = [_opened(path, encoding, delimiter) for path in parts]
         except DataError as error:
             # labels.json beside the data is neither data nor an error; a malformed csv or jsonl file is an error.
             if name in MAIN_SPLITS or parts[0].suffix.casefold() != ".json":
@@ -115,7 +117,7 @@ def _from_splits(content: Mapping[Any, Any], name: str, encoding: str | None, de
                 fix="give each split once; val and dev are other names of validation",
             )
         if isinstance(value, str | Path):
-            file = open_rows(value, encoding=encoding, delimiter=delimiter)
+            file = _opened(Path(value), encoding, delimiter)
             notes += _notes(file)
             splits[split] = [file]
         else:
@@ -128,6 +130,17 @@ def _from_splits(content: Mapping[Any, Any], name: str, encoding: str | None, de
         )
     order = sorted(splits, key=lambda split: MAIN_SPLITS.index(split) if split in MAIN_SPLITS else 3)
     return Source(name, {split: splits[split] for split in order}, tuple(notes))
+
+
+def _opened(path: Path, encoding: str | None, delimiter: str | None) -> RowFile:
+    if _is_conll(path, encoding):
+        return open_conll(path, encoding=encoding)
+    return open_rows(path, encoding=encoding, delimiter=delimiter)
+
+
+def _is_conll(path: Path, encoding: str | None) -> bool:
+    """Return whether a file has a word with tags per line, though its suffix does not say so."""
+    return exists(path) and known_suffix(path) in (".txt", ".tsv", ".tab") and looks_like_conll(path, encoding=encoding)
 
 
 def _notes(file: RowFile) -> tuple[str, ...]:

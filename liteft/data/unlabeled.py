@@ -10,8 +10,9 @@ import collections
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from liteft.data.columns import Columns, choose_columns
 from liteft.data.dataset import Split
@@ -25,7 +26,10 @@ from liteft.data.sources import existing_path
 from liteft.data.split import joined
 from liteft.data.tables import Table
 from liteft.data.text_files import text_encoding, text_lines
+from liteft.data.word_columns import WordColumns, given_words
+from liteft.data.word_labels import read_given_words
 from liteft.errors import DataError, option
+from liteft.words import words_of_texts
 
 if TYPE_CHECKING:  # recipes need pydantic, and reading data does not
     from liteft.recipes import DataRecipe
@@ -44,6 +48,11 @@ _BESIDE = {
     "encoding=": "write it as UTF-8: iconv -f ENCODING -t UTF-8 FILE > NEW_FILE",
     "delimiter=": "write it with commas between the columns, or as a .txt file of one text per line",
 }
+
+
+class _Limits(TypedDict):
+    max_chars: int | None
+    drop_long: bool
 
 
 def load_texts(
@@ -77,6 +86,7 @@ def load_unlabeled(
     delimiter: str | None = None,
     max_chars: int | None = None,
     drop_long: bool = False,
+    words: bool = False,
 ) -> Split:
     """Read texts, or pairs of texts, without labels.
 
@@ -90,6 +100,8 @@ def load_unlabeled(
         delimiter: of csv and tsv; None to detect it in the first line.
         max_chars: longest text, in characters; None for 100,000. Longer ones are an error.
         drop_long: drop longer texts instead.
+        words: also say where the words of each text are: those that a file has as lists or in CoNLL columns, or those
+            of its texts. Without it, lists of words are texts.
 
     Returns:
         A split named "unlabeled", without labels and without empty texts.
@@ -100,12 +112,16 @@ def load_unlabeled(
     """
     parts = []
     for table in unlabeled_tables(source, functools.partial(open_rows, encoding=encoding, delimiter=delimiter)):
+        given = None if pair else given_words(table, text, sure=words)
+        if given is not None or words:
+            parts.append(_texts_with_words(table, given, text, max_chars=max_chars, drop_long=drop_long))
+            continue
         columns = choose_columns(table.columns, source=table.name, text=text, pair=pair, labelled=False)
         parts.append(_usable(table, columns, max_chars=max_chars, drop_long=drop_long))
     return _one_split(parts)
 
 
-def load_beside(source: Any, data: DataRecipe) -> Split:
+def load_beside(source: Any, data: DataRecipe, *, words: bool = False) -> Split:
     """Read texts, or pairs, without labels that belong to labelled data, as ``load_unlabeled`` does.
 
     Columns are those of the labelled data where a table has them.
@@ -113,12 +129,13 @@ def load_beside(source: Any, data: DataRecipe) -> Split:
     Args:
         source: as for ``load_unlabeled``.
         data: how the labelled data are read.
+        words: as for ``load_unlabeled``.
 
     Raises:
         DataError, MissingExtraError: as for ``load_unlabeled``.
     """
     with hints_beside():
-        return _one_split([_beside(table, data) for table in tables_beside(source, data)])
+        return _one_split([_beside(table, data, words) for table in tables_beside(source, data)])
 
 
 def tables_beside(source: Any, data: DataRecipe) -> list[Table]:
@@ -179,8 +196,13 @@ def columns_beside(table: Table, data: DataRecipe, *, paired: bool = True) -> Co
     return choose_columns(table.columns, source=table.name, text=text, pair=pair if paired else "", labelled=False)
 
 
-def _beside(table: Table, data: DataRecipe) -> Split:
-    return _usable(table, columns_beside(table, data), max_chars=data.max_chars, drop_long=data.drop_long)
+def _beside(table: Table, data: DataRecipe, words: bool) -> Split:
+    limits: _Limits = {"max_chars": data.max_chars, "drop_long": data.drop_long}
+    text = data.text if data.text in table.columns else None
+    given = None if data.pair else given_words(table, text, sure=words)
+    if given is not None or words:
+        return _texts_with_words(table, given, text, **limits)
+    return _usable(table, columns_beside(table, data), **limits)
 
 
 def _usable(table: Table, columns: Columns, *, max_chars: int | None, drop_long: bool) -> Split:
@@ -188,6 +210,19 @@ def _usable(table: Table, columns: Columns, *, max_chars: int | None, drop_long:
     records = read_records("unlabeled", [table], columns)
     checked, _ = usable_rows(records, training=True, max_chars=max_chars, drop_long=drop_long, drop_empty=True)
     return Split("unlabeled", checked.texts, checked.pairs, provenance=checked.provenance)
+
+
+def _texts_with_words(
+    table: Table, given: WordColumns | None, text: str | None, *, max_chars: int | None, drop_long: bool
+) -> Split:
+    """Return the texts of a table, without empty ones, and where their words are."""
+    if given is None:
+        columns = choose_columns(table.columns, source=table.name, text=text, pair="", labelled=False)
+        found = _usable(table, columns, max_chars=max_chars, drop_long=drop_long)
+        return replace(found, words=words_of_texts(found.texts))
+    records = read_given_words("unlabeled", [table], given)
+    checked, _ = usable_rows(records, training=True, max_chars=max_chars, drop_long=drop_long, drop_empty=True)
+    return Split("unlabeled", checked.texts, provenance=checked.provenance, words=checked.words, marked=checked.marked)
 
 
 def unlabeled_tables(source: Any, open_file: Callable[[Path], RowFile]) -> list[Table]:

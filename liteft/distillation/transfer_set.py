@@ -136,10 +136,7 @@ def _joined(train: Split, unlabeled: Split) -> Split:
     if train.labels is None:
         raise DataError("the training split has no labels.", fix="give a training file with a column of labels")
     task = task_of_labels(train.labels)
-    empty: Rows
-    if unlabeled.words is None:
-        empty = task.without_labels(len(unlabeled), task.label_count(train.labels)).astype(train.labels.dtype)
-    else:
-        empty = unlabeled.words.like(np.full(len(unlabeled.words.values), -1))
+    empty = task.without_labels(len(unlabeled), task.label_count(train.labels), unlabeled.words)
+    empty = empty.astype(train.labels.dtype)
     soft = None if train.soft_labels is None else np.zeros((len(unlabeled), train.soft_labels.shape[1]), np.float32)
     return joined("train", [train, replace(unlabeled, labels=empty, soft_labels=soft)])

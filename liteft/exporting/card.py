@@ -28,6 +28,12 @@ import { pipeline } from "@huggingface/transformers";
 const classifier = await pipeline("text-classification", "FOLDER", { dtype: "DTYPE" });
 await classifier("a text");
 """.strip()
+_JAVASCRIPT_WORDS = """
+import { pipeline } from "@huggingface/transformers";
+
+const tagger = await pipeline("token-classification", "FOLDER", { dtype: "DTYPE" });
+await tagger("a text");
+""".strip()
 _JAVASCRIPT_PAIRS = """
 import { AutoModelForSequenceClassification, AutoTokenizer } from "@huggingface/transformers";
 
@@ -54,7 +60,7 @@ def card_text(manifest: Manifest, *, title: str, trust: bool = False) -> str:
         "## How it was made\n",
         _origin(manifest),
         "## How it was checked\n",
-        _verification(manifest.verification),
+        _verification(manifest),
         "## Use\n",
         _use(manifest, trust),
     ]
@@ -71,7 +77,7 @@ def _what(manifest: Manifest) -> str:
         + (", pairs of texts" if manifest.paired else ""),
         "Labels": shown,
         "Architecture": f"{manifest.family}, pooling {manifest.pooling}",
-        "Longest text": f"{manifest.max_tokens} tokens, cut on the {manifest.truncation_side}",
+        "Longest text": _longest(manifest),
         "Precision": _precision(manifest),
         "Graph": f"ONNX, {graph}; from {', '.join(manifest.inputs)} to logits, before {manifest.activation}",
         manifest.graph_file: f"{manifest.files[manifest.graph_file].bytes / 1e6:.1f} MB",
@@ -79,6 +85,12 @@ def _what(manifest: Manifest) -> str:
     if manifest.vocabulary is not None:
         rows["Vocabulary"] = _vocabulary(manifest.vocabulary)
     return _table(("", ""), list(rows.items()))
+
+
+def _longest(manifest: Manifest) -> str:
+    if manifest.task.per_word:
+        return f"any; more than {manifest.max_tokens} tokens are read in windows, each word in the middle of one"
+    return f"{manifest.max_tokens} tokens, cut on the {manifest.truncation_side}"
 
 
 def _precision(manifest: Manifest) -> str:
@@ -226,28 +238,45 @@ def _training(manifest: Manifest) -> Iterator[str]:
         )
 
 
-def _verification(verification: Mapping[str, Any]) -> str:
+def _verification(manifest: Manifest) -> str:
+    verification, words = manifest.verification, manifest.task.per_word
     if not verification:
         return "Not yet.\n"
+    of = "words" if words else "texts"
     lines = [
         f"The file was run on {verification['texts']:,} of {verification['of_texts']:,} texts of "
         f"{verification['split']} and compared with the torch model:",
         "",
         f"- largest difference of a logit {verification['logit_difference']:.2g}",
-        f"- same label for {100 * verification['agreement']:.2f}% of the texts",
+        f"- same label for {100 * verification['agreement']:.2f}% of the {of}",
         f"- a text alone and in a padded batch differ by at most {verification['batch_difference']:.2g}",
     ]
     if unlabeled := verification.get("unlabeled"):
-        lines.append(f"- same label for {100 * unlabeled['agreement']:.2f}% of {unlabeled['texts']:,} unlabelled texts")
+        same = f"- same label for {100 * unlabeled['agreement']:.2f}% of {'the words of ' if words else ''}"
+        lines.append(f"{same}{unlabeled['texts']:,} unlabelled texts")
+    if verification.get("primary"):
+        lines += [_primary_line(verification["primary"])]
     if verification["accuracy"] is not None:
         low, high = verification["accuracy_interval"]
         lines += [
-            f"- accuracy {100 * verification['accuracy']:.2f}% ({100 * low:.2f} to {100 * high:.2f}); "
+            f"- {'every tag right in' if words else 'accuracy'} {100 * verification['accuracy']:.2f}% "
+            f"({100 * low:.2f} to {100 * high:.2f}){' of the texts' if words else ''}; "
             f"the torch model {100 * verification['model_accuracy']:.2f}%",
             *_later_lines(verification),
-            f"- the most frequent label alone would be right for {100 * verification['majority']:.2f}%",
+            f"- the most frequent {'tag for every word' if words else 'label'} alone would be right for "
+            f"{100 * verification['majority']:.2f}%",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _primary_line(primary: Mapping[str, Any]) -> str:
+    """Return the line of the main metric, where it is not a share of texts."""
+    line = f"- {metric_words(primary['metric'])} {100 * primary['artifact']:.2f}%; "
+    line += f"the torch model {100 * primary['model']:.2f}%"
+    if primary["difference_interval"] is None:
+        return line
+    low, high = primary["difference_interval"]
+    return f"{line}; difference {100 * low:+.2f} to {100 * high:+.2f} points"
 
 
 def _later_lines(verification: Mapping[str, Any]) -> list[str]:
@@ -263,6 +292,8 @@ def _later_lines(verification: Mapping[str, Any]) -> list[str]:
 
 def _use(manifest: Manifest, trust: bool) -> str:
     example = '("a text", "another")' if manifest.paired else '"a text"'
+    if manifest.marked:
+        example = '("Peter", "paid", "the", "bill"), predicate=1'
     lines = [
         "```python",
         "import liteft",
@@ -278,13 +309,31 @@ def _use(manifest: Manifest, trust: bool) -> str:
             "In a browser or under node, with transformers.js:",
             "",
             "```js",
-            *(_JAVASCRIPT_PAIRS if manifest.paired else _JAVASCRIPT).replace("DTYPE", dtype).splitlines(),
+            *_javascript(manifest).replace("DTYPE", dtype).splitlines(),
             "```",
             "",
-            f"It cuts texts of more than {manifest.max_tokens} tokens differently: on the right, and without "
-            "the token that ends a text.",
+            _cut_in_javascript(manifest),
         ]
     return "\n".join(lines) + "\n"
+
+
+def _javascript(manifest: Manifest) -> str:
+    if manifest.task.per_word:
+        return _JAVASCRIPT_WORDS
+    return _JAVASCRIPT_PAIRS if manifest.paired else _JAVASCRIPT
+
+
+def _cut_in_javascript(manifest: Manifest) -> str:
+    """Return what transformers.js does otherwise than LiteFT."""
+    if manifest.task.per_word:
+        return (
+            f"It leaves out all but the first {manifest.max_tokens} tokens of a text, gives each token a tag and no "
+            "place in the text, and does not rule out tags that cannot follow each other."
+        )
+    return (
+        f"It cuts texts of more than {manifest.max_tokens} tokens differently: on the right, and without "
+        "the token that ends a text."
+    )
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -42,6 +42,7 @@ from liteft.form import ExportForm, FormOptions, Precision, form_with
 from liteft.run import Run, model_weights_sha256
 from liteft.schemes import Range
 from liteft.tasks import Task, task_asked
+from liteft.text_tables import metric_words
 from liteft.trimming import trimming_text
 
 __all__ = ["export"]
@@ -198,7 +199,7 @@ def export(
         attempt.seal(checked | {"weights_sha256": weights_sha256}, measured, trust=guarded)
     artifact = read_artifact(Path(out))
     size = f"{artifact.size_bytes / 1e6:.1f} MB"
-    _tell(progress, f"exported {artifact.path}: {form.precision}, {size}, {_summary(checked)}")
+    _tell(progress, f"exported {artifact.path}: {form.precision}, {size}, {_summary(checked, loaded.settings.task)}")
     if measured:
         _tell(progress, f"the artifact itself: {measured_text(measured, loaded.settings.task)}")
     if guarded:
@@ -288,6 +289,8 @@ def _graph_line(loaded: TorchClassifier, reason: str | None) -> str:
 
 def _cut_line(loaded: TorchClassifier) -> str:
     settings = loaded.settings
+    if settings.task.per_word:
+        return f"texts of more than {settings.max_tokens:,} tokens are read in windows: {loaded.cut_by}"
     return f"texts are cut at {settings.max_tokens:,} tokens, on the {settings.truncation_side}: {loaded.cut_by}"
 
 
@@ -309,8 +312,13 @@ def _check_nibbles(loaded: TorchClassifier, reason: str | None) -> None:
         raise ModelError(f"embedding_bits=4 was requested, but {why}.", fix=leave_out("embedding_bits"))
 
 
-def _summary(checked: dict[str, Any]) -> str:
-    agreed = f"same label as the model on {100 * checked['agreement']:.2f}% of {checked['texts']:,} texts"
+def _summary(checked: dict[str, Any], task: Task) -> str:
+    agreed = f"same label as the model on {100 * checked['agreement']:.2f}% of "
+    agreed += f"{'the words of ' if task.per_word else ''}{checked['texts']:,} texts"
+    primary = checked["primary"]
     if checked["accuracy"] is None:
         return agreed
+    if primary is not None:
+        both = f"{100 * primary['artifact']:.2f}% (model {100 * primary['model']:.2f}%)"
+        return f"{agreed}, {metric_words(primary['metric'])} {both}"
     return f"{agreed}, accuracy {100 * checked['accuracy']:.2f}% (model {100 * checked['model_accuracy']:.2f}%)"

@@ -15,7 +15,8 @@ from liteft.exporting.verify import check_pairs
 from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.reading import read_texts
 from liteft.finetuning.run_folder import split_metrics
-from liteft.runtime import load, split_logits
+from liteft.runtime import load
+from liteft.runtime.splits import split_logits
 from liteft.tasks import Task
 from liteft.text_tables import metric_words
 

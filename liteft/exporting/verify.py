@@ -52,9 +52,10 @@ from liteft.metrics import (
     wilson_interval,
 )
 from liteft.ragged import Rows, values_of
-from liteft.runtime import split_logits
 from liteft.runtime.backends import checked_threads, choose_engine
+from liteft.runtime.classifier import opened_classifier
 from liteft.runtime.native_library import has_library
+from liteft.runtime.splits import split_logits
 from liteft.text_tables import metric_words
 from liteft.untrusted import TRUST
 
@@ -215,7 +216,7 @@ class Gate:
                 threads = checked_threads(None)
                 engine = choose_engine(artifact, device="cpu", backend=backend, threads=threads, trust=self._trust)
                 asked = ("cpu", backend, None, None, self._trust)
-                with Classifier(artifact, engine, threads=threads, asked=asked) as classifier:
+                with opened_classifier(artifact, engine, threads=threads, asked=asked) as classifier:
                     exported = [split_logits(classifier, each) for each in self._splits]
                     if source is not None and source.logits is not None:
                         answers[backend] = split_logits(classifier, source.runnable_texts())

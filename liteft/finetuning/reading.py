@@ -10,7 +10,7 @@ import numpy as np
 
 from liteft.data import Split
 from liteft.encoded import Encoded
-from liteft.errors import DataError
+from liteft.errors import DataError, leave_out
 from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.model import TorchClassifier
 from liteft.ragged import Ragged
@@ -57,7 +57,9 @@ def read_split(loaded: TorchClassifier, split: Split, *, name: str | None = None
         reading = Reading(loaded.tokenizer.encode(split.texts, split.pairs))
     else:
         if split.pairs is not None:
-            raise DataError(f"split {split.name!r} has pairs of texts, and words of one text are judged.")
+            raise DataError(
+                f"split {split.name!r} has pairs of texts, and words of one text are judged.", fix=leave_out("pair")
+            )
         words = words_of_texts(split.texts) if split.words is None else split.words
         windows = word_tokenizer(loaded.tokenizer).encode(split.texts, words, marked=split.marked)
         reading = Reading(windows.encoded, windows)

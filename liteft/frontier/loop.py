@@ -27,9 +27,11 @@ from liteft.frontier.state import SearchState
 from liteft.frontier.timing import latency_ms, untrained_latency_ms
 from liteft.frontier.training import GiveUp, Pruned, shape_recipe, tuning_recipe
 from liteft.pipeline import export_student
+from liteft.ragged import Rows
 from liteft.recipes import Recipe
 from liteft.run import RUN_FILE, Run
 from liteft.runtime import load
+from liteft.runtime.splits import split_logits
 from liteft.text_tables import metric_words
 from liteft.untrusted import TRUST
 
@@ -289,10 +291,9 @@ class Search:
             excess=self.budget.excess(mb=size / 1e6, ms=known["latency_ms"], drop=drop),
         )
 
-    def _run_on(self, artifact: Path, split: str) -> np.ndarray:
-        texts = self.dataset.split(split)
+    def _run_on(self, artifact: Path, split: str) -> Rows:
         with load(artifact, device="cpu", threads=self.machine["threads"], trust=self.trust) as classifier:
-            return classifier.logits(texts.texts, texts.pairs)
+            return split_logits(classifier, self.dataset.split(split))
 
     def _leave_out(self, planned: Planned, reason: str, **known: Any) -> None:
         self.context.tell(f"{planned.shape.name}: left out: {reason}")

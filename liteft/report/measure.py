@@ -99,7 +99,8 @@ class Measuring:
 
 def load_artifact(folder: str, threads: int, device: str, *, trust: bool = False) -> Measuring:
     """Load an artifact as a service would."""
-    from liteft.runtime import load, predict_split, split_logits
+    from liteft.runtime import load
+    from liteft.runtime.splits import predict_split, split_logits
 
     classifier = load(folder, device=device, threads=threads, trust=trust)
 

@@ -2,7 +2,8 @@
 
 `classifier` is what callers use; it stands on `opened`, which holds the engine, and on `streaming`. `inputs` checks
 values, `scoring` tokenizes, `batching` plans batches, `backends` chooses the engine, `native_engine` or `onnx_engine`
-computes, and `prediction` turns logits into answers. The native engine opens its library with `native_library` and
+computes, and `prediction` turns logits into answers; `tokens`, `word_texts` and `tagged` are their counterparts for
+models of words. The native engine opens its library with `native_library` and
 reads the graph with `encoder_file` and `protobuf`. `bulk` classifies files: it reads them with `data.rows`,
 `scored_rows` adds the predictions, `row_formats` and `parts` write. onnxruntime is imported when an artifact that needs
 it is loaded, `bulk` on the first use of ``predict_file``; neither is imported here.
@@ -16,6 +17,8 @@ from liteft.runtime.classifier import Classifier, load
 from liteft.runtime.counters import EngineCounters, Stats
 from liteft.runtime.native_library import custom_ops_library
 from liteft.runtime.prediction import Prediction
+from liteft.runtime.tagged import Span, TaggedText
+from liteft.runtime.tokens import TokenClassifier
 
 if TYPE_CHECKING:
     from liteft.runtime.bulk import Classified, Progress, predict_file
@@ -26,7 +29,10 @@ __all__ = [
     "EngineCounters",
     "Prediction",
     "Progress",
+    "Span",
     "Stats",
+    "TaggedText",
+    "TokenClassifier",
     "custom_ops_library",
     "load",
     "predict_file",

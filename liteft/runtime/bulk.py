@@ -32,6 +32,8 @@ from liteft.runtime.parts import ANOTHER_OUTPUT, RESTART, Parts, open_parts
 from liteft.runtime.progress import Pace, Progress
 from liteft.runtime.row_formats import RowFormat, row_format
 from liteft.runtime.scored_rows import RowScorer, ScoredRow, in_parts
+from liteft.runtime.scored_words import WordScorer, word_columns
+from liteft.runtime.tokens import TokenClassifier
 
 __all__ = ["Classified", "Progress", "predict_file"]
 
@@ -74,7 +76,7 @@ class Classified(Result):
 
 
 def predict_file(
-    artifact: str | os.PathLike[str] | Classifier,
+    artifact: str | os.PathLike[str] | Classifier | TokenClassifier,
     input: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
@@ -103,7 +105,9 @@ def predict_file(
 
     - single-label: ``prediction`` (the best label) and ``score`` (its score);
     - multi-label: ``predictions`` (the labels over their thresholds, possibly none) and ``scores`` (their scores);
-    - with ``top_k``: ``top``, a list of {label, score}, best first.
+    - with ``top_k``: ``top``, a list of {label, score}, best first;
+    - of models of words: ``spans``, a list of {label, score, text, start, end}. A .conll file has a word and its tag in
+      each line instead, and an empty line after each text.
 
     Scores are rounded to 6 digits. Lists are JSON in csv and tsv. A row without a usable text (missing, not a string, a
     lone surrogate) has null in all of these; an empty text is classified like any other. Repeating the same call
@@ -113,8 +117,10 @@ def predict_file(
     Args:
         artifact: the artifact's folder, or a classifier, which stays open.
         input: a csv, tsv, jsonl, json, parquet or txt file, by its suffix. Only json is read as a whole.
-        output: a csv, tsv, jsonl or parquet file, by its suffix. Parquet columns keep their types in parquet.
-        text: column of the text; None to find it by its usual names.
+        output: a csv, tsv, jsonl or parquet file, by its suffix; of models of words jsonl, parquet or conll. Parquet
+            columns keep their types in parquet.
+        text: column of the text; None to find it by its usual names. Models of words also read lists of words, in a
+            column ``words`` or ``tokens`` if it is not named, and models of roles the column ``predicate``.
         pair: for a model of pairs, column of the second text; None to find it by its usual names.
         prefix: prefix of the names of the added columns.
         top_k: as in ``Classifier.predict``.
@@ -150,15 +156,18 @@ def predict_file(
         raise ConfigError(f"{target} is the input; it would be overwritten.", fix=ANOTHER_OUTPUT)
     row_format(target.suffix, columns=(), schema=None, added={})  # checks the suffix before a model is loaded
     with _classifier(artifact, device, backend, threads, engine_precision, trust) as classifier:
-        scorer = RowScorer(
-            classifier,
-            columns=_text_columns(file, classifier, text, pair),
-            prefix=prefix,
-            top_k=top_k,
-            threshold=threshold,
-            on_error=on_error,
-            token_budget=token_budget,
-        )
+        settings: dict[str, Any] = {
+            "columns": _text_columns(file, classifier, text, pair),
+            "prefix": prefix,
+            "top_k": top_k,
+            "threshold": threshold,
+            "on_error": on_error,
+            "token_budget": token_budget,
+        }
+        if isinstance(classifier, TokenClassifier):
+            scorer: RowScorer = WordScorer(classifier, tagged=target.suffix.casefold() == ".conll", **settings)
+        else:
+            scorer = RowScorer(classifier, **settings)
         scorer.check_names(file.columns, str(source))
         format = row_format(target.suffix, columns=file.columns, schema=file.schema, added=scorer.added)
         looks = _identity(source)
@@ -209,16 +218,17 @@ def _read(rows: Rows, format: RowFormat, scorer: RowScorer) -> Iterator[ScoredRo
 
 
 def _classifier(
-    artifact: str | os.PathLike[str] | Classifier,
+    artifact: str | os.PathLike[str] | Classifier | TokenClassifier,
     device: str,
     backend: str,
     threads: int | None,
     engine_precision: str | None,
     trust: bool,
-) -> AbstractContextManager[Classifier]:
-    if not isinstance(artifact, Classifier):
-        choices = {"device": device, "backend": backend, "threads": threads, "engine_precision": engine_precision}
-        return load(artifact, **choices, trust=trust)  # type: ignore[arg-type]
+) -> AbstractContextManager[Classifier | TokenClassifier]:
+    if not isinstance(artifact, Classifier | TokenClassifier):
+        choices: dict[str, Any] = {"device": device, "backend": backend, "threads": threads}
+        loaded: Classifier | TokenClassifier = load(artifact, **choices, engine_precision=engine_precision, trust=trust)
+        return loaded
     if (device, backend, threads, engine_precision) != ("auto", "auto", None, None):
         raise ConfigError(
             "device, backend, threads and engine_precision are set when the classifier is loaded.",
@@ -233,9 +243,13 @@ def _classifier(
     return nullcontext(artifact)
 
 
-def _text_columns(file: RowFile, classifier: Classifier, text: str | None, pair: str | None) -> list[str]:
-    """Return the column of the text, or of both texts if the model reads pairs."""
+def _text_columns(
+    file: RowFile, classifier: Classifier | TokenClassifier, text: str | None, pair: str | None
+) -> list[str]:
+    """Return the column of the text, or of both texts if the model reads pairs, or of words and predicate."""
     name = str(file.path)
+    if isinstance(classifier, TokenClassifier) and not pair:
+        return word_columns(file.columns, source=name, text=text, marked=classifier.marked)
     if not classifier.manifest.paired:
         if pair:
             raise ConfigError(

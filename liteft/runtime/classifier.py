@@ -23,11 +23,14 @@ from liteft.runtime.prediction import Answering, Prediction, activation_of
 from liteft.runtime.scoring import WINDOW, require_finite, run_encoded
 from liteft.runtime.streaming import OnError, Streaming
 from liteft.runtime.token_ids import check_encoded
+from liteft.runtime.tokens import TokenClassifier
 
 if TYPE_CHECKING:
     from liteft.artifact import Artifact
 
-__all__ = ["Classifier", "OnError", "load"]
+__all__ = ["Classifier", "OnError", "load", "opened_classifier"]
+
+Asked = tuple[str, str, int | None, str | None, bool]
 
 
 def load(
@@ -38,7 +41,7 @@ def load(
     threads: int | None = None,
     engine_precision: str | None = None,
     trust: bool = False,
-) -> Classifier:
+) -> Any:
     """Load an artifact and check its files against their SHA-256. Neither torch nor transformers is imported.
 
     Args:
@@ -60,7 +63,8 @@ def load(
             only files from someone whose programs you would run.
 
     Returns:
-        A Classifier; close it, or use it as a context manager.
+        A Classifier, or a TokenClassifier if the artifact tags words: the manifest decides. Close it, or use it as a
+        context manager.
 
     Raises:
         ArtifactError: the folder is not an artifact, a byte was changed, its format is too new, or its graph cannot be
@@ -79,7 +83,14 @@ def load(
     engine = choose_engine(
         artifact, device=device, backend=backend, threads=count, engine_precision=engine_precision, trust=trust
     )
-    return Classifier(artifact, engine, threads=count, asked=(device, backend, threads, engine_precision, trust))
+    return opened_classifier(artifact, engine, threads=count, asked=(device, backend, threads, engine_precision, trust))
+
+
+def opened_classifier(artifact: Artifact, engine: Engine, *, threads: int, asked: Asked) -> Any:
+    """Return the classifier of an artifact whose engine is there; ``asked`` is what was given to `load`."""
+    if artifact.manifest.task.per_word:
+        return TokenClassifier(artifact, engine, threads=threads, asked=asked, again=_load_again)
+    return Classifier(artifact, engine, threads=threads, asked=asked)
 
 
 class Classifier(OpenArtifact):
@@ -100,7 +111,7 @@ class Classifier(OpenArtifact):
         engine: Engine,
         *,
         threads: int,
-        asked: tuple[str, str, int | None, str | None, bool],
+        asked: Asked,
     ) -> None:
         super().__init__(artifact, engine, threads=threads, trust=asked[-1])
         self._asked = asked
@@ -364,5 +375,5 @@ class Classifier(OpenArtifact):
 
 def _load_again(
     path: Path, device: str, backend: str, threads: int | None, engine_precision: str | None, trust: bool
-) -> Classifier:
+) -> Any:
     return load(path, device=device, backend=backend, threads=threads, engine_precision=engine_precision, trust=trust)

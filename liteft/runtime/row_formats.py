@@ -1,4 +1,4 @@
-"""Writing rows as csv, tsv, jsonl or parquet, one part at a time, and joining the parts into one file.
+"""Writing rows as csv, tsv, jsonl, parquet or CoNLL, one part at a time, and joining the parts into one file.
 
 A part has the format of the final file, so that joining is copying: text parts have no header line, parquet parts
 become row groups. Parts contain everything that the rows did; a value that a format cannot represent (a list
@@ -25,6 +25,8 @@ __all__ = ["FORMATS", "RowFormat", "row_format"]
 
 Row = Mapping[str, Any]
 FORMATS = {suffix: kind for suffix, kind in INPUT_FORMATS.items() if kind in ("csv", "tsv", "jsonl", "parquet")}
+FORMATS[".conll"] = "conll"
+_BLANK = re.compile(r"\s")  # in a word that was given: a blank separates a word from its tag
 _GROUP_ROWS = 1 << 16
 _GROUP_BYTES = 1 << 27
 
@@ -52,14 +54,18 @@ def row_format(suffix: str, *, columns: Sequence[str], schema: Any, added: Mappi
         suffix: ".csv", ".tsv", ".jsonl", ".parquet" or another name of these formats.
         columns: names of the columns of the input, in order.
         schema: the input's pyarrow schema if it has one; None to infer the types from the values.
-        added: columns that follow those of the input: name -> "text", "number", "texts", "numbers" or
-            "scores" (labels with numbers).
+        added: columns that follow those of the input: name -> "text", "number", "texts", "numbers", "scores" (labels
+            with numbers), "spans", or "tagged words" (of a .conll file alone, which keeps no other column).
 
     Raises:
-        ConfigError: the suffix is none of these.
+        ConfigError: the suffix is none of these, or the format cannot hold what is added.
         MissingExtraError: parquet without pyarrow.
     """
     kind = FORMATS.get(suffix.casefold())
+    if kind is not None:
+        _check_fits(suffix, kind, set(added.values()))
+    if kind == "conll":
+        return _Conll(next(iter(added), ""))
     if kind == "parquet":
         return _Parquet(columns, schema, added)
     if kind == "jsonl":
@@ -72,6 +78,46 @@ def row_format(suffix: str, *, columns: Sequence[str], schema: Any, added: Mappi
         accepted={"output": ", ".join(FORMATS)},
         fix=option("output", f"NAME{near or '.csv'}"),
     )
+
+
+def _check_fits(suffix: str, kind: str, added: set[str]) -> None:
+    """Raise ConfigError if a format cannot hold the kinds of values that are added."""
+    if "spans" in added and kind in ("csv", "tsv"):
+        raise ConfigError(
+            f"{suffix} holds one value per cell, and this model finds any number of spans.",
+            accepted={"output": ", ".join(name for name, held in FORMATS.items() if held not in ("csv", "tsv"))},
+            fix=option("output", "NAME.jsonl"),
+        )
+    if kind == "conll" and added - {"tagged words"}:
+        raise ConfigError(
+            f"{suffix} holds a tag for each word, and this model labels whole texts.",
+            accepted={"output": ", ".join(name for name, held in FORMATS.items() if held != kind)},
+            fix=option("output", "NAME.csv"),
+        )
+
+
+class _Conll:
+    """A word and its tag in each line, and an empty line after each text; a text without words is that line alone."""
+
+    def __init__(self, column: str) -> None:
+        self._column = column
+
+    def begin(self, parts: Sequence[Path]) -> None:
+        pass
+
+    def check(self, row: Row, where: str) -> None:
+        pass
+
+    def write(self, rows: Sequence[Row], path: Path) -> None:
+        with open(path, "w", encoding="utf-8", newline="\n") as file:
+            for row in rows:
+                tagged = row.get(self._column) or ()
+                file.writelines(f"{_BLANK.sub('_', word) or '_'} {tag}\n" for word, tag in tagged)
+                file.write("\n")
+
+    def join(self, parts: Sequence[Path], path: Path) -> None:
+        path.write_bytes(b"")
+        _append(parts, path)
 
 
 class _Delimited:
@@ -156,6 +202,17 @@ class _Parquet:
             "texts": pyarrow.list_(pyarrow.string()),
             "numbers": pyarrow.list_(pyarrow.float64()),
             "scores": pyarrow.list_(pyarrow.struct([("label", pyarrow.string()), ("score", pyarrow.float64())])),
+            "spans": pyarrow.list_(
+                pyarrow.struct(
+                    [
+                        ("label", pyarrow.string()),
+                        ("score", pyarrow.float64()),
+                        ("text", pyarrow.string()),
+                        ("start", pyarrow.int64()),
+                        ("end", pyarrow.int64()),
+                    ]
+                )
+            ),
         }
         self._added = {name: pyarrow.field(name, kinds[kind]) for name, kind in added.items()}
 

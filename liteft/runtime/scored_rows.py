@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from liteft.errors import DataError, InputError, option
-from liteft.runtime.classifier import Classifier, OnError
 from liteft.runtime.inputs import Text, as_text, text_error
-from liteft.runtime.prediction import Prediction
+from liteft.runtime.streaming import OnError
+from liteft.runtime.word_texts import WordText
 
 __all__ = ["RowScorer", "ScoredRow", "in_parts"]
 
@@ -37,7 +37,7 @@ class ScoredRow:
 
     values: dict[str, Any]
     where: str
-    text: Text | None
+    text: Text | WordText | None
     truncated: bool = False
 
 
@@ -45,7 +45,7 @@ class RowScorer:
     """Reads the texts of rows, and adds the predictions.
 
     Args:
-        classifier: makes the predictions.
+        classifier: a Classifier, which makes the predictions; of `WordScorer` a TokenClassifier.
         columns: column of the text, or of both texts of a pair.
         prefix: prefix of the names of the added columns.
         top_k: as in ``Classifier.predict``.
@@ -63,7 +63,7 @@ class RowScorer:
 
     def __init__(
         self,
-        classifier: Classifier,
+        classifier: Any,
         *,
         columns: Sequence[str],
         prefix: str,
@@ -72,7 +72,6 @@ class RowScorer:
         on_error: OnError,
         token_budget: int | None,
     ) -> None:
-        classifier.stream((), top_k=top_k, threshold=threshold, on_error=on_error, token_budget=token_budget)
         self._classifier = classifier
         self._columns = tuple(columns)
         self._top_k = top_k
@@ -80,9 +79,8 @@ class RowScorer:
         self._on_error = on_error
         self._token_budget = token_budget
         self._task = classifier.manifest.task
-        kinds = dict(self._task.columns)
-        if top_k is not None:
-            kinds["top"] = "scores"
+        self._check_settings()
+        kinds = self._kinds()
         self._names = [prefix + name for name in kinds]
         self.added: Mapping[str, str] = dict(zip(self._names, kinds.values(), strict=True))
         self.settings: dict[str, Any] = {
@@ -113,15 +111,19 @@ class RowScorer:
             DataError: the row has no usable text and ``on_error`` is "raise", or it already has an added column.
         """
         self.check_names(values, where)
+        return ScoredRow(values, where, self._text_of(values, where))
+
+    def _text_of(self, values: Mapping[str, Any], where: str) -> Text | WordText | None:
+        """Return the text of a row, None if it has no usable one."""
         halves = []
         for column in self._columns:
             value = values.get(column)
             text = as_text(value, paired=False)
             if text is None:
                 self._refuse(text_error(value, paired=False, name=f"{where}, column {column!r},"))
-                return ScoredRow(values, where, None)
+                return None
             halves.append(text.first)
-        return ScoredRow(values, where, Text(halves[0], halves[1] if len(halves) > 1 else None))
+        return Text(halves[0], halves[1] if len(halves) > 1 else None)
 
     def score(self, rows: Sequence[ScoredRow]) -> Iterator[None]:
         """Add the predictions to rows, one row per step. Only these rows are batched together.
@@ -130,14 +132,7 @@ class RowScorer:
             DataError: a text has no tokens, or one that the model has no row for, and ``on_error`` is "raise".
             DeviceError: the backend failed.
         """
-        answers = self._classifier.stream(
-            [_plain(row.text) for row in rows],
-            top_k=len(self._classifier.labels) if self._task.several else self._top_k,  # any label may be one
-            threshold=self._threshold,
-            on_error="null",
-            token_budget=self._token_budget,
-        )
-        for row, answer in zip(rows, answers, strict=True):
+        for row, answer in zip(rows, self._answers([row.text for row in rows]), strict=True):
             if answer is None and row.text is not None:
                 self._refuse(self._classifier.refusal(row.text, row.where))
                 row.text = None
@@ -145,7 +140,32 @@ class RowScorer:
             row.values.update(itertools.zip_longest(self._names, self._cells(answer)))
             yield
 
-    def _cells(self, answer: Prediction | None) -> list[Any]:
+    def _check_settings(self) -> None:
+        """Raise ConfigError if a setting is unknown or does not fit the model."""
+        self._classifier.stream(
+            (),
+            top_k=self._top_k,
+            threshold=self._threshold,
+            on_error=self._on_error,
+            token_budget=self._token_budget,
+        )
+
+    def _kinds(self) -> dict[str, str]:
+        """Return the added columns without their prefix: name -> kind."""
+        return {**self._task.columns, **({} if self._top_k is None else {"top": "scores"})}
+
+    def _answers(self, texts: Sequence[Any]) -> Iterator[Any]:
+        """Yield the model's answer for each text, None for one that is None or cannot be run."""
+        answers: Iterator[Any] = self._classifier.stream(
+            map(_plain, texts),
+            top_k=len(self._classifier.labels) if self._task.several else self._top_k,  # any label may be one
+            threshold=self._threshold,
+            on_error="null",
+            token_budget=self._token_budget,
+        )
+        return answers
+
+    def _cells(self, answer: Any) -> list[Any]:
         """Return the values of the added columns; an empty list without a prediction."""
         if answer is None:
             return []
@@ -206,4 +226,6 @@ def _plain(text: Text | None) -> str | tuple[str, str] | None:
 def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(entry) for entry in value]
+    if isinstance(value, dict):
+        return {name: _rounded(entry) for name, entry in value.items()}
     return round(value, _DIGITS) if isinstance(value, float) else value

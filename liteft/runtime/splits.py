@@ -23,14 +23,20 @@ def split_logits(classifier: Classifier | TokenClassifier, split: Split) -> Rows
     return classifier.run(classifier.encode(split.texts, words=split.words, marked=split.marked))
 
 
-def predict_split(classifier: Classifier | TokenClassifier, split: Split) -> Any:
+def predict_split(classifier: Any, split: Split) -> Any:
     """Return the predictions of a split's texts, as ``predict`` gives them: of one text alone, or a list.
 
     Raises:
         InputError, DeviceError: as for the classifier's own methods.
     """
-    if isinstance(classifier, TokenClassifier):
-        windows = classifier.encode(split.texts, words=split.words, marked=split.marked)
-        return classifier.predictions(classifier.run(windows), windows)
-    inputs: list[Any] = split.texts if split.pairs is None else list(zip(split.texts, split.pairs, strict=True))
+    inputs: list[Any] = split.texts
+    if split.pairs is not None:
+        inputs = list(zip(split.texts, split.pairs, strict=True))
+    elif split.words is not None:
+        cut = zip(split.texts, split.words, strict=True)
+        inputs = [tuple(text[start:end] for start, end in words.tolist()) for text, words in cut]
+        if split.marked is not None:
+            inputs = list(zip(inputs, split.marked.tolist(), strict=True))
+            if len(inputs) == 1:
+                return classifier.predict(inputs[0][0], predicate=inputs[0][1])
     return classifier.predict(inputs[0] if len(inputs) == 1 else inputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from liteft.errors import InputError
 from liteft.runtime.backends import Engine
@@ -13,9 +13,50 @@ from liteft.runtime.inputs import Text, as_text, text_error
 from liteft.runtime.prediction import Answering, Prediction
 from liteft.runtime.scoring import Reader, run_encoded, windows
 
-__all__ = ["OnError", "Streaming"]
+__all__ = ["OnError", "Streaming", "in_order"]
 
 OnError = Literal["raise", "null"]
+Entry = TypeVar("Entry")
+Answer = TypeVar("Answer")
+
+
+def in_order(
+    windows: Iterable[list[Entry | InputError]],
+    answered: Callable[[list[Entry]], tuple[dict[int, int | None], Iterator[Answer]]],
+    *,
+    refusal: Callable[[str, int | None], InputError],
+    counters: Counters,
+    on_error: OnError,
+) -> Iterator[Answer | None]:
+    """Yield one answer per entry, None for one that is an error or was refused.
+
+    Args:
+        windows: texts, some at a time, and in place of values that are none their errors.
+        answered: returns which of these texts were refused, and the answers for the others.
+        refusal: returns the error for a text that was refused, by its name and what ``answered`` says of it.
+        counters: counts what was refused.
+        on_error: "raise" the error of a value, or yield None ("null").
+
+    Raises:
+        InputError: a value is not a text or cannot be run, and ``on_error`` is "raise".
+    """
+    done = 0
+    for entries in windows:
+        refused, answers = answered([entry for entry in entries if not isinstance(entry, InputError)])
+        place = -1
+        for row, entry in enumerate(entries):
+            error = entry if isinstance(entry, InputError) else None
+            if error is None:
+                place += 1
+                if place not in refused:
+                    yield next(answers)
+                    continue
+                error = refusal(f"text {done + row}", refused[place])
+            if on_error == "raise":
+                raise error
+            counters.add_refused()
+            yield None
+        done += len(entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +88,13 @@ class Streaming:
             InputError: a value is not a text or cannot be run, and ``on_error`` is "raise".
             DeviceError: the classifier was closed before this window, or the backend failed.
         """
-        done = 0
-        for entries in windows(self._judged(values), self.window):
-            refused, predictions = self._answered([entry for entry in entries if isinstance(entry, Text)])
-            place = -1
-            for row, entry in enumerate(entries):
-                refusal = entry if isinstance(entry, InputError) else None
-                if refusal is None:
-                    place += 1
-                    if place not in refused:
-                        yield next(predictions)
-                        continue
-                    refusal = self.reader.refusal(f"text {done + row}", refused[place])
-                if self.on_error == "raise":
-                    raise refusal
-                self.counters.add_refused()
-                yield None
-            done += len(entries)
+        return in_order(
+            windows(self._judged(values), self.window),
+            self._answered,
+            refusal=self.reader.refusal,
+            counters=self.counters,
+            on_error=self.on_error,
+        )
 
     def _answered(self, texts: list[Text]) -> tuple[dict[int, int | None], Iterator[Prediction]]:
         """Return which texts of a window were refused, and the predictions for the others."""

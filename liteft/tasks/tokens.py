@@ -139,7 +139,8 @@ class Tokens(Task):
         return np.asarray(text_sums(first.like(first.values != second.values)) == 0)
 
     def cells(self, answer: Any) -> list[Any]:
-        return [[span.to_dict() for span in answer.spans]]
+        names = ("label", "score", "text", "start", "end")
+        return [[{name: getattr(span, name) for name in names} for span in answer.spans]]
 
     def chance_loss(self, labels: int) -> float:
         return SINGLE_LABEL.chance_loss(labels)

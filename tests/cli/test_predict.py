@@ -13,6 +13,7 @@ import pytest
 
 from liteft.artifact import Artifact
 from liteft.runtime import load
+from tests.modules import module_of
 
 
 def feed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
@@ -165,3 +166,23 @@ def test_a_misspelt_column_of_a_file_names_the_closest(call: Any, artifact: Arti
     called = call("predict", artifact.path, *words)
     assert called.status == 1
     assert "try: --text said" in called.err
+
+
+def test_a_model_of_words_shows_its_spans(
+    call: Any, make_artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = module_of("runtime", "tagging_engine.py")
+    artifact = make_artifact(tmp_path / "words", **fake.fields())
+    monkeypatch.setattr("liteft.runtime.classifier.choose_engine", lambda *_, **__: fake.FakeEngine())
+    expected = fake.tagger_of(artifact).predict("the app closes")
+    called = call("predict", artifact.path, "the app closes")
+    assert called.out == f"{expected.render()}\tthe app closes\n"
+    called = call("predict", artifact.path, "the app closes", "--json")
+    assert called.document["predictions"][0] == json.loads(json.dumps(expected.to_dict()))
+    refused = call("predict", artifact.path, "the app closes", "--top-k", "2")
+    assert refused.status == 2 and "top_k was given, but this model tags words" in refused.err
+    (tmp_path / "in.jsonl").write_text('{"text": "the app closes"}\n')
+    written = call("predict", artifact.path, "--input", tmp_path / "in.jsonl", "--output", tmp_path / "out.conll")
+    assert written.status == 0, written.err
+    lines = [f"{word} {tag}\n" for word, tag in zip(["the", "app", "closes"], expected.tags, strict=True)]
+    assert (tmp_path / "out.conll").read_text() == "".join([*lines, "\n"])

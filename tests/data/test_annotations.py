@@ -107,10 +107,17 @@ def test_tasks_of_label_studio_with_several_choices(write: Write) -> None:
     assert dataset.task == "multi_label" and dataset.labels == ("Neg", "Pos")
 
 
-def test_spans_of_label_studio_are_refused(write: Write) -> None:
-    rows = _studio([["x"]] * 5, type="labels", value={"start": 0, "end": 3, "labels": ["PER"]})
+def test_results_of_label_studio_that_are_neither_choices_nor_spans_are_refused(write: Write) -> None:
+    rows = _studio([["x"]] * 5, type="rating", value={"rating": 3})
     with pytest.raises(DataError, match="without choices for whole texts"):
         _load(write("a.json", json.dumps(rows)))
+
+
+def test_spans_are_not_choices_where_the_task_is_named(write: Write) -> None:
+    rows = _studio([["x"]] * 5, type="labels", value={"start": 0, "end": 4, "labels": ["PER"]})
+    assert _load(write("a.json", json.dumps(rows))).task == "tokens"
+    with pytest.raises(DataError, match="without choices for whole texts"):
+        _load(write("a.json", json.dumps(rows)), task="single_label")
 
 
 def test_the_table_of_label_studio(write: Write) -> None:
@@ -129,7 +136,8 @@ def test_lists_of_doccano(write: Write) -> None:
     dataset = _load(write("a.jsonl", rows))
     assert dataset.labels == ("neg", "pos") and 'task="single_label" makes them classes' in _told(dataset)
     with pytest.raises(DataError, match="spans are not labels of the whole text"):
-        _load(write("a.jsonl", [{"id": n, "text": "text", "label": [[0, 3, "PER"]]} for n in range(N)]))
+        spans = [{"id": n, "text": "text", "label": [[0, 4, "PER"]]} for n in range(N)]
+        _load(write("a.jsonl", spans), task="multi_label")
 
 
 def test_records_of_argilla(write: Write) -> None:

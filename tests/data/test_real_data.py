@@ -80,9 +80,9 @@ def test_chnsenticorp_shares_28_percent_of_its_texts(data_root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["conll2003", "restaurant8k_spans", "wikitext103_evaltext", "vocab"])
-def test_what_is_no_classification_is_refused(data_root: Path, name: str) -> None:
+def test_what_has_no_labels_of_whole_texts_is_refused(data_root: Path, name: str) -> None:
     with pytest.raises(DataError):
-        load_dataset(data_root / name)
+        load_dataset(data_root / name, task="single_label")
 
 
 def test_plain_text_serves_as_unlabelled(data_root: Path) -> None:

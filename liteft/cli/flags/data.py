@@ -36,11 +36,12 @@ Task = Annotated[
     _data(
         "--task",
         metavar="TASK",
-        help="single_label or multi_label; if left out, inferred from the labels or the model.",
+        help="single_label, multi_label, or tokens for labels of words; if left out, inferred from labels or model.",
     ),
 ]
 Text = Annotated[
-    str | None, _data("--text", metavar="COLUMN", help="Column of the text; if left out, found by its usual names.")
+    str | None,
+    _data("--text", metavar="COLUMN", help="Column of the text or words; if left out, found by its usual names."),
 ]
 Pair = Annotated[
     str | None, _data("--pair", metavar="COLUMN", help="Column of the second text, for pairs of texts; '' for none.")
@@ -50,7 +51,7 @@ Label = Annotated[
     _data(
         "--label",
         metavar="COLUMN",
-        help="Column of the label, lists or probabilities of labels; A,B for one column per label.",
+        help="Column of the label, lists or probabilities of labels, or tags of words; A,B for one column per label.",
     ),
 ]
 Confidence = Annotated[
@@ -73,7 +74,9 @@ MaxChars = Annotated[
     _data("--max-chars", metavar="N", help="Longest text to train on, in characters; a longer one is an error."),
 ]
 DropLong = Annotated[bool | None, _data("--drop-long", help="Drop longer texts instead of stopping at them.")]
-DropEmpty = Annotated[bool | None, _data("--drop-empty", help="Drop rows without a text or without a label.")]
+DropEmpty = Annotated[
+    bool | None, _data("--drop-empty", help="Drop rows without a text or label, or with broken spans.")
+]
 ValidationFraction = Annotated[
     float | None,
     _data(

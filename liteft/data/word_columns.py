@@ -1,0 +1,278 @@
+"""Which columns hold words with their tags, or a text with its spans; judged by names and by their first cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from liteft.data.cells import is_list, is_missing
+from liteft.data.columns import find_column
+from liteft.data.conll import column_of
+from liteft.data.notes import worded
+from liteft.data.rows import RowFile
+from liteft.data.spans import looks_like_spans
+from liteft.data.tables import Table
+from liteft.errors import DataError, option
+from liteft.tasks import Task
+
+__all__ = ["WordColumns", "given_words", "look_for_words"]
+
+_ROWS = 200
+_WORDS = (("tokens", "words"), ("token", "word", "tokenized_text", "text", "sentence", "sentences"))
+_TAGS = (
+    ("tags", "labels", "label", "word_labels", "token_labels"),
+    ("ner_tags", "ner", "entities", "entity_tags", "bio_tags", "iob_tags", "bio", "iob", "slots", "slot_tags"),
+    ("upos", "pos_tags", "pos", "xpos", "upos_tags", "chunk_tags", "chunk"),
+)
+_TEXT = (("text",), ("sentence", "content", "body", "utterance", "document", "query", "question", "tweet", "data"))
+_SPANS = (("spans", "entities"), ("label", "labels", "slots", "ner", "ents", "annotations"))
+_CLASS = ("label", "labels", "class", "category", "intent", "target", "sentiment", "emotion", "topic", "cats")
+_PREDICATES, _ARGUMENTS = "predicates", ("args", "arguments", "roles")
+_TAG = (str, int, float, np.generic)
+_PREDICATE = ("predicate", "predicate_index", "marked")
+
+
+@dataclass(frozen=True)
+class WordColumns:
+    """The names of the columns that are read.
+
+    Attributes:
+        text: words, or a text.
+        label: tags, spans, or arguments of each predicate; None if labels are not wanted.
+        kind: what ``label`` holds.
+        predicate: the predicates of each text ("args"), or the number of its only one; None without.
+        answer: what an annotator of Prodigy answered; None without.
+        guessed: the parts that the caller did not name: "text", "label".
+    """
+
+    text: str
+    label: str | None
+    kind: Literal["tags", "spans", "args"]
+    predicate: str | None = None
+    answer: str | None = None
+    guessed: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns, each once."""
+        held = (self.text, self.label, self.predicate, self.answer)
+        return tuple(dict.fromkeys(name for name in held if name is not None))
+
+    @property
+    def note(self) -> str | None:
+        """A sentence on what was guessed, or None."""
+        parts = [f"{part} = {getattr(self, part)!r}" for part in self.guessed]
+        parts += [] if self.predicate is None else [f"predicate = {self.predicate!r}"]
+        return f"columns guessed by name: {', '.join(parts)}" if parts else None
+
+
+def look_for_words(
+    table: Table, *, text: str | None, label: str | Sequence[str] | None, task: Task | None
+) -> tuple[WordColumns | None, str | None]:
+    """Return the columns to read if a table is of words with tags, and otherwise a note if it could be read as such.
+
+    Without a task, a table that has a text with a label of the whole text, too, is not one of words with tags.
+
+    Args:
+        table: the training split's first table.
+        text, label: the columns that the caller named; None to look for them.
+        task: the caller's choice; None to tell it from the columns.
+
+    Raises:
+        DataError: the task is one of words, and the table has none; or a column does not exist.
+    """
+    conll = isinstance(table, RowFile) and table.format == "conll"
+    asked = (task is not None and task.per_word) or (task is None and conll)
+    if (task is not None and not asked) or (isinstance(table, RowFile) and table.format in ("csv", "tsv")):
+        if asked:
+            raise _none_found(table, text, label)
+        return None, None
+    one = label if label is None or isinstance(label, str) else label[0] if len(label) == 1 else ""
+    if one == "" or (one is not None and "," in one and one not in table.columns):
+        if asked:
+            raise _none_found(table, text, label)
+        return None, None
+    found = _found(table, text=text, label=one, sure=asked)
+    if asked and found is None:
+        raise _none_found(table, text, label)
+    if found is None or asked or one is not None or not _has_class(table, found):
+        return found, None
+    what = f"columns {found.text!r} and {found.label!r} look like tags of words"
+    if found.kind == "spans":
+        what = f"column {found.label!r} looks like spans"
+    return None, worded(f"the {what}", option("task", "tokens", note=" reads them"))
+
+
+def _found(table: Table, *, text: str | None, label: str | None, sure: bool) -> WordColumns | None:
+    """Return the columns of words with tags, or of a text with spans; None if a table has neither.
+
+    Args:
+        table: the table.
+        text, label: the columns that the caller named.
+        sure: take columns by their names where their first cells are empty.
+
+    Raises:
+        DataError: a named column does not exist.
+    """
+    head = table.head(_ROWS) if sure else _head(table)
+    if isinstance(table, RowFile) and table.format == "conll":
+        text = None if text is None else column_of(table.columns, text)
+        label = None if label is None else column_of(table.columns, label)
+    for name, part in ((text, "text"), (label, "label")):
+        if name is not None and sure:
+            find_column(table.columns, name, part, table.name)
+        elif name is not None and name not in head:
+            return None
+    guessed = tuple(part for part, name in (("text", text), ("label", label)) if name is None)
+    words = _words(head, text)
+    if words is not None:
+        args = _named(head, (_ARGUMENTS,))
+        if _PREDICATES in head and args is not None and label in (None, args):
+            return WordColumns(words, args, "args", _PREDICATES, guessed=guessed)
+        tags = label if label is not None else _tags(table, head, words)
+        if tags is not None and tags != words and _parallel(head[words], head[tags], sure and label is not None):
+            return WordColumns(words, tags, "tags", _predicate(head, words, tags), guessed=guessed)
+    raw = text if text is not None and text != words else None
+    if text is None:
+        raw = _named({name: cells for name, cells in head.items() if _strings(cells)}, _TEXT)
+    if raw is None or not _strings(head.get(raw, [])):
+        return None
+    spans = label
+    if label is None:
+        like = {name: cells for name, cells in head.items() if name != raw and looks_like_spans(cells)}
+        spans = _named(like, _SPANS) or (next(iter(like)) if len(like) == 1 else None)
+        if spans is None and sure:
+            spans = _named({name: cells for name, cells in head.items() if _empty(cells)}, _SPANS)
+    held = [] if spans is None else head[spans]
+    named = sure and (_empty(held) or (label is not None and _lists(held)))
+    if spans is None or not (named or looks_like_spans(held)):
+        return None
+    return WordColumns(raw, spans, "spans", answer=_answer(head), guessed=guessed)
+
+
+def given_words(table: Table, text: str | None = None, *, sure: bool = False) -> WordColumns | None:
+    """Return the column of lists of words of a table without labels, and that of their predicates; None without.
+
+    Args:
+        table: the table.
+        text: the column that the caller named.
+        sure: prefer lists of words to a text beside them.
+    """
+    if isinstance(table, RowFile) and table.format in ("csv", "tsv", "txt"):
+        return None
+    head = _head(table)
+    words = _words(head, text)
+    raw = _named({name: cells for name, cells in head.items() if _strings(cells)}, _TEXT)
+    if words is None or (text is None and raw is not None and not sure):
+        return None
+    if _PREDICATES in head and (sure or _named(head, (_ARGUMENTS,)) is not None):
+        return WordColumns(words, None, "args", _PREDICATES)
+    return WordColumns(words, None, "tags", _predicate(head, words))
+
+
+def _head(table: Table) -> dict[str, list[Any]]:
+    try:
+        return table.head(_ROWS)
+    except DataError:  # the columns that are needed are read later, and that error names the malformed row
+        return {}
+
+
+def _words(head: Mapping[str, list[Any]], text: str | None) -> str | None:
+    if text is not None:
+        return text if _worded(head.get(text, ())) else None
+    return _named({name: cells for name, cells in head.items() if _worded(cells)}, _WORDS)
+
+
+def _worded(cells: Iterable[Any]) -> bool:
+    """Return whether most cells are lists of strings, one of which has a word."""
+    held = [cell for cell in cells if not is_missing(cell)]
+    lists = [cell for cell in held if is_list(cell)]
+    strings = sum(all(isinstance(word, str) for word in cell) for cell in lists)
+    return 2 * strings > len(held) and any(len(cell) for cell in lists)
+
+
+def _tags(table: Table, head: Mapping[str, list[Any]], words: str) -> str | None:
+    """Return the column whose lists are as long as those of the words, preferably by its name."""
+    like = {name: cells for name, cells in head.items() if name != words and _parallel(head[words], cells, False)}
+    if isinstance(table, RowFile) and table.format == "conll":
+        last = table.columns[-1]
+        return "upos" if "upos" in like and "misc" in table.columns else last if last in like else None
+    found = _named(like, _TAGS)
+    return found if found is not None or len(like) != 1 else next(iter(like))
+
+
+def _parallel(words: Sequence[Any], cells: Sequence[Any], sure: bool) -> bool:
+    """Return whether most cells are lists of tags as long as those of the words; ``sure``: of any length."""
+    held = [(row, cell) for row, cell in zip(words, cells, strict=False) if not (is_missing(row) or is_missing(cell))]
+    lists = [(row, cell) for row, cell in held if is_list(cell) and is_list(row)]
+    tags = [(row, cell) for row, cell in lists if all(tag is None or isinstance(tag, _TAG) for tag in cell)]
+    return 2 * sum(sure or len(row) == len(cell) for row, cell in tags) > len(held)
+
+
+def _predicate(head: Mapping[str, list[Any]], *taken: str) -> str | None:
+    """Return the column with the number of each text's predicate."""
+    whole = {name: cells for name, cells in head.items() if name not in taken and _whole_numbers(cells)}
+    return _named(whole, tuple((name,) for name in _PREDICATE))
+
+
+def _whole_numbers(cells: Sequence[Any]) -> bool:
+    held = [cell for cell in cells if not is_missing(cell)]
+    return bool(held) and all(isinstance(cell, int | np.integer) and not isinstance(cell, bool) for cell in held)
+
+
+def _answer(head: Mapping[str, list[Any]]) -> str | None:
+    answers = [cell for cell in head.get("answer", ()) if not is_missing(cell)]
+    return "answer" if answers and all(cell in ("accept", "reject", "ignore") for cell in answers) else None
+
+
+def _has_class(table: Table, found: WordColumns) -> bool:
+    """Return whether a table has a text with a label of the whole text besides its words and tags."""
+    head = _head(table)
+    text = _named({name: cells for name, cells in head.items() if _strings(cells)}, _TEXT)
+    classes = [
+        name
+        for name, cells in head.items()
+        if name.casefold() in _CLASS and name not in (text, found.text, found.label)
+        and any(not is_missing(cell) for cell in cells)
+        and not (_parallel(head[found.text], cells, False) if found.kind == "tags" else looks_like_spans(cells))
+    ]  # fmt: skip
+    return text is not None and bool(classes)
+
+
+def _named(head: Mapping[str, Any], tiers: Sequence[Sequence[str]]) -> str | None:
+    """Return the first column with a usual name, in the order of the names."""
+    folded = {name.casefold(): name for name in reversed(list(head))}
+    return next((folded[name] for tier in tiers for name in tier if name in folded), None)
+
+
+def _strings(cells: Sequence[Any]) -> bool:
+    held = [cell for cell in cells if not is_missing(cell)]
+    return bool(held) and all(isinstance(cell, str) for cell in held)
+
+
+def _lists(cells: Sequence[Any]) -> bool:
+    return all(is_missing(cell) or is_list(cell) or isinstance(cell, Mapping) for cell in cells)
+
+
+def _empty(cells: Sequence[Any]) -> bool:
+    return all(is_missing(cell) or (is_list(cell) and not len(cell)) for cell in cells)
+
+
+def _none_found(table: Table, text: str | None, label: str | Sequence[str] | None) -> DataError:
+    named = [f"text={text!r}"] * (text is not None) + [f"label={label!r}"] * (label is not None)
+    return DataError(
+        f"{table.name} holds no words with tags and no text with spans"
+        + (f", as {' and '.join(named)} would have it." if named else "."),
+        accepted={
+            "columns": ", ".join(table.columns),
+            "words": "lists of words and lists of their tags; a CoNLL file; "
+            'a text and a list of {"start": 0, "end": 5, "label": "PER"}',
+        },
+        fix=[
+            option("text", "COLUMN", note=", the words or the text"),
+            option("label", "COLUMN", note=", the tags or the spans"),
+        ],
+    )

@@ -1,0 +1,420 @@
+"""From tables of words with tags, or of texts with spans, to checked rows whose labels are IOB2 tags of words.
+
+Words that are given are joined by single spaces; words of a text are found as `liteft.words` cuts it. Semantic roles
+have a row for each predicate of a text, which is marked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from liteft.data.cells import counted, is_list, is_missing
+from liteft.data.dataset import MAIN_SPLITS, Provenance
+from liteft.data.findings import short_place
+from liteft.data.labelling import labelled_rows
+from liteft.data.labels import OTHER_LABEL, label_name, numbered
+from liteft.data.notes import worded
+from liteft.data.records import Records, usable_rows
+from liteft.data.spans import NO_TAG, SpanReader
+from liteft.data.tables import Source, Table
+from liteft.data.tag_schemes import OUTSIDE, find_scheme, tag_order
+from liteft.data.word_columns import WordColumns
+from liteft.errors import DataError, option
+from liteft.ragged import Ragged
+from liteft.text_tables import shortened
+from liteft.words import joined_words, words_of_texts
+
+__all__ = ["WordForm", "read_given_words", "read_word_rows"]
+
+Tags = tuple[str, ...]
+_NO_ROLE = {"_", "O", "", "*", "-"}
+_PREDICATES_OWN = re.compile(r"(?:[BIESLU]-)?(?:C-)?V")
+_PREFIXED = re.compile(r"[BIESLU]-.+", re.DOTALL)
+_CONTINUED = 0.25  # share of labelled words with the label of the word before, above which runs of words are spans
+
+
+@dataclass(frozen=True)
+class WordForm:
+    """How words and their labels are read.
+
+    Attributes:
+        columns: of the words or texts, and of the labels.
+        names: what integers stand for.
+        max_chars, drop_long, drop_empty: as for ``load_dataset``.
+    """
+
+    columns: WordColumns
+    names: tuple[str, ...] | None
+    max_chars: int | None
+    drop_long: bool
+    drop_empty: bool
+
+
+def read_word_rows(source: Source, form: WordForm, notes: list[str]) -> dict[str, Records]:
+    """Return the rows of all splits, with their words, and IOB2 tags as their labels.
+
+    Args:
+        source: the opened source.
+        form: what is read, and how.
+        notes: receives a sentence for each decision.
+
+    Raises:
+        DataError: a row cannot be read, or there is only one tag to learn.
+    """
+    splits: dict[str, Records] = {}
+    for name, tables in source.splits.items():
+        records = _raw_rows(name, tables, form, source.splits["train"][0].name, notes)
+        if records is None:
+            continue
+        records, left_out = usable_rows(
+            records,
+            training=name == "train",
+            max_chars=form.max_chars,
+            drop_long=form.drop_long,
+            drop_empty=form.drop_empty,
+        )
+        notes += left_out
+        splits[name] = records if records.words is not None else replace(records, words=words_of_texts(records.texts))
+    tags = {name: _tags(records, form, notes) for name, records in splits.items() if records.labels is not None}
+    for name in [name for name, rows in tags.items() if name == "train"]:
+        splits[name], tags[name] = _readable(splits[name], tags[name], notes)
+    if any(records.marked is not None for records in splits.values()):
+        tags = _roles(tags, notes)
+    tags = _as_iob2(tags, splits, notes)
+    trained = {tag for row in tags["train"] if row is not None for tag in row}
+    for name, rows in tags.items():
+        splits[name] = labelled_rows(
+            splits[name], rows, trained, column=form.columns.label, drop_empty=form.drop_empty, notes=notes
+        )
+    _require_tags(splits["train"], form)
+    return splits
+
+
+def _texts_of_words(cells: Sequence[Any], provenance: Provenance) -> tuple[list[str], Ragged]:
+    """Return cells of lists of words as texts, with a space between words, and where the words are in them.
+
+    Raises:
+        DataError: a cell is not a list, or a word is not a string or is empty.
+    """
+    rows = []
+    for row, cell in enumerate(cells):
+        words = [] if is_missing(cell) else list(cell) if is_list(cell) else None
+        if words is None:
+            raise DataError(
+                f"{provenance.where(row)}: the words are {shortened(repr(cell), 40)}, not a list.",
+                accepted={"words": "a list of strings in every row"},
+                fix="write this row's words as the others are",
+            )
+        for at, word in enumerate(words, 1):
+            if not isinstance(word, str) or not word.strip():
+                what = f"is {shortened(repr(word), 40)}, not a string" if not isinstance(word, str) else "is empty"
+                raise DataError(
+                    f"{provenance.where(row)}: word {at} of {len(words)} {what}.",
+                    accepted={"words": "strings with a visible character"},
+                    fix="correct that word, or remove it with its tag",
+                )
+        rows.append(words)
+    return joined_words(rows)
+
+
+def read_given_words(name: str, tables: Sequence[Table], columns: WordColumns) -> Records:
+    """Return the rows of tables that have words, without labels; those of predicates for each of them."""
+    notes: list[str] = []
+    form = WordForm(columns, None, None, drop_long=False, drop_empty=True)
+    records = _raw_rows(name, tables, form, tables[0].name, notes)
+    assert records is not None or name not in MAIN_SPLITS
+    if records is None:
+        raise DataError(f"{tables[0].name}: {notes[0]}.", fix=option("text", "COLUMN"))
+    return records
+
+
+def _raw_rows(name: str, tables: Sequence[Table], form: WordForm, train: str, notes: list[str]) -> Records | None:
+    """Read one split: its texts, and cells of tags or spans as labels; None for an extra one that lacks the words."""
+    columns = form.columns
+    for table in tables:
+        needed = [columns.text, *([columns.label] if name in ("train", "validation") and columns.label else [])]
+        lacking = next((column for column in needed if column not in table.columns), None)
+        if lacking is not None and name not in MAIN_SPLITS:
+            notes.append(f"{name} left out: it has no column {lacking!r}")
+            return None
+        if lacking is not None:
+            raise DataError(
+                f"{table.name} has no column {lacking!r}, which {train} has.",
+                accepted={"columns": ", ".join(table.columns)},
+                fix="give all files the same columns",
+            )
+    held = {column: all(column in table.columns for table in tables) for column in columns.names}
+    cells: dict[str, list[Any]] = {column: [] for column, there in held.items() if there}
+    places, sources = [], []
+    for index, table in enumerate(tables):
+        values, rows = table.read(list(cells))
+        for column, found in cells.items():
+            found += values[column]
+        places.append(rows)
+        sources.append(np.full(len(rows), index, dtype=np.int32))
+    provenance = Provenance(
+        tuple(table.name for table in tables), np.concatenate(sources), np.concatenate(places), tables[0].unit
+    )
+    label = columns.label if columns.label in cells else None
+    records = Records(
+        name,
+        cells[columns.text],
+        None,
+        None if label is None else cells[label],
+        provenance,
+        None if label is None else tables[0].class_names(label),
+    )
+    if columns.answer in cells:
+        records = _accepted(records, cells[columns.answer], notes)
+    if columns.kind != "spans":
+        texts, words = _texts_of_words(records.texts, records.provenance)
+        records = replace(records, texts=list(texts), words=words)
+    if columns.predicate is None or columns.predicate not in cells:
+        return records
+    predicates = cells[columns.predicate]
+    return _per_predicate(records, predicates, notes) if columns.kind == "args" else _marked(records, predicates)
+
+
+def _accepted(records: Records, answers: list[Any], notes: list[str]) -> Records:
+    """Return the rows that an annotator of Prodigy accepted; of these, a row without spans has none to label."""
+    labels = None if records.labels is None else [[] if is_missing(cell) else cell for cell in records.labels]
+    others = [row for row, answer in enumerate(answers) if answer in ("reject", "ignore")]
+    if others:
+        notes.append(f"{records.name}: {counted(len(others))} left out: answered 'reject' or 'ignore'")
+    return replace(records, labels=labels).without(others)
+
+
+def _marked(records: Records, predicates: list[Any]) -> Records:
+    """Return rows with the number of their predicate."""
+    assert records.words is not None
+    marked = np.array([-1 if is_missing(cell) else int(cell) for cell in predicates], dtype=np.int64)
+    wrong = np.flatnonzero((marked >= records.words.lengths) | (marked < -1))
+    if len(wrong):
+        row = int(wrong[0])
+        raise _no_such_predicate(records, row, int(marked[row]))
+    return replace(records, marked=marked)
+
+
+def _no_such_predicate(records: Records, row: int, predicate: object) -> DataError:
+    assert records.words is not None
+    return DataError(
+        f"{records.provenance.where(row)}: the predicate is word {predicate!r}, "
+        f"and the text has {len(records.words[row])} words.",
+        accepted={"predicate": "the number of a word, counted from 0"},
+        fix="correct or remove that row",
+    )
+
+
+def _per_predicate(records: Records, predicates: list[Any], notes: list[str]) -> Records:
+    """Return a row for each predicate of each text, with its own labels."""
+    assert records.words is not None
+    rows: list[int] = []
+    marked: list[int] = []
+    labels: list[Any] = []
+    for row, cell in enumerate(predicates):
+        own = [] if is_missing(cell) else list(cell)
+        args = None if records.labels is None else records.labels[row]
+        args = [] if args is None else list(args)
+        if records.labels is not None and len(args) != len(own):
+            raise DataError(
+                f"{records.provenance.where(row)}: {len(own)} predicates and {len(args)} lists of their arguments.",
+                accepted={"arguments": "a list for each predicate, with a label for each word"},
+                fix="correct or remove that row",
+            )
+        for number, one in enumerate(own):
+            at = one[0] if is_list(one) and len(one) else one
+            if not isinstance(at, int | np.integer) or isinstance(at, bool) or not 0 <= at < len(records.words[row]):
+                raise _no_such_predicate(records, row, at)
+            rows.append(row)
+            marked.append(int(at))
+            labels.append(args[number] if args else None)
+    without = len(predicates) - len(set(rows))
+    notes.append(
+        f"{records.name}: a row for each of {len(rows):,} predicates"
+        + (f"; {without:,} texts without one left out" if without else "")
+    )
+    found = records.take(np.array(rows, dtype=np.int64))
+    return replace(found, marked=np.array(marked, dtype=np.int64), labels=None if records.labels is None else labels)
+
+
+def _tags(records: Records, form: WordForm, notes: list[str]) -> list[Tags | None]:
+    """Return the tags of each row's words as they are; None for a row without any."""
+    assert records.words is not None and records.labels is not None
+    if form.columns.kind == "spans":
+        return _tags_of_spans(records, form, notes)
+    cells = records.labels if form.names is None else numbered(records.labels, form.names, records.provenance)
+    class_names = form.names if form.names is not None else records.class_names
+    read: dict[Any, str | None] = {}
+    role = records.marked is not None
+    return [
+        _tags_of_row(cell, count, class_names, records.provenance, row, read, role=role)
+        for row, (cell, count) in enumerate(zip(cells, records.words.lengths.tolist(), strict=True))
+    ]
+
+
+def _tags_of_row(
+    cell: Any,
+    count: int,
+    class_names: tuple[str, ...] | None,
+    provenance: Provenance,
+    row: int,
+    read: dict[Any, str | None],
+    *,
+    role: bool,
+) -> Tags | None:
+    if is_missing(cell):
+        return None
+    values = list(cell) if is_list(cell) else None
+    if values is None or len(values) != count:
+        what = f"{len(values):,} tags for {count:,} words" if values is not None else "the tags are not a list"
+        raise DataError(
+            f"{provenance.where(row)}: {what}.",
+            accepted={"tags": "a list with one for each word"},
+            fix=["correct or remove that row", OTHER_LABEL],
+        )
+    if values and all(is_missing(value) or (class_names is not None and value in (-1, "-1")) for value in values):
+        return None
+    found = []
+    for at, value in enumerate(values, 1):
+        key = (type(value), value) if isinstance(value, str | int | float | np.generic) else None
+        if key is None or key not in read:
+            try:
+                name = label_name(value, class_names)
+            except ValueError as error:
+                raise DataError(
+                    f"{provenance.where(row)}: the tag of word {at} is {error}.",
+                    accepted={"tags": "strings, or numbers of the names"},
+                    fix=["correct or remove that row", option("label_names", ["O", "B-PER", "I-PER"])],
+                ) from None
+            if key is not None:
+                read[key] = name
+        name = read[key] if key is not None else name
+        if name is None and role:
+            name = OUTSIDE
+        if name is None:
+            raise DataError(
+                f"{provenance.where(row)}: word {at} of {count} has no tag.",
+                accepted={"tags": "one for each word, such as O for none"},
+                fix="correct or remove that row",
+            )
+        found.append(name)
+    return tuple(found)
+
+
+def _tags_of_spans(records: Records, form: WordForm, notes: list[str]) -> list[Tags | None]:
+    assert records.words is not None and records.labels is not None
+    reader = SpanReader()
+    bounds, offsets = records.words.values.tolist(), records.words.offsets.tolist()
+    tags: list[Tags | None] = []
+    for row, (cell, text) in enumerate(zip(records.labels, records.texts, strict=True)):
+        words = [tuple(bound) for bound in bounds[offsets[row] : offsets[row + 1]]]
+        where = records.provenance.where(row)
+        tags.append(None if is_missing(cell) else reader.tags(cell, text, words, row, where))
+    if not form.drop_empty:
+        reader.refuse_misfits(records.provenance)
+    for count, what in (
+        (reader.trimmed, "with white space around them, which is left out"),
+        (reader.repeated, "repeated, of which one counts"),
+    ):
+        if count:
+            notes.append(f"{records.name}: {count:,} span{'s' if count > 1 else ''} {what}")
+    if reader.misfits and records.name != "train":
+        rows = list(dict.fromkeys(misfit.row for misfit in reader.misfits))
+        notes.append(
+            f"{records.name}: spans of {counted(len(rows))} overlap or are not of whole words, and count as wrong "
+            f"({short_place(records.provenance.places(rows))})"
+        )
+    return tags
+
+
+def _readable(records: Records, tags: list[Tags | None], notes: list[str]) -> tuple[Records, list[Tags | None]]:
+    """Return the rows to train on without those with spans that one tag for each word cannot say."""
+    misfit = [row for row, names in enumerate(tags) if names is not None and NO_TAG in names]
+    if not misfit:
+        return records, tags
+    notes.append(
+        f"{records.name}: {counted(len(misfit))} left out whose spans overlap or are not of whole words "
+        f"({short_place(records.provenance.places(misfit))})"
+    )
+    gone = set(misfit)
+    return records.without(misfit), [names for row, names in enumerate(tags) if row not in gone]
+
+
+def _roles(tags: Mapping[str, list[Tags | None]], notes: list[str]) -> dict[str, list[Tags | None]]:
+    """Return labels of arguments as tags: outside where a word is none, and the predicate itself is not one."""
+    bare = {
+        name: [
+            None if row is None else tuple(
+                OUTSIDE if tag in _NO_ROLE or _PREDICATES_OWN.fullmatch(tag) else tag for tag in row
+            )
+            for row in rows
+        ]
+        for name, rows in tags.items()
+    }  # fmt: skip
+    labelled = continued = prefixed = 0
+    for row in bare["train"]:
+        for at, tag in enumerate(row or ()):
+            if tag != OUTSIDE:
+                labelled += 1
+                prefixed += _PREFIXED.fullmatch(tag) is not None
+                continued += bool(at and row and row[at - 1] == tag)
+    if prefixed == labelled:
+        return bare
+    runs = continued >= _CONTINUED * labelled
+    how = "runs of words with the same label are spans" if runs else "labels stand on single words, each a span"
+    notes.append(f"arguments: {how}")
+
+    def begun(row: Tags) -> Tags:
+        before = ("", *row)
+        return tuple(
+            tag if tag == OUTSIDE else f"{'I' if runs and before[at] == tag else 'B'}-{tag}"
+            for at, tag in enumerate(row)
+        )
+
+    return {name: [None if row is None else begun(row) for row in rows] for name, rows in bare.items()}
+
+
+def _as_iob2(
+    tags: Mapping[str, list[Tags | None]], splits: Mapping[str, Records], notes: list[str]
+) -> dict[str, list[Tags | None]]:
+    """Return tags as IOB2, and note the scheme and the rows that it does not allow."""
+    scheme = find_scheme(row for row in tags["train"] if row is not None)
+    if scheme.name not in ("", "IOB2"):
+        notes.append(f"tags read as {scheme.name}, and turned into IOB2")
+    if scheme.untyped:
+        notes.append("tags without a type: their spans are called SPAN")
+    found: dict[str, list[Tags | None]] = {}
+    for name, rows in tags.items():
+        read = [None if row is None else scheme.iob2(row) for row in rows]
+        found[name] = [None if row is None else row[0] for row in read]
+        broken = [at for at, row in enumerate(read) if row is not None and not row[1]]
+        if broken:
+            texts = f"{len(broken):,} texts" if len(broken) > 1 else "1 text"
+            notes.append(
+                f"{name}: tags of {texts} are not legal {scheme.name}; where a span cannot go on, a new one begins "
+                f"({short_place(splits[name].provenance.places(broken))})"
+            )
+    plain = {tag for row in found["train"] if row is not None for tag in row}
+    if plain and all(re.fullmatch(r"\d+", tag) for tag in plain):
+        hint = option("label_names", ["O", "B-PER", "I-PER"], note=" names them")
+        notes.append(worded("tags are numbers, so no spans can be told from them", hint))
+    return found
+
+
+def _require_tags(train: Records, form: WordForm) -> None:
+    """Refuse tags to train on that are all alike."""
+    classes = tag_order(tag for row in train.labels or () for tag in row)
+    if len(classes) >= 2:
+        return
+    spans = form.columns.kind == "spans"
+    seen = f"only the tag {classes[0]!r}" if classes and not spans else "no spans" if spans else "no tags"
+    raise DataError(
+        f"{train.provenance.sources[0]}: the column {form.columns.label!r} holds {seen}.",
+        accepted={"labels": "two tags at least, or one type of spans"},
+        fix=OTHER_LABEL,
+    )

@@ -1,0 +1,92 @@
+"""Rows of a file and the spans that are added to them: the counterpart of `scored_rows` for models of words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from liteft.data.columns import choose_columns
+from liteft.errors import ConfigError, DataError, leave_out
+from liteft.runtime.scored_rows import RowScorer
+from liteft.runtime.word_texts import WordText, as_words, words_error
+
+__all__ = ["TAGGED_WORDS", "WordScorer", "refuse_text_settings", "word_columns"]
+
+TAGGED_WORDS = "tagged words"
+_WORDS = ("words", "tokens")
+_PREDICATE = "predicate"
+
+
+class WordScorer(RowScorer):
+    """Reads the texts of rows, strings or lists of words, and adds their spans.
+
+    Args:
+        tagged: add each word with its tag instead, for files in CoNLL's format.
+        settings: those of `RowScorer`.
+    """
+
+    def __init__(self, classifier: Any, *, tagged: bool, **settings: Any) -> None:
+        self._tagged = tagged
+        super().__init__(classifier, **settings)
+
+    def _check_settings(self) -> None:
+        refuse_text_settings(top_k=self._top_k, threshold=self._threshold)
+        self._classifier.stream((), on_error=self._on_error, token_budget=self._token_budget)
+
+    def _kinds(self) -> dict[str, str]:
+        return {TAGGED_WORDS: "tagged words"} if self._tagged else dict(self._task.columns)
+
+    def _text_of(self, values: Mapping[str, Any], where: str) -> WordText | None:
+        marked, value = self._classifier.marked, values.get(self._columns[0])
+        if marked:
+            value = (value, _number(values.get(self._columns[1])))
+        text = as_words(value, marked=marked)
+        if text is None:
+            self._refuse(words_error(value, marked=marked, name=f"{where}, column {self._columns[0]!r},"))
+        return text
+
+    def _answers(self, texts: Sequence[Any]) -> Iterator[Any]:
+        answers: Iterator[Any] = self._classifier.stream(texts, on_error="null", token_budget=self._token_budget)
+        return answers
+
+    def _cells(self, answer: Any) -> list[Any]:
+        if answer is None or not self._tagged:
+            return super()._cells(answer)
+        words = (answer.text[start:end] for start, end in answer.words)
+        return [list(zip(words, answer.tags, strict=True))]
+
+
+def refuse_text_settings(**settings: Any) -> None:
+    """Raise ConfigError if a setting is given, not None, that only models of whole texts have."""
+    for name, value in settings.items():
+        if value is not None:
+            raise ConfigError(
+                f"{name} was given, but this model tags words.",
+                accepted={name: "models that label whole texts"},
+                fix=leave_out(name),
+            )
+
+
+def word_columns(columns: Sequence[str], *, source: str, text: str | None, marked: bool) -> list[str]:
+    """Return the column of the text or of its words, and for a model of roles that of the predicate.
+
+    Raises:
+        DataError: there is no such column, or several could hold the text.
+    """
+    found = next((name for name in _WORDS if name in columns), None) if text is None else None
+    if found is None:
+        found = choose_columns(columns, source=source, text=text, pair="", labelled=False).text
+    if not marked:
+        return [found]
+    if _PREDICATE not in columns:
+        raise DataError(
+            f"{source} has no column {_PREDICATE!r}, but this model finds the roles of one word of each text.",
+            accepted={"columns": ", ".join(columns), _PREDICATE: "the number of the word, counted from 0"},
+            fix=f"add a column {_PREDICATE!r}",
+        )
+    return [found, _PREDICATE]
+
+
+def _number(value: Any) -> Any:
+    """Return a cell of csv as a number, if it is one."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value

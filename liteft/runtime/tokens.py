@@ -1,0 +1,330 @@
+"""The classifier of words: texts in, spans out, in order, from any thread.
+
+It has the life of a `Classifier`. Long texts are read in windows, each word in the middle of one, so no word is left
+out, and only these rows of tokens are batched: a text's answer does not depend on the texts beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast, overload
+
+import numpy as np
+
+from liteft.arguments import require_count
+from liteft.errors import ConfigError, InputError, leave_out, option
+from liteft.ragged import Ragged
+from liteft.runtime.backends import Engine
+from liteft.runtime.counters import Counters
+from liteft.runtime.inputs import checked_columns, checked_iterable, kind_of
+from liteft.runtime.opened import OpenArtifact
+from liteft.runtime.scoring import WINDOW, require_finite, run_encoded
+from liteft.runtime.streaming import OnError, in_order
+from liteft.runtime.tagged import TaggedText, Tagging
+from liteft.runtime.token_ids import check_encoded
+from liteft.runtime.word_texts import WordReader, WordText, as_words, checked_words, in_windows, is_one, words_error
+from liteft.tasks.tokens import Tokens
+from liteft.windows import WordWindows
+
+if TYPE_CHECKING:
+    from liteft.artifact import Artifact
+
+__all__ = ["TokenClassifier"]
+
+
+class TokenClassifier(OpenArtifact):
+    """A loaded artifact that tags words. Safe to use from several threads, and in child processes of fork or spawn.
+
+    Made by ``load``. A pickle contains the path and the settings; unpickling loads again. A text is a string, whose
+    words are found in it, or words: a tuple of strings, or inside of a list a list.
+
+    Attributes:
+        backend: the engine: "native" or "onnxruntime".
+        device: where it computes: "cpu" or "cuda".
+        threads: threads of one run on the CPU.
+        precision: of the encoder's matmuls: "fp32", "bf16" or "int8".
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        engine: Engine,
+        *,
+        threads: int,
+        asked: tuple[str, str, int | None, str | None, bool],
+        again: Callable[..., Any],
+    ) -> None:
+        super().__init__(artifact, engine, threads=threads, trust=asked[-1])
+        self._asked, self._again = asked, again
+        self._words = WordReader(self._reader, marked=self.marked)
+        self._answer = Tagging(
+            task=cast(Tokens, self.manifest.task.bound(self.labels)),
+            activation=self.manifest.activation,
+            backend=self.backend,
+        )
+
+    @property
+    def marked(self) -> bool:
+        """True if the model finds the roles of one word of a text, its predicate, which it must be told."""
+        return bool(getattr(self.manifest, "marked", False))
+
+    @overload
+    def predict(self, inputs: str | tuple[str, ...], *, predicate: int | None = None) -> TaggedText: ...
+
+    @overload
+    def predict(self, inputs: list[str], *, predicate: int) -> TaggedText: ...
+
+    @overload
+    def predict(self, inputs: Collection[Any]) -> list[TaggedText]: ...
+
+    def predict(self, inputs: Any, *, predicate: int | None = None) -> TaggedText | list[TaggedText]:
+        """Tag the words of one text or of a collection of texts.
+
+        Args:
+            inputs: a string; a tuple of words; or a list of texts, each a string or a list or tuple of words. With a
+                predicate a list, too, is one text in words. For a model of roles without one: a list of (text or
+                words, predicate).
+            predicate: of a model of roles: the number of the word whose roles are found, counted from 0.
+
+        Returns:
+            A TaggedText for one text; a list of them, in order, for a collection.
+
+        Raises:
+            InputError: a value is not a text, or the predicate is not a word of it.
+            ConfigError: a predicate was given to a model that has none.
+            DeviceError: the classifier was closed, or the backend failed.
+        """
+        if predicate is not None:
+            return self.predict_roles(inputs, predicates=[predicate])[0]
+        one = is_one(inputs)
+        engine = self._open_engine()
+        if one:
+            text = as_words(inputs, marked=self.marked)
+            if text is None:
+                raise words_error(inputs, marked=self.marked, name="the text")
+            return self._tagged([text], engine, 0)[0]
+        return self._all_tagged(checked_words(inputs, marked=self.marked), engine)
+
+    def predict_roles(self, words: Any, *, predicates: Collection[int]) -> list[TaggedText]:
+        """Find the roles of several predicates of one text. Of models of roles only.
+
+        Args:
+            words: a string, or a list or tuple of words.
+            predicates: numbers of words, counted from 0.
+
+        Returns:
+            A TaggedText for each predicate, in order.
+
+        Raises:
+            InputError, ConfigError, DeviceError: as in ``predict``.
+        """
+        if not self.marked:
+            raise ConfigError(
+                "a predicate was given, but this model tags texts as they are.",
+                accepted={"a predicate": "models of semantic roles only"},
+                fix=leave_out("predicate"),
+            )
+        engine = self._open_engine()
+        values = [(words, predicate) for predicate in predicates]
+        texts = [as_words(value, marked=True) for value in values]
+        for value, text in zip(values, texts, strict=True):
+            if text is None:
+                raise words_error(value, marked=True, name="the text")
+        return self._all_tagged([text for text in texts if text is not None], engine)
+
+    def stream(
+        self,
+        inputs: Iterable[Any],
+        *,
+        on_error: OnError = "raise",
+        token_budget: int | None = None,
+        window: int = WINDOW,
+    ) -> Iterator[TaggedText | None]:
+        """Tag an iterable of any length, lazily and in order.
+
+        Args:
+            inputs: texts, each as in a list for ``predict``. At most ``window`` of them (fewer if they are long) are
+                read ahead of the result that is yielded.
+            on_error: what to do with a value that is not a text: "raise" an InputError after the results before it, or
+                yield None in its place ("null").
+            token_budget: maximum tokens of one batch, padding included (a longer row runs alone); None for the
+                backend's measured default.
+            window: number of texts that are batched together. 1 answers each text before reading the next.
+
+        Returns:
+            An iterator with one TaggedText per input, None for an invalid one.
+
+        Raises:
+            InputError, ConfigError, DeviceError: as in ``predict``; settings are checked at once.
+        """
+        if on_error not in ("raise", "null"):
+            raise ConfigError(
+                f"on_error must be raise or null, got {on_error!r}.",
+                accepted={"on_error": "raise, null"},
+                fix=option("on_error", "null"),
+            )
+        require_count("window", window)
+        if token_budget is not None:
+            require_count("token_budget", token_budget)
+        self._open_engine()
+
+        def answered(texts: list[WordText]) -> tuple[dict[int, int | None], Iterator[TaggedText]]:
+            engine = self._open_engine()
+            windows = self._words.encode(texts)
+            refused = self._words.refused(windows)
+            if refused:
+                texts = [text for place, text in enumerate(texts) if place not in refused]
+                windows = self._words.encode(texts)
+            logits = self._logits(windows, engine, token_budget)
+            return refused, iter(self._answer(logits, texts, windows.truncated))
+
+        return in_order(
+            in_windows(self._judged(checked_iterable(inputs)), window),
+            answered,
+            refusal=self._words.refusal,
+            counters=self._counters,
+            on_error=on_error,
+        )
+
+    def logits(self, texts: Sequence[Any], *, words: Ragged | None = None, marked: np.ndarray | None = None) -> Ragged:
+        """Return the raw logits of all words.
+
+        Args:
+            texts, words, marked: as for ``encode``.
+
+        Returns:
+            float32, (words, tags) for each text, in order.
+
+        Raises:
+            InputError, DeviceError: as in ``predict``.
+        """
+        return self.run(self.encode(texts, words=words, marked=marked))
+
+    def encode(
+        self, texts: Sequence[Any], *, words: Ragged | None = None, marked: np.ndarray | None = None
+    ) -> WordWindows:
+        """Tokenize texts, without running the model: the first half of ``predict``, for callers that batch themselves.
+
+        Args:
+            texts: texts, each as in a list for ``predict``; with ``words`` strings.
+            words: begin and end of the words of each text in code points, as ``Split.words`` has them.
+            marked: with ``words``, of a model of roles: the predicate's word of each text, int64 (texts,).
+
+        Returns:
+            WordWindows: rows of tokens, ``encoded``, and where the words are in them.
+
+        Raises:
+            InputError: as in ``predict``, or there are not words for each text.
+            DeviceError: the classifier was closed.
+        """
+        self._open_engine()
+        values = checked_columns(texts, None, call="encode")
+        if words is None:
+            return self._words.encode(checked_words(values, marked=self.marked))
+        return self._words.encode_split(list(values), words, marked)
+
+    def run(self, windows: WordWindows) -> Ragged:
+        """Run the model on rows of tokens: the second half of ``predict``. Safe to call from several threads.
+
+        Args:
+            windows: the result of ``encode``.
+
+        Returns:
+            Logits, float32, (words, tags) for each text, in order.
+
+        Raises:
+            InputError: ``windows`` is something else, or has ids that this artifact's tokenizer or model does not have.
+            DeviceError: the classifier was closed, or the backend failed.
+        """
+        engine = self._open_engine()
+        if not isinstance(windows, WordWindows):
+            raise InputError(
+                f"run got {kind_of(windows)}.",
+                accepted={"windows": "what encode(texts) returns"},
+                fix="run(encode(texts)), or predict(texts)",
+            )
+        check_encoded(windows.encoded, self._reader.tokenizer, self.manifest.token_types)
+        self._words.refuse(windows)
+        return self._logits(windows, engine)
+
+    def predictions(
+        self, logits: Ragged, texts: Sequence[Any], *, truncated: np.ndarray | None = None
+    ) -> list[TaggedText]:
+        """Turn the logits of ``run`` into what ``predict`` returns.
+
+        Args:
+            logits: float32, (words, tags) for each text.
+            texts: the texts that were encoded.
+            truncated: bool, shape (texts,), as ``WordWindows.truncated`` has it; None says that no text was truncated.
+
+        Returns:
+            One TaggedText per text, in order.
+
+        Raises:
+            InputError: the logits do not fit the words of the texts, or the tags.
+            ModelError: the logits contain NaN or infinite values.
+        """
+        values = checked_words(checked_columns(texts, None, call="predictions"), marked=self.marked)
+        cut = np.zeros(len(values), dtype=bool) if truncated is None else np.asarray(truncated, dtype=bool)
+        words = [len(text.words) for text in values]
+        fits = isinstance(logits, Ragged) and logits.shape[1:] == (len(self.labels),)
+        if not fits or logits.lengths.tolist() != words or cut.shape != (len(values),):
+            found = f"logits of shape {logits.shape}" if isinstance(logits, Ragged) else kind_of(logits)
+            raise InputError(
+                f"predictions got {found}, {len(values):,} texts and {cut.size:,} marks of truncated texts.",
+                accepted={"logits": f"(words, {len(self.labels)}) for each text", "truncated": "(texts,)"},
+                fix="logits of this classifier's run, the same texts, and the truncated of their windows",
+            )
+        require_finite(logits.values)
+        return self._answer(logits, values, cut)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._engine is None else f"{self.backend} on {self.device}"
+        return f"TokenClassifier({str(self.path)!r}, {len(self.labels)} tags, {state})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._again, (self.path, *self._asked)
+
+    def refusal(self, value: Any, name: str) -> InputError:
+        """Return the error for a value that ``stream`` refused for its tokens; ``name`` is the value's name in it."""
+        text = as_words(value, marked=self.marked)
+        refused = {} if text is None else self._words.refused(self._words.encode([text]))
+        return self._words.refusal(name, refused.get(0))
+
+    def _judged(self, values: Iterable[Any]) -> Iterator[WordText | InputError]:
+        for number, value in enumerate(values):
+            text = as_words(value, marked=self.marked)
+            yield words_error(value, marked=self.marked, name=f"text {number}") if text is None else text
+
+    def _all_tagged(self, texts: list[WordText], engine: Engine) -> list[TaggedText]:
+        tagged: list[TaggedText] = []
+        for window in in_windows(iter(texts), WINDOW):
+            tagged += self._tagged(window, engine, len(tagged))
+        return tagged
+
+    def _tagged(self, texts: list[WordText], engine: Engine, first: int) -> list[TaggedText]:
+        """Return the answers for texts; the first is number ``first``, for errors."""
+        windows = self._words.encode(texts)
+        self._words.refuse(windows, first)
+        return self._answer(self._logits(windows, engine), texts, windows.truncated)
+
+    def _logits(self, windows: WordWindows, engine: Engine, token_budget: int | None = None) -> Ragged:
+        """Run the model; what is counted are texts, not their rows."""
+        own, special_tokens = Counters(), self._words.special_tokens
+        rows = windows.encoded
+        parts = [np.zeros((0, len(self.labels)), dtype=np.float32)]
+        for start in range(0, len(rows), WINDOW):
+            part = rows[start : start + WINDOW]
+            parts.append(
+                run_encoded(part, engine=engine, counters=own, special_tokens=special_tokens, token_budget=token_budget)
+            )
+        ran = own.snapshot()
+        self._counters.add(
+            texts=len(windows.text_words) - 1,
+            truncated=int(np.count_nonzero(windows.truncated)),
+            empty=int(np.count_nonzero(windows.text_words[1:] == windows.text_words[:-1])),
+            tokens=ran.tokens,
+            padded_tokens=ran.padded_tokens,
+            batches=ran.batches,
+        )
+        return windows.of_texts(parts[1] if len(parts) == 2 else np.concatenate(parts))

@@ -1,0 +1,431 @@
+"""Data sets whose labels belong to words: how they are recognised and read, and what is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from liteft.config import make_recipe
+from liteft.data import Dataset, check_dataset, load_dataset, load_texts, load_unlabeled
+from liteft.data.folds import folds_of_split
+from liteft.data.pool import unlabeled_texts
+from liteft.data.relabeling import meet_labels, relabeled
+from liteft.errors import ConfigError, DataError
+from liteft.ragged import Ragged
+
+Write = Callable[..., Path]
+Rows = list[dict[str, Any]]
+ANN = {"tokens": ["Ann", "Lee", "left", "Rome"], "tags": ["B-PER", "I-PER", "O", "B-LOC"]}
+NONE = {"tokens": ["Nothing", "here"], "tags": ["O", "O"]}
+ROWS = [ANN, NONE]
+NUMBERED = [{"tokens": ["Ann", "left"], "ner_tags": [1, 0]}, {"tokens": ["No"], "ner_tags": [0]}]
+NAMES = ["O", "B-PER", "I-PER"]
+
+
+def _load(source: Any, **settings: Any) -> Dataset:
+    return load_dataset(source, **{"validation_fraction": 0, "test_fraction": 0} | settings)
+
+
+def _tags(dataset: Dataset, split: str = "train") -> list[list[str]]:
+    labels = dataset.split(split).labels
+    assert isinstance(labels, Ragged) and labels.dtype == np.int64
+    return [[dataset.labels[number] if number >= 0 else "?" for number in row.tolist()] for row in labels]
+
+
+def _told(dataset: Dataset) -> str:
+    return "\n".join(dataset.notes)
+
+
+def _many(count: int = 40) -> Rows:
+    """Texts that all differ, half of them with an entity of one of two types."""
+    kinds = ["B-PER", "O", "B-LOC", "O"]
+    return [{"tokens": [f"word{row}", "x"], "tags": [kinds[row % 4], "O"]} for row in range(count)]
+
+
+# Reading
+
+
+def test_words_are_joined_by_spaces_and_tags_are_ordered() -> None:
+    dataset = _load(ROWS)
+    assert dataset.task == "tokens" and dataset.labels == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+    assert dataset.train.texts == ["Ann Lee left Rome", "Nothing here"]
+    assert dataset.train.words is not None and dataset.train.words.dtype == np.int32
+    assert dataset.train.words[0].tolist() == [[0, 3], [4, 7], [8, 12], [13, 17]]
+    assert _tags(dataset) == [ANN["tags"], NONE["tags"]] and dataset.train.marked is None
+    assert "columns guessed by name: text = 'tokens', label = 'tags'" in _told(dataset)
+
+
+@pytest.mark.parametrize(
+    ("words", "tags"),
+    [
+        ("tokens", "tags"),
+        ("words", "labels"),
+        ("tokens", "ner_tags"),
+        ("words", "upos"),
+        ("text", "label"),
+        ("sentence", "odd"),
+    ],
+)
+def test_the_usual_names_of_columns(words: str, tags: str) -> None:
+    rows = [{"id": n, words: row["tokens"], tags: row["tags"]} for n, row in enumerate(ROWS)]
+    assert _tags(_load(rows)) == [ANN["tags"], NONE["tags"]]
+
+
+def test_entities_are_preferred_to_parts_of_speech_unless_these_are_named() -> None:
+    rows = [{"tokens": ["Ann", "left"], "pos_tags": ["PROPN", "VERB"], "ner_tags": ["B-PER", "O"]}] * 2
+    assert _load(rows).labels == ("O", "B-PER", "I-PER")
+    assert _load(rows, label="pos_tags").labels == ("PROPN", "VERB")
+
+
+def test_numbers_need_names(tmp_path: Path) -> None:
+    dataset = _load(NUMBERED)
+    assert dataset.labels == ("0", "1") and "label_names=['O', 'B-PER', 'I-PER'] names them" in _told(dataset)
+    assert _tags(_load(NUMBERED, label_names=NAMES)) == [["B-PER", "O"], ["O"]]
+    with pytest.raises(DataError, match="row 1: the tag of word 1 is 7, and there are 3 classes"):
+        _load([{"tokens": ["a", "b"], "tags": [7, 0]}], label_names=NAMES)
+
+
+@pytest.mark.parametrize("sequence", ["Sequence", "List"])
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_names_in_the_schema_of_a_file(tmp_path: Path, suffix: str, sequence: str) -> None:
+    import json
+
+    feature = {"feature": {"names": NAMES, "_type": "ClassLabel"}, "_type": sequence}
+    schema = {"huggingface": json.dumps({"info": {"features": {"ner_tags": feature}}})}
+    table = pa.Table.from_pylist(NUMBERED).replace_schema_metadata(schema)
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(table, path)
+    else:
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+    assert _tags(_load(path)) == [["B-PER", "O"], ["O"]]
+
+
+def test_data_sets_of_the_hub_and_folders_of_save_to_disk(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    tags = datasets.Sequence(datasets.ClassLabel(names=NAMES))
+    features = datasets.Features({"tokens": datasets.Sequence(datasets.Value("string")), "ner_tags": tags})
+    made = datasets.Dataset.from_list(NUMBERED, features=features)
+    assert _tags(_load(made)) == [["B-PER", "O"], ["O"]]
+    datasets.DatasetDict({"train": made, "test": made}).save_to_disk(tmp_path / "saved")
+    assert _tags(_load(tmp_path / "saved"), "test") == [["B-PER", "O"], ["O"]]
+
+
+def test_other_schemes_become_iob2_and_are_noted() -> None:
+    rows = [{"tokens": ["a", "b", "c"], "tags": ["B-X", "E-X", "S-Y"]}, {"tokens": ["a"], "tags": ["O"]}]
+    dataset = _load(rows)
+    assert _tags(dataset)[0] == ["B-X", "I-X", "B-Y"] and "tags read as BIOES, and turned into IOB2" in _told(dataset)
+    dataset = _load([{"tokens": ["a", "b"], "tags": ["I-X", "I-X"]}, {"tokens": ["a"], "tags": ["O"]}])
+    assert _tags(dataset)[0] == ["B-X", "I-X"] and "tags read as IOB1" in _told(dataset)
+
+
+def test_tags_that_are_not_legal_are_repaired_and_named_by_row() -> None:
+    rows = [*_many(), {"tokens": ["a", "b"], "tags": ["O", "I-PER"]}, {"tokens": ["c"], "tags": ["I-LOC"]}]
+    dataset = _load({"train": rows, "test": rows[-1:]})
+    assert _tags(dataset)[-2:] == [["O", "B-PER"], ["B-LOC"]] and _tags(dataset, "test") == [["B-LOC"]]
+    assert "train: tags of 2 texts are not legal IOB2" in _told(dataset)
+    assert "(data['train'], rows 41, 42)" in _told(dataset) and "test: tags of 1 text are" in _told(dataset)
+
+
+def test_a_tag_that_train_lacks_is_unseen() -> None:
+    test = [{"tokens": ["x", "y"], "tags": ["B-NEW", "I-NEW"]}, ANN]
+    dataset = _load({"train": ROWS, "test": test})
+    assert _tags(dataset, "test") == [["?", "?"], ANN["tags"]]
+    assert dataset.test.unseen_label is not None and dataset.test.unseen_label.tolist() == [True, False]
+    assert dataset.unseen == {"test": {"NEW": 1}}
+    assert any("NEW 1" in warning for warning in dataset.check.warnings)
+
+
+def test_tests_without_tags_are_predicted_only() -> None:
+    withheld = [{"tokens": ["a", "b"], "ner_tags": [-1, -1]}]
+    dataset = _load({"train": NUMBERED, "test": withheld, "more": [{"tokens": ["c"]}]}, label_names=NAMES)
+    assert dataset.test.labels is None and dataset.test.words is not None
+    assert dataset.split("more").labels is None and dataset.split("more").texts == ["c"]
+
+
+def test_rows_without_tags_or_words() -> None:
+    rows = [*ROWS, {"tokens": ["a"], "tags": None}, {"tokens": [], "tags": []}]
+    with pytest.raises(DataError, match="row 4: an empty text to train on"):
+        _load(rows)
+    with pytest.raises(DataError, match="row 3: a row without a label"):
+        _load(rows[:3])
+    dataset = _load({"train": rows, "test": [{"tokens": [], "tags": []}, ANN]}, drop_empty=True)
+    assert len(dataset.train) == 2 and dataset.test.texts[0] == "" and _tags(dataset, "test")[0] == []
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"tokens": ["a", ""], "tags": ["O", "O"]}, "row 3: word 2 of 2 is empty"),
+        ({"tokens": ["a", " \n"], "tags": ["O", "O"]}, "row 3: word 2 of 2 is empty"),
+        ({"tokens": ["a", 7], "tags": ["O", "O"]}, "row 3: word 2 of 2 is 7, not a string"),
+        ({"tokens": "a b", "tags": ["O", "O"]}, "row 3: the words are 'a b', not a list"),
+        ({"tokens": ["a", "b"], "tags": ["O"]}, "row 3: 1 tags for 2 words"),
+        ({"tokens": ["a", "b"], "tags": "O O"}, "row 3: the tags are not a list"),
+        ({"tokens": ["a", "b"], "tags": ["O", None]}, "row 3: word 2 of 2 has no tag"),
+        ({"tokens": ["a", "b"], "tags": ["O", {}]}, "row 3: the tag of word 2 is an object"),
+        ({"tokens": ["a", "b\0"], "tags": ["O", "O"]}, "row 3: the text holds a NUL"),
+        ({"tokens": ["a", "\ud800"], "tags": ["O", "O"]}, "row 3: the text holds half a character"),
+    ],
+)
+def test_rows_that_cannot_be_read_are_named(row: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        _load([*ROWS, row], task="tokens")
+    assert caught.value.accepted and caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"text": "a b", "label": "x"}], "holds no words with tags"),
+        ([{"tokens": ["a"], "tags": ["O"]}] * 2, "column 'tags' holds only the tag 'O'"),
+        ([{"text": "a b", "spans": []}] * 2, "column 'spans' holds no spans"),
+    ],
+)
+def test_nothing_to_learn(rows: Rows, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        _load(rows, task="tokens")
+    assert caught.value.accepted and caught.value.fix
+
+
+def test_columns_named_by_the_caller() -> None:
+    rows = [{"a": row["tokens"], "b": row["tags"], "c": ["X"] * len(row["tokens"])} for row in ROWS]
+    assert _tags(_load(rows, text="a", label="b")) == [ANN["tags"], NONE["tags"]]
+    with pytest.raises(DataError, match="no column 'd'"):
+        _load(rows, text="a", label="d", task="tokens")
+    with pytest.raises(DataError, match="as text='c' and label='a' would have it"):
+        _load([{"a": "x", "c": "y"}], text="c", label="a", task="tokens")
+    for setting in ({"pair": "b"}, {"confidence": "b"}):
+        with pytest.raises((DataError, ConfigError)):
+            _load(rows, text="a", label="c", task="tokens", **setting)
+
+
+# Not mistaken for others
+
+
+def test_a_text_with_a_class_keeps_its_class_and_a_note_names_the_tags() -> None:
+    rows = [
+        {"text": "Ann left", "label": "ab"[n % 2], "tokens": ["Ann", "left"], "tags": ["B-X", "O"]} for n in range(12)
+    ]
+    dataset = _load(rows)
+    assert dataset.task == "single_label" and dataset.labels == ("a", "b")
+    assert "the columns 'tokens' and 'tags' look like tags of words; task=\"tokens\" reads them" in _told(dataset)
+    assert _load(rows, task="tokens").labels == ("O", "B-X", "I-X")
+    assert _load(rows, label="tags").task == "tokens"
+    spans = [
+        {"text": "Ann left", "label": "ab"[n % 2], "spans": [{"start": 0, "end": 3, "label": "X"}]} for n in range(12)
+    ]
+    assert "the column 'spans' looks like spans" in _told(_load(spans))
+
+
+@pytest.mark.parametrize(
+    ("rows", "task"),
+    [
+        ([{"text": "a b", "labels": ["x", "y"]}, {"text": "c d", "labels": ["x"]}], "multi_label"),
+        ([{"text": "a b", "labels": {"x": 1, "y": 0}}, {"text": "c", "labels": {"x": 1, "y": 1}}], "multi_label"),
+        ([{"text": "a b", "labels": [1, 0]}, {"text": "c d", "labels": [1, 1]}], "multi_label"),
+        ([{"text": "a b", "label": {"x": 0.7, "y": 0.3}}, {"text": "c", "label": {"x": 0, "y": 1}}], "single_label"),
+        ([{"text": "a", "label": "x"}, {"text": "c", "label": "y"}], "single_label"),
+    ],
+)  # fmt: skip
+def test_labels_of_whole_texts_stay_labels_of_whole_texts(rows: Rows, task: str) -> None:
+    settings = {"label_names": "x,y"} if rows[0].get("labels") == [1, 0] else {}
+    assert _load(rows, **settings).task == task
+
+
+# Semantic roles
+
+
+def test_a_row_for_each_predicate(write: Write) -> None:
+    rows = [{"tokens": ["Ann", "saw", "Bo", "leave"], "predicates": [[1, "see.01"], [3, "leave.01"]],
+             "args": [["ARG0", "V", "_", "ARG1"], ["_", "", "ARG0", "V"]]},
+            {"tokens": ["Oh"], "predicates": [], "args": []}]  # fmt: skip
+    dataset = _load(write("a.jsonl", rows))
+    assert dataset.train.texts == ["Ann saw Bo leave"] * 2
+    assert dataset.train.marked is not None and dataset.train.marked.tolist() == [1, 3]
+    assert _tags(dataset) == [["B-ARG0", "O", "O", "B-ARG1"], ["O", "O", "B-ARG0", "O"]]
+    assert "train: a row for each of 2 predicates; 1 texts without one left out" in _told(dataset)
+    assert "labels stand on single words, each a span" in _told(dataset)
+    assert dataset.check.splits[0].duplicates == 0 and dataset.check.splits[0].contradictions == 0
+
+
+def test_arguments_of_several_words() -> None:
+    rows = [{"tokens": ["the", "old", "cat", "sat"], "predicates": [3], "args": [["A0", "A0", "A0", "V"]]}] * 2
+    dataset = _load(rows)
+    assert _tags(dataset)[0] == ["B-A0", "I-A0", "I-A0", "O"] and "runs of words" in _told(dataset)
+
+
+def test_one_predicate_in_each_row() -> None:
+    rows = [{"tokens": ["a", "b", "c"], "predicate": 1, "tags": ["B-A0", "B-V", "B-A1"]}] * 2
+    dataset = _load(rows)
+    assert _tags(dataset)[0] == ["B-A0", "O", "B-A1"] and dataset.train.marked is not None
+    assert dataset.train.marked.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"predicates": [5], "args": [["_", "A0"]]}, "row 1: the predicate is word 5, and the text has 2 words"),
+        ({"predicates": [0, 1], "args": [["_", "A0"]]}, "row 1: 2 predicates and 1 lists of their arguments"),
+        ({"predicates": [0], "args": [["_"]]}, "row 1: 1 tags for 2 words"),
+        ({"predicate": 2, "tags": ["O", "B-A0"]}, "row 1: the predicate is word 2, and the text has 2 words"),
+    ],
+)
+def test_predicates_that_are_not_there(row: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        _load([{"tokens": ["a", "b"], **row}], task="tokens")
+
+
+def test_a_folder_without_training_texts_says_how_to_train_on_others(write: Write) -> None:
+    write("set/dev.jsonl", _many())
+    path = write("set/test.jsonl", [{**row, "tokens": ["other", *row["tokens"][1:]]} for row in _many()])
+    with pytest.raises(DataError, match="no training split") as caught:
+        load_dataset(path.parent)
+    assert '"train": "' in str(caught.value) and "to train on dev.jsonl" in str(caught.value)
+    dataset = load_dataset({"train": str(path.parent / "dev.jsonl"), "test": str(path)})
+    assert dataset.task == "tokens" and len(dataset.test) == 40
+
+
+# Everything that works on data sets
+
+
+def test_missing_splits_are_drawn_by_the_types_in_a_text() -> None:
+    dataset = load_dataset([*_many(80), *_many(8)], validation_fraction=0.2, test_fraction=0.2)
+    counts = dataset.to_dict()["splits"]
+    assert all(min(counts[name]["labels"].values()) >= 3 for name in ("train", "validation", "test"))
+    assert not dataset.check.overlaps and dataset.made == ("validation", "test")
+
+
+def test_counts_are_of_spans_and_of_words_with_other_tags() -> None:
+    dataset = _load([*ROWS, {"tokens": ["Bo", "Cy"], "tags": ["B-PER", "B-PER"]}])
+    assert dataset.to_dict()["splits"]["train"]["labels"] == {"LOC": 1, "PER": 3}
+    assert "PER             3" in dataset.render()
+    parts = [{"tokens": ["a", "b"], "tags": ["DET", "NOUN"]}, {"tokens": ["c"], "tags": ["NOUN"]}]
+    assert _load(parts).to_dict()["splits"]["train"]["labels"] == {"DET": 1, "NOUN": 2}
+
+
+def test_the_check_of_words() -> None:
+    touching = {"tokens": ["Bo", "Cy"], "tags": ["B-PER", "B-PER"]}
+    other = {"tokens": ["Bo", "Cy"], "tags": ["B-PER", "I-PER"]}
+    dataset = _load({"train": [*ROWS, touching, touching, other], "test": [ANN]})
+    check = check_dataset(dataset)
+    train = check.splits[0]
+    assert (train.words, train.touching, train.duplicates, train.contradictions) == (12, 2, 2, 3)
+    assert train.outside == pytest.approx(3 / 12) and train.lengths.unit == "words" and train.lengths.max == 4
+    text = check.render()
+    assert "train: 7 spans in 12 words, 25.0% of them outside; 2 begin right behind another" in text
+    assert "1 row of test (100.0%) with texts that train also contains" in text
+    assert "LOC 1" in text and check.to_dict()["splits"][0]["words"] == 12
+
+
+def test_words_count_for_the_fingerprint() -> None:
+    one = _load([{"tokens": ["a b", "c"], "tags": ["B-X", "O"]}, NONE])
+    other = _load([{"tokens": ["a", "b c"], "tags": ["B-X", "O"]}, NONE])
+    assert one.train.texts == other.train.texts and one.fingerprint != other.fingerprint
+
+
+def test_folds_have_all_types() -> None:
+    dataset = _load(_many(80))
+    folds = folds_of_split(dataset.train, dataset.task, dataset.labels, 4, seed=0)
+    assert np.bincount(folds).tolist() == [20] * 4
+    for fold in range(4):
+        labels = dataset.train.take(folds == fold).labels
+        assert isinstance(labels, Ragged) and set(labels.values.tolist()) == {0, 1, 3}
+
+
+def test_labels_per_class_is_refused() -> None:
+    with pytest.raises(ConfigError, match="labels of words") as caught:
+        load_dataset(_many(), labels_per_class=2)
+    assert "leave out labels_per_class" in str(caught.value) and caught.value.accepted
+
+
+def test_tags_in_another_order() -> None:
+    dataset = _load(ROWS)
+    names = ("B-PER", "I-PER", "O", "X")
+    moved = relabeled(dataset.train, names)
+    assert isinstance(moved.labels, Ragged) and moved.labels[0].tolist() == [0, 1, 2, -1]
+    met, notes = meet_labels(dataset.train, names, own=True)
+    assert met.label_names == names and len(notes) <= 1
+
+
+def test_unlabelled_texts_have_words(write: Write) -> None:
+    given = load_unlabeled(write("a.jsonl", [{"tokens": ["can't", "stop"]}]), words=True)
+    assert given.texts == ["can't stop"] and given.words is not None and len(given.words[0]) == 2
+    found = load_unlabeled(["can't stop", ""], words=True)
+    assert found.texts == ["can't stop"] and found.words is not None and len(found.words[0]) == 4
+    both = write("b.jsonl", [{"text": "can't", "tokens": ["can't"]}])
+    assert len(load_unlabeled(both, words=True).words[0]) == 1  # type: ignore[index]
+    assert load_unlabeled(both).words is None
+    assert load_texts(write("c.conll", "can't O\nstop O\n")) == ["can't stop"]
+
+
+def test_the_pool_of_a_recipe_has_words_and_none_of_the_scored_texts(write: Write) -> None:
+    dataset = _load({"train": _many(), "test": [ANN]})
+    pool = write("pool.txt", "Ann Lee left Rome\nSome other text, really.\n")
+    recipe = make_recipe({"student": {"unlabeled": str(pool)}})
+    found = unlabeled_texts(dataset, recipe)
+    assert found is not None and found.texts == ["Some other text, really."]
+    assert found.words is not None and found.words.lengths.tolist() == [6]
+
+
+def test_the_pool_of_predicates_needs_predicates(write: Write) -> None:
+    rows = [
+        {"tokens": ["a", "b"], "predicate": 0, "tags": ["O", "B-A0"]},
+        {"tokens": ["c", "d"], "predicate": 0, "tags": ["O", "O"]},
+    ]
+    dataset = _load(rows)
+    recipe = make_recipe({"student": {"unlabeled": str(write("pool.txt", "some text\n"))}})
+    with pytest.raises(DataError, match="about a predicate"):
+        unlabeled_texts(dataset, recipe)
+    marked = write("pool.jsonl", [{"tokens": ["e", "f", "g"], "predicate": 2}])
+    found = unlabeled_texts(dataset, make_recipe({"student": {"unlabeled": str(marked)}}))
+    assert found is not None and found.marked is not None and found.marked.tolist() == [2]
+
+
+# Real data sets
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "spans"),
+    [
+        ("conll2003", (14_041, 3_250, 3_453), {"LOC": 1_668, "MISC": 702, "ORG": 1_661, "PER": 1_617}),
+        ("snips", (13_084, 700, 700), None),
+    ],
+)
+def test_real_words(data_root: Path, name: str, rows: tuple[int, ...], spans: dict[str, int] | None) -> None:
+    dataset = load_dataset(data_root / name, task="tokens")
+    assert tuple(len(dataset.split(split)) for split in ("train", "validation", "test")) == rows
+    counts = dataset.to_dict()["splits"]["test"]["labels"]
+    assert counts == spans if spans else len(counts) == 39
+    assert check_dataset(dataset).render() and not dataset.unseen
+
+
+def test_real_spans(data_root: Path) -> None:
+    with pytest.raises(DataError, match=r"line 53: the span '13:00' \(28 to 33, time\) is not of whole words"):
+        load_dataset(data_root / "restaurant8k_spans")
+    dataset = load_dataset(data_root / "restaurant8k_spans", drop_empty=True)
+    assert len(dataset.test) == 3_731 and dataset.labels[1::2] == (
+        "B-date",
+        "B-first_name",
+        "B-last_name",
+        "B-people",
+        "B-time",
+    )
+    assert dataset.test.unseen_label is not None and dataset.test.unseen_label.sum() == 21
+
+
+def test_real_roles(data_root: Path) -> None:
+    root = data_root / "up_ewt_srl"
+    dataset = load_dataset({"train": root / "dev.jsonl", "test": root / "test.jsonl"})
+    assert len(dataset.test) == 4_886 and dataset.test.marked is not None and "labels stand on single" in _told(dataset)
+    assert not any(label.endswith("-V") for label in dataset.labels)
+    assert load_dataset({"train": root / "dev.jsonl"}, label="upos").labels[:2] == ("ADJ", "ADP")
+    with pytest.raises(DataError, match="holds no training split"):
+        load_dataset(root)
