@@ -131,11 +131,14 @@ class WordTokenizer:
         """
         pieces = self._pieces(texts, words)
         counts = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
-        most = max(1, self._room // 4)
+        most = max(1, self._room // 4)  # so a word and its context fit into a window
         cut = counts > most
-        if cut.any():
-            pieces = [piece[:most] for piece in pieces]
-            counts = np.minimum(counts, most)
+        if cut.any():  # texts that fit into one row keep all tokens
+            totals = offsets_of(counts)[words.offsets]
+            cut &= np.repeat(totals[1:] - totals[:-1] > self._room, words.lengths)
+            for word in np.flatnonzero(cut).tolist():
+                pieces[word] = pieces[word][:most]
+            counts = np.where(cut, most, counts)
         before = offsets_of(counts)  # tokens of words before each word
         spans, text_rows = _all_spans(words.offsets, before, counts, self._room)
         rows = np.array(spans, dtype=np.int64).reshape(-1, 4)

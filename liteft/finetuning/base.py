@@ -21,7 +21,7 @@ from liteft.finetuning.pretrained import load_pretrained
 from liteft.finetuning.settings import ModelSettings, Pooling, apply_settings, position_limit
 from liteft.finetuning.tokenizer_files import Side, read_tokenizer
 from liteft.foreign import lowers_case, read_config_json
-from liteft.tasks import Task
+from liteft.tasks import Task, task_named
 from liteft.tokenization import TextTokenizer
 
 __all__ = ["create_classifier", "set_dropout"]
@@ -70,7 +70,7 @@ def create_classifier(
     """
     config = read_config(base)
     if family_of(config.model_type).decoder:
-        if task.per_word:
+        if task_named(task).per_word:
             raise ModelError(
                 f"{base} is a decoder, which judges a word before it has read the words after it.",
                 accepted={"a base for words": "an encoder"},
