@@ -225,8 +225,14 @@ def _to_label(
     *,
     trust: bool,
 ) -> ToLabel | None:
-    """Return the unlabelled texts to label next, written beside the runs if they are not there; None without any."""
+    """Return the unlabelled texts to label next, written beside the runs if they are not there.
+
+    None without any, or if labels are about a marked word and none is marked in them.
+    """
     if pool is None or not len(pool):
+        return None
+    if dataset.marked and pool.marked is None:
+        context.tell(f"no {TO_LABEL_FILE}: labels are about a marked word, and the unlabelled texts have none marked")
         return None
     return stored_to_label(out / TO_LABEL_FILE, student, artifact, pool, dataset, trust=trust, tell=context.tell)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from liteft.ragged import Ragged, applied, columns, concatenated, offsets_of, row_differences, values_of
+from liteft.ragged import Ragged, applied, columns, concatenated, equal_rows, offsets_of, row_differences, values_of
 
 ROWS = [[1, 2, 3], [], [4], [5, 6]]
 lists = some.lists(some.lists(some.integers(-5, 5), max_size=4), max_size=6)
@@ -78,3 +78,10 @@ def test_the_largest_difference_is_of_each_row() -> None:
 def test_lengths_of_rows_tell_whether_they_fit() -> None:
     assert Ragged.of(ROWS, np.int64).fits(Ragged.of(ROWS, np.float64))
     assert not Ragged.of(ROWS, np.int64).fits(Ragged.of(ROWS[::-1], np.int64))
+
+
+def test_rows_are_equal_with_equal_entries_in_equal_rows() -> None:
+    first, other = Ragged.of([[1, 2], [3]], np.int64), Ragged.of([[1], [2, 3]], np.int64)
+    assert equal_rows(first, Ragged.of([[1, 2], [3]], np.int64)) and not equal_rows(first, other)
+    assert not equal_rows(first, Ragged.of([[1, 2], [4]], np.int64))
+    assert equal_rows(np.arange(3), np.arange(3)) and not equal_rows(np.arange(3), np.arange(4))

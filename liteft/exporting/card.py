@@ -41,7 +41,8 @@ const tokenizer = await AutoTokenizer.from_pretrained("FOLDER");
 const model = await AutoModelForSequenceClassification.from_pretrained("FOLDER", { dtype: "DTYPE" });
 const { logits } = await model(tokenizer("a text", { text_pair: "another", return_token_type_ids: true }));
 """.strip()
-_INTERVALS = ("accuracy", "exact_match", "micro_f1", "macro_f1")
+_SHOWN = ("f1", "precision", "recall", "conlleval_f1", "accuracy", "exact_match", "micro_f1", "macro_f1")
+_MOST_TYPES = 40  # rows of a table by label
 
 
 def card_text(manifest: Manifest, *, title: str, trust: bool = False) -> str:
@@ -137,7 +138,7 @@ def _metrics(manifest: Manifest) -> str:
         described += _of_folds(manifest.folds)
     if not described:
         return "No metrics came with the model.\n"
-    names = [name for name in _INTERVALS if any(name in values for *_, values in described)]
+    names = [name for name in _SHOWN if any(name in values for *_, values in described)]
     rows = [
         (
             split,
@@ -161,7 +162,23 @@ def _metrics(manifest: Manifest) -> str:
     unknown = [split for split, values in metrics.items() if values.get("n") and values.get("majority") == 0]
     if unknown:
         text += f"Labels of {', '.join(unknown)} are unknown to the model: their texts count as wrong.\n"
-    return text
+    return text + "".join(
+        _by_label(split, values["by_label"])
+        for split, values in metrics.items()
+        if split != "train" and values.get("by_label")
+    )
+
+
+def _by_label(split: str, found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the table of spans by type, the most frequent type first."""
+    ordered = sorted(found.items(), key=lambda each: -each[1]["spans"])
+    rows = [
+        (name, f"{of['spans']:,}", *(_percent(of[metric]) for metric in ("f1", "precision", "recall")))
+        for name, of in ordered[:_MOST_TYPES]
+    ]
+    left_out = len(ordered) - len(rows)
+    more = f"\n{left_out:,} rarer ones are not shown.\n" if left_out else ""
+    return f"\n### F1 by label: {split}\n\n" + _table(("Label", "spans", "F1", "precision", "recall"), rows) + more
 
 
 def _of_folds(folds: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

@@ -299,13 +299,18 @@ def read_inputs(out: Path) -> dict[str, Any]:
 
 
 def split_metrics(logits: Rows, split: Split, task: Task) -> dict[str, Any]:
-    """Return a split's metrics with 95% intervals, its size and the share of its majority class."""
+    """Return a split's metrics with 95% intervals, its size and the share of its majority class.
+
+    Those of each label are in "by_label", if the task has any.
+    """
     if split.labels is None:
         return {}
     values: dict[str, Any] = {"n": len(split), "majority": task.majority_share(split.labels)}
     values |= task.score(logits, split.labels, unseen_label=split.unseen_label)
     intervals = task.intervals(logits, split.labels, unseen_label=split.unseen_label)
     values |= named_intervals(intervals)
+    if found := task.by_label(logits, split.labels, unseen_label=split.unseen_label):
+        values["by_label"] = found
     return {name: value if _finite(value) else None for name, value in values.items()}
 
 

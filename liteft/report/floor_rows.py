@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from liteft import metrics
 from liteft.data import Dataset
 from liteft.data.relabeling import relabeled
 from liteft.floors import FLOORS_FILE, Floor, Floors, can_train, read_floors, train_floors
+from liteft.ragged import Rows
 from liteft.report.gold import Gold
 from liteft.report.subjects import Subject
 from liteft.report.verdict import not_better_than_floors
@@ -27,8 +26,9 @@ class MeasuredFloor:
         name: such as "naive Bayes".
         scores, intervals: metrics by name, and 95% intervals of some of them.
         paired: McNemar's test against the first model.
-        f1_difference: for multi-label tasks, the 95% interval of its micro F1 minus the first model's; else None.
-        agreement: share of texts that get the same answer from the first model.
+        f1_difference: where the main metric is an F1 (micro F1, that of spans), the 95% interval of its own minus the
+            first model's; else None.
+        agreement: share of texts, or words, that get the same answer from the first model.
     """
 
     name: str
@@ -113,7 +113,7 @@ def _trained_on(gold: Gold, dataset: Dataset) -> list[Subject]:
     return [subject for subject in gold.subjects if _fingerprint(subject) == fingerprint]
 
 
-def measured_floors(floors: Floors, gold: Gold, first: np.ndarray) -> tuple[MeasuredFloor, ...]:
+def measured_floors(floors: Floors, gold: Gold, first: Rows) -> tuple[MeasuredFloor, ...]:
     """Return the floors' numbers beside those of the first model.
 
     Args:
@@ -124,7 +124,7 @@ def measured_floors(floors: Floors, gold: Gold, first: np.ndarray) -> tuple[Meas
     return tuple(_measured(row, floors, gold, first) for row in floors.rows)
 
 
-def _measured(row: Floor, floors: Floors, gold: Gold, first: np.ndarray) -> MeasuredFloor:
+def _measured(row: Floor, floors: Floors, gold: Gold, first: Rows) -> MeasuredFloor:
     task, split, unseen_label = gold.task, gold.split.name, gold.split.unseen_label
     logits = row.logits(split, task, len(floors.labels))
     one, other = (task.correct(each, gold.targets, unseen_label=unseen_label) for each in (first, logits))
@@ -138,7 +138,7 @@ def _measured(row: Floor, floors: Floors, gold: Gold, first: np.ndarray) -> Meas
     )
 
 
-def verdicts(floors: Floors, gold: Gold, logits: Sequence[np.ndarray]) -> tuple[str, ...]:
+def verdicts(floors: Floors, gold: Gold, logits: Sequence[Rows]) -> tuple[str, ...]:
     """Return a sentence for each of the compared models that does not beat the floors."""
     split = gold.split
     unseen = split.unseen_label

@@ -30,8 +30,9 @@ class Measured:
         scores: metrics by name, shares between 0 and 1 (log_loss in nats); see ``Task.score``.
         intervals: 95% confidence intervals of some of the metrics, by the same names.
         paired: McNemar's test against the first model on which texts are entirely right; None for the first model.
-        f1_difference: for multi-label tasks, the 95% interval of this model's micro F1 minus the first's; else None.
-        agreement: share of texts that get the same answer from the first model.
+        f1_difference: where the main metric is an F1 (micro F1, that of spans), the 95% interval of this model's minus
+            the first's; else None.
+        agreement: share of texts, or words, that get the same answer from the first model.
         speed: latency and throughput; None if it was not timed.
         peak_memory_bytes: peak memory of the model's process after loading and timing, or None.
         versions: package -> version, of the packages that ran the model.

@@ -17,6 +17,7 @@ import numpy as np
 from liteft.arms import ARMS, threshold_notes, worse_than_arms
 from liteft.errors import ConfigError, ModelError
 from liteft.metrics import Estimate, paired_interval_over_seeds, paired_interval_over_subsets
+from liteft.ragged import equal_rows
 from liteft.results import Result
 from liteft.run import Run
 from liteft.tasks import Task
@@ -299,7 +300,7 @@ def _check_data(groups: dict[str, list[Run]], first: Run, split: str, unit: Unit
         if unit == "seed":
             same = same and _data(run) == _data(first)
         elif same:
-            same = np.array_equal(run.predictions(split)[1], first.predictions(split)[1])
+            same = equal_rows(run.predictions(split)[1], first.predictions(split)[1])
         if not same:
             raise ModelError(
                 f"{run.path} and {first.path} were trained on different data or labels.",

@@ -262,6 +262,12 @@ class Task(str, ABC):
             ModelError: logits are not finite.
         """
 
+    def by_label(
+        self, logits: Rows, labels: Rows, *, unseen_label: np.ndarray | None = None
+    ) -> dict[str, dict[str, float]]:
+        """Return metrics of each label by their names; {} for a task that has none. Arguments as for `score`."""
+        return {}
+
     @abstractmethod
     def primary_difference(
         self, first: Rows, second: Rows, labels: Rows, *, unseen_label: np.ndarray | None = None
