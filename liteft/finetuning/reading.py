@@ -61,7 +61,9 @@ def read_split(loaded: TorchClassifier, split: Split, *, name: str | None = None
                 f"split {split.name!r} has pairs of texts, and words of one text are judged.", fix=leave_out("pair")
             )
         words = words_of_texts(split.texts) if split.words is None else split.words
-        windows = word_tokenizer(loaded.tokenizer, uses_type_ids(loaded.config)).encode(split.texts, words, marked=split.marked)
+        windows = word_tokenizer(loaded.tokenizer, uses_type_ids(loaded.config)).encode(
+            split.texts, words, marked=split.marked
+        )
         reading = Reading(windows.encoded, windows)
     check_ids(loaded, reading.encoded, f"split {split.name!r}" if name is None else name)
     return reading

@@ -115,7 +115,7 @@ def test_a_text_has_the_same_logits_alone_and_beside_others(trained: liteft.Run)
 def test_long_texts_are_trained_and_scored_whole(base: Get, tmp_path: Path) -> None:
     dataset = make_tagged(most=60)
     assert max(dataset.test.words.lengths) > 2 * TRAINED["max_tokens"]  # type: ignore[union-attr]
-    run = finetune(base("bert"), dataset, out=tmp_path / "run", **{**TRAINED, "epochs": 8})
+    run = finetune(base("bert"), dataset, out=tmp_path / "run", **{**TRAINED, "epochs": 20})
     logits, _ = run.predictions("test")
     assert logits.lengths.tolist() == dataset.test.words.lengths.tolist()  # type: ignore[union-attr]
     assert run.metrics["test"]["f1"] > 0.6
@@ -191,7 +191,7 @@ def test_a_student_learns_words_without_labels_too(trained: liteft.Run, tmp_path
     )
     assert made.student is not None and made.student.info["training_texts"] == 78
     assert made.student.metrics["test"]["f1"] > 0.6
-    assert set(made.arms) >= {"c0", "c1"}
+    assert set(made.arms) >= {"c0", "control"}
 
 
 def test_r_drop_compares_two_passes_over_words(base: Get, tmp_path: Path) -> None:
