@@ -127,8 +127,10 @@ def _classify_texts(
         if console.as_json:
             predictions.append(None if prediction is None else prediction.to_dict())
     if cut:
-        where = "in a word" if classifier.manifest.task.per_word else f"at {classifier.manifest.max_tokens} tokens"
-        console.progress(f"{cut:,} texts were cut {where}")
+        what = f"texts were cut at {classifier.manifest.max_tokens} tokens"
+        if classifier.manifest.task.per_word:
+            what = "texts have a word of so many tokens that only its first were read"
+        console.progress(f"{cut:,} {what}")
     document = {
         "artifact": str(classifier.path),
         "backend": classifier.backend,
@@ -221,11 +223,11 @@ def _check_use(
     if input_file is not None:
         if texts:
             raise ConfigError("texts and --input were both given.", fix="leave out one of them")
-        for flag in (flag for flag, given in of_texts.items() if given):
-            column = "--pair COLUMN, for the column of --input"
-            if flag == "--predicate":
-                column = "leave out --predicate; the column predicate of --input is read"
-            raise ConfigError(f"{flag} and --input were both given.", fix=column)
+        for named in (name for name, given in of_texts.items() if given):
+            instead = "--pair COLUMN, for the column of --input"
+            if named == "--predicate":
+                instead = "leave out --predicate; the column predicate of --input is read"
+            raise ConfigError(f"{named} and --input were both given.", fix=instead)
         return
     for flag, column, words in (("--text", text, "'a text'"), ("--pair", pair, "'a text' --pair-text 'the other'")):
         if column is not None:
