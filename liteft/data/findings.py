@@ -140,7 +140,8 @@ class DataCheck(Result):
 
 
 def _render(check: DataCheck) -> Words:
-    labels = f"{len(check.labels)} label{'s' if len(check.labels) != 1 else ''}"
+    kind = "tag" if check.task.per_word else "label"
+    labels = f"{len(check.labels)} {kind}{'s' if len(check.labels) != 1 else ''}"
     lines = [f"data: {check.name} ({check.task.replace('_', '-')}, {labels})", ""]
     lines += [f"  {line}" for line in _table(check).splitlines()]
     sampled = [f"{split.name} {split.lengths.sampled:,}" for split in check.splits if split.lengths.sampled]

@@ -83,7 +83,7 @@ class Comparison(Result):
         data: name of the data set, or "".
         split: name of the split.
         texts: number of texts in the split.
-        majority: share of texts that the most frequent answer alone gets right.
+        majority: share of texts that the most frequent answer alone gets right; of words, one tag for all of them.
         threads: threads of each model.
         device: "cpu" or "cuda".
         batch_size: texts per call in the measurement of ``texts_per_second``.
@@ -229,6 +229,8 @@ def _three_digits(value: float) -> str:
 
 def _title(comparison: Comparison) -> str:
     majority = f"the most frequent answer alone: {100 * comparison.majority:.1f}%"
+    if comparison.task.per_word:
+        majority = f"one tag for all words is right in {100 * comparison.majority:.1f}% of them"
     if comparison.split == "all":
         return f"{comparison.data}: all {comparison.texts:,} texts; {majority}"
     where = f"{comparison.data} {comparison.split}".strip()
@@ -243,20 +245,28 @@ def _explanations(comparison: Comparison) -> Sequence[str]:
     starts = {model.subject.form.partition(",")[0]: _start(model.subject) for model in comparison.models}
     if starts.keys() & set(COMPARED.values()):
         lines += [f"{arm.described(starts[kind])}." for kind, arm in ARMS.items() if kind in starts]
+    if comparison.task.per_word:
+        lines.append(
+            "F1: of spans with the right words and type; macro F1: mean over the types; accuracy: of words' tags; "
+            "exact match: texts with every tag right."
+        )
     if comparison.floors:
         lines.append("floor: a simple model that was trained on the labels alone.")
     if len(comparison.models) + len(comparison.floors) > 1:
         tested = comparison.task.paired_units
         lines.append(f"vs {first}: points of {metric} gained. p: McNemar's paired test on {tested}.")
+        if comparison.task.per_word:
+            lines.append(f"agree: words with the same tag as {first}'s.")
     speed = comparison.models[0].speed
     if speed is not None:
         threads = f"{comparison.threads} thread{'s' if comparison.threads > 1 else ''}"
         place = f"{comparison.machine['processor']}, {threads}"
         if comparison.device != "cpu":
             place = f"{comparison.device}, {place}"
+        answer = "spans" if comparison.task.per_word else "label"
         rounds = f"{len(speed.rounds)} round{'s' if len(speed.rounds) > 1 else ''}"
         lines.append(
-            f"Speed: {place}; from text to label, tokenization included; medians of {rounds} in turns, "
+            f"Speed: {place}; from text to {answer}, tokenization included; medians of {rounds} in turns, "
             f"{speed.calls} single texts and {speed.batches} calls of {comparison.batch_size} each."
         )
         if comparison.doubt:

@@ -190,7 +190,10 @@ class SeedsTable(Result):
     def _explanations(self) -> list[str]:
         lines = [f"±: standard deviation over {self.unit}s (n - 1)."]
         if self._in_all("log_loss"):
-            lines.append("NLL: mean negative log-likelihood of the right label, nats. ECE: expected calibration error.")
+            right = "tag of a word" if self.task.per_word else "label"
+            lines.append(
+                f"NLL: mean negative log-likelihood of the right {right}, nats. ECE: expected calibration error."
+            )
         if self.differences:
             repeated = any(len(row.seeds) > 1 for row in self.rows)
             of, sampled = ("mean difference", f"both {self.unit}s and texts") if repeated else ("difference", "texts")

@@ -123,7 +123,7 @@ def _predicate_error(value: Any, name: str) -> InputError:
             accepted={"each text": _ABOUT_ONE},
             fix=Hint(
                 "predict(words, predicate=2), or predict_roles(words, predicates=[2, 5])",
-                "--input FILE --output FILE, with a column predicate: the number of the word, counted from 0",
+                "--predicate 2 for the third word, or --input FILE with a column of such numbers, predicate",
             ),
         )
     text = as_words(value[0], marked=False)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from liteft.artifact import Artifact, Manifest
+from liteft.artifact import Artifact
 from liteft.errors import ConfigError, DeviceError, InputError
 from liteft.ragged import Ragged
 from liteft.runtime import Span, TaggedText, TokenClassifier, load
@@ -48,15 +48,10 @@ def tagger(words_artifact: Artifact, fake: ModuleType) -> TokenClassifier:
 
 
 @pytest.fixture
-def roles(
-    tiny: ModuleType, fake: ModuleType, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TokenClassifier]:
+def roles(tiny: ModuleType, fake: ModuleType, tmp_path: Any) -> TokenClassifier:
     """A tagger that is told which word is the predicate."""
     inputs = ("input_ids", "attention_mask", "token_type_ids")
-    artifact = tiny.write_artifact(tmp_path / "roles", **fake.fields(inputs=inputs))
-    if "marked" not in Manifest.model_fields:
-        monkeypatch.setattr(TokenClassifier, "marked", True)
-    yield fake.tagger_of(artifact)
+    return fake.tagger_of(tiny.write_artifact(tmp_path / "roles", **fake.fields(inputs=inputs, marked=True)))
 
 
 def test_a_text_gives_a_tagged_text_and_a_list_gives_a_list(tagger: TokenClassifier) -> None:
@@ -211,11 +206,13 @@ def test_places_may_be_counted_as_javascript_does(tagger: TokenClassifier) -> No
 def test_a_result_is_text_and_plain_data() -> None:
     span = Span("PER", 0.75, "Ada", 0, 3, 0, 1)
     found = TaggedText((span,), "Ada", ((0, 3),), ("B-PER",), (0.75,), False, "native")
-    assert str(found) == "'Ada' PER 0.7500"
+    assert str(found) == "Ada\n  Ada  PER  0.7500  0:3"
     assert found.to_dict()["spans"] == [
         {"entity_group": "PER", "score": 0.75, "word": "Ada", "start": 0, "end": 3, "word_start": 0, "word_end": 1}
     ]
-    assert TaggedText((), "", (), (), (), False, "native").render() == "(none)"
+    two = replace(found, text="Ada in New  York", spans=(span, Span("LOC", 0.5, "New  York", 7, 16, 2, 4)))
+    assert two.render() == "Ada in New York\n  Ada       PER  0.7500   0:3\n  New York  LOC  0.5000  7:16"
+    assert TaggedText((), "a\n b", (), (), (), False, "native").render() == "a b\n  (no spans)"
 
 
 def test_a_predicate_is_for_models_of_roles(tagger: TokenClassifier) -> None:
