@@ -35,7 +35,7 @@ class _Bundled:
         shown: texts that are predicted at the end, which no split contains.
         data: keys of the recipe's data table.
         teacher, student: keys of the recipe's tables.
-        label: the arguments that name the task and labels of data of one's own.
+        next_command: how to do the same with other data.
         in_python: lines that predict in Python, with the artifact's folder as {artifact}.
     """
 
@@ -44,7 +44,7 @@ class _Bundled:
     data: dict[str, Any]
     teacher: dict[str, Any]
     student: dict[str, Any]
-    label: str
+    next_command: str
     in_python: tuple[str, ...] = ()
 
 
@@ -60,7 +60,8 @@ _BUNDLED: dict[Task, _Bundled] = {
         data={},
         teacher={"epochs": 6, "learning_rate": 1e-4, "evaluations_per_epoch": 1},
         student={"size": "3x384", "epochs": 10, "learning_rate": 2e-4, "control": True},
-        label="--text COLUMN --label COLUMN",
+        next_command="liteft distill --data YOUR_FOLDER --text COLUMN --label COLUMN --teacher minilm --size 3x384 "
+        "--out RUNS",
     ),
     TOKENS: _Bundled(
         folder="tagged",
@@ -73,7 +74,7 @@ _BUNDLED: dict[Task, _Bundled] = {
         data={"task": TOKENS.name},
         teacher={"epochs": 8, "learning_rate": 2e-4, "evaluations_per_epoch": 1},
         student={"size": "3x384", "epochs": 10, "learning_rate": 3e-4, "control": True},
-        label="--task tokens --text COLUMN --label COLUMN",
+        next_command="liteft distill --data YOUR_FOLDER --task tokens --teacher minilm --size 3x384 --out RUNS",
         in_python=(
             "with liteft.load({artifact!r}) as tagger:",
             '    for span in tagger.predict("a parcel for Olga in Antwerp").spans:',
@@ -207,7 +208,7 @@ def run_demo(
         comparison,
         predictions,
         _picture(comparison, out / "comparison.png"),
-        next_command=f"liteft distill --data YOUR_FOLDER {bundled.label} --teacher minilm --size 3x384 --out RUNS",
+        next_command=bundled.next_command,
         in_python=tuple(line.format(artifact=str(artifact)) for line in bundled.in_python),
     )
 
