@@ -93,7 +93,7 @@ class RunInfo(TrainingInfo):
     Attributes:
         format: version of the file.
         kind: "teacher", "student", or another arm of `liteft.arms`: "control", "c0", "c2".
-        task, labels, pooling, paired, marked, max_tokens: settings of the classifier.
+        task, labels, pooling, paired, marked, max_tokens: settings of the classifier; activation: of one of scores.
         family: the encoder's model type in transformers.
         parameters: of the whole classifier, an adapter's base included.
         size_bytes: of the weights, an adapter's base included.
@@ -110,6 +110,7 @@ class RunInfo(TrainingInfo):
     pooling: str
     paired: bool
     marked: bool
+    activation: NotRequired[str]
     max_tokens: int
     family: str
     parameters: int

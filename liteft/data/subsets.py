@@ -67,10 +67,11 @@ def with_labels_per_class(dataset: Dataset, count: int, *, seed: int = 0) -> Dat
                 accepted={name: f"a whole number, {least} or above"},
                 fix=option(name, 10 * least),
             )
-    if dataset.task.per_word:
+    if dataset.task.per_word or dataset.task.numeric:
+        kind = "labels of words" if dataset.task.per_word else "scores"
         raise ConfigError(
-            f"labels_per_class draws texts by their label, and {dataset.name} has labels of words.",
-            accepted={"labels_per_class": "for tasks whose labels belong to whole texts"},
+            f"labels_per_class draws texts by their label, and {dataset.name} has {kind}.",
+            accepted={"labels_per_class": "for tasks whose texts have labels with names"},
             fix=[leave_out("labels_per_class"), "give fewer training texts, and the others as unlabelled ones"],
         )
     train = dataset.train

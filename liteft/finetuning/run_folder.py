@@ -253,6 +253,7 @@ def finish_run(
         "pooling": settings.pooling,
         "paired": settings.paired,
         "marked": settings.marked,
+        **({} if settings.activation is None else {"activation": settings.activation}),
         "max_tokens": settings.max_tokens,
         "family": loaded.config.model_type,
         "parameters": parameter_count(loaded.model),
@@ -305,6 +306,9 @@ def split_metrics(logits: Rows, split: Split, task: Task) -> dict[str, Any]:
     values: dict[str, Any] = {"n": len(split), "majority": task.majority_share(split.labels)}
     values |= task.score(logits, split.labels, unseen_label=split.unseen_label)
     intervals = task.intervals(logits, split.labels, unseen_label=split.unseen_label)
+    if split.pairs is not None:
+        of_queries, their_intervals = task.score_queries(logits, split.labels, split.texts)
+        values, intervals = values | of_queries, intervals | their_intervals
     values |= named_intervals(intervals)
     return {name: value if _finite(value) else None for name, value in values.items()}
 
@@ -327,7 +331,8 @@ def _write_predictions(folder: Path, name: str, logits: Rows, split: Split, data
                 "" if values is None else " | ".join(dataset.task.names_of(values[row], dataset.labels))
                 for values in (split.labels, decided)
             )
-            writer.writerow([row, gold_names, predicted, f"{probabilities[row].max(axis=-1).min(initial=1.0):.6f}"])
+            best = probabilities[row].max(axis=-1)
+            writer.writerow([row, gold_names, predicted, f"{best.min() if best.size else 1.0:.6f}"])
 
 
 def _bind(out: Path, recipe: Recipe, inputs: dict[str, Any]) -> None:
