@@ -204,7 +204,7 @@ def _floors(
         teacher: what was found or made of it.
         progress: called with a line of text before a training.
     """
-    if not can_train():
+    if not can_train() or dataset.task.numeric:
         return None
     path = out / FLOORS_FILE
     if progress is not None and read_floors(path, dataset) is None:
@@ -226,7 +226,7 @@ def _to_label(
     trust: bool,
 ) -> ToLabel | None:
     """Return the unlabelled texts to label next, written beside the runs if they are not there; None without any."""
-    if pool is None or not len(pool):
+    if pool is None or not len(pool) or dataset.task.numeric:  # a score says nothing of how sure it is
         return None
     return stored_to_label(out / TO_LABEL_FILE, student, artifact, pool, dataset, trust=trust, tell=context.tell)
 

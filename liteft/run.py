@@ -133,8 +133,8 @@ class Run(Result):
     def predictions(self, split: str) -> tuple[Rows, Rows]:
         """Return logits (texts, labels) float32 and gold labels of a split, in the data set's order.
 
-        Gold labels are int64 (texts,) with -1 where training lacked the label, bool (texts, labels), or float64 (texts,)
-        of scores. Where words are judged, both are Ragged: an entry for each word of each text.
+        Gold labels are int64 (texts,) with -1 where training lacked the label, bool (texts, labels), or of scores
+        float64 (texts,). Where words are judged, both are Ragged: an entry for each word of each text.
 
         Raises:
             RunError: the run has no predictions for that split.

@@ -18,6 +18,8 @@ _OptionalInfo = TypedDict(  # noqa: UP013  # a class with a key named float woul
         "start": str,  # what it started from, in words
         "training_texts": int,  # that it was trained on
         "vocabulary": dict[str, Any],  # what trimming made of it
+        # of a classifier of scores
+        "activation": str,  # "sigmoid" or "none"
         # of a classifier with an adapter
         "adapter": dict[str, Any],  # its rank and own bytes, and what base.json says of its base
     },
@@ -93,7 +95,7 @@ class RunInfo(TrainingInfo):
     Attributes:
         format: version of the file.
         kind: "teacher", "student", or another arm of `liteft.arms`: "control", "c0", "c2".
-        task, labels, pooling, paired, marked, max_tokens: settings of the classifier; activation: of one of scores.
+        task, labels, pooling, paired, marked, max_tokens: settings of the classifier.
         family: the encoder's model type in transformers.
         parameters: of the whole classifier, an adapter's base included.
         size_bytes: of the weights, an adapter's base included.
@@ -110,7 +112,6 @@ class RunInfo(TrainingInfo):
     pooling: str
     paired: bool
     marked: bool
-    activation: NotRequired[str]
     max_tokens: int
     family: str
     parameters: int

@@ -114,6 +114,10 @@ def _text(artifact: Artifact) -> str:
         f"verified: same answer as the model on {100 * checked['agreement']:.2f}% of "
         f"{checked['texts']:,} texts of {checked['split']}"
     )
+    primary = checked.get("primary")
+    if primary is not None and checked["accuracy"] is None:
+        words = metric_words(primary["metric"])
+        lines[1] += f"; {words} {share(primary['artifact'])}% (model {share(primary['model'])}%)"
     if checked["accuracy"] is not None:
         lines[1] += f"; {share(checked['accuracy'])}% right (model {share(checked['model_accuracy'])}%)"
     if checked.get("calibration_error") is not None:

@@ -17,7 +17,7 @@ from liteft.errors import ConfigError, closest
 from liteft.text_tables import shortened
 
 if TYPE_CHECKING:
-    from liteft.runtime import Classifier, Prediction
+    from liteft.runtime import Classifier, Prediction, Score
 
 ArtifactFolder = Annotated[
     str, typer.Argument(metavar="ARTIFACT", help="An artifact's folder, or one that liteft distill wrote.")
@@ -62,8 +62,8 @@ def predict(
 ) -> None:
     """Classify texts, the lines of stdin, or a file.
 
-    Prints one line per text: label, score and text, separated by tabs. On stdin, a tab separates the two texts of a
-    pair.
+    Prints one line per text: label, score and text, separated by tabs; models of scores have no label. On stdin, a tab
+    separates the two texts of a pair.
     """
     _check_use(texts, input_file=input_file, output_file=output_file, text=text, pair=pair, pair_text=pair_text)
     import liteft
@@ -119,10 +119,14 @@ def _classify_file(artifact: str, source: str, target: str, console: Console, se
     console.result(done.render(), done.to_dict())
 
 
-def _line(prediction: Prediction | None, text: str) -> str:
+def _line(prediction: Prediction | Score | None, text: str) -> str:
+    from liteft.runtime import Score
+
     shown = shortened(" ".join(text.split()), _SHOWN)
     if prediction is None:
         return f"-\t-\t{shown}"
+    if isinstance(prediction, Score):
+        return f"{prediction.score:.4f}\t{shown}"
     columns = [", ".join(prediction.labels) or "(none)", f"{prediction.score:.4f}"]
     if prediction.top:
         columns.append(", ".join(f"{name} {score:.4f}" for name, score in prediction.top))

@@ -89,8 +89,8 @@ def load_dataset(
         confidence: column of each label's probability, above 0 to 1, as a language model gives it; the other labels
             share the rest. Needs one label per text.
         label_names: what integers and the positions of 0/1 vectors stand for, in order; a string is split at commas.
-        task: "single_label", "multi_label", "tokens" (labels of words) or "scores" (labels are numbers); None to infer it
-            from the labels, which never makes scores of them.
+        task: "single_label", "multi_label", "tokens" (labels of words) or "scores" (labels are numbers); None to infer
+            it from the labels, which never makes scores of them.
         encoding: of text files; None for UTF-8, or as the byte-order mark says.
         delimiter: of csv and tsv; None to detect it in the first line.
         label_separator: splits a cell into several labels, "joy|love" at "|"; the task is then multi-label.
@@ -139,6 +139,7 @@ def load_dataset(
         return few_labels(dataset, labels_per_class, seed=subset_seed)
     if known is not None and known.numeric and label is None:
         label = score_column(opened.splits["train"][0].columns)
+        hint = hint if label is None else f"column guessed by name: label = {label!r}"
     opened, columns, notes = _choose_columns(
         opened,
         text=text,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -84,10 +85,8 @@ def _number(value: Any, records: Records, row: int) -> tuple[str] | None:
     if isinstance(value, Real):
         found = float(value)
     elif isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):
             found = float(value)
-        except ValueError:
-            pass
     if found is None or not math.isfinite(found):
         raise _no_number(value, records.provenance.where(row))
     return (f"{found:.17g}" if found.is_integer() else repr(found),)

@@ -181,8 +181,8 @@ class Split:
 
 
 _LABELS = {
-    "labels": "int64 (texts,), below the number of names; bool (texts, labels), a column for each name; or float (texts,), "
-    "scores"
+    "labels": "int64 (texts,), below the number of names; bool (texts, labels), a column for each name; or float "
+    "(texts,), scores"
 }
 
 

@@ -34,5 +34,5 @@ def spread_of(scores: np.ndarray) -> Spread | None:
     known = scores[~np.isnan(scores)]
     if not len(known):
         return None
-    quantiles = np.quantile(known, [0, 0.05, 0.5, 0.95, 1]).tolist()
-    return Spread(*quantiles, float(known.mean()), float(known.std()))
+    least, p5, median, p95, largest = np.quantile(known, [0, 0.05, 0.5, 0.95, 1]).tolist()
+    return Spread(least, p5, median, p95, largest, float(known.mean()), float(known.std()))

@@ -35,7 +35,7 @@ const tokenizer = await AutoTokenizer.from_pretrained("FOLDER");
 const model = await AutoModelForSequenceClassification.from_pretrained("FOLDER", { dtype: "DTYPE" });
 const { logits } = await model(tokenizer("a text", { text_pair: "another", return_token_type_ids: true }));
 """.strip()
-_INTERVALS = ("accuracy", "exact_match", "micro_f1", "macro_f1")
+_INTERVALS = ("accuracy", "exact_match", "micro_f1", "macro_f1", "spearman", "pearson", "ndcg_10", "mrr")
 
 
 def card_text(manifest: Manifest, *, title: str, trust: bool = False) -> str:
@@ -54,7 +54,7 @@ def card_text(manifest: Manifest, *, title: str, trust: bool = False) -> str:
         "## How it was made\n",
         _origin(manifest),
         "## How it was checked\n",
-        _verification(manifest.verification),
+        _verification(manifest.verification, manifest.task),
         "## Use\n",
         _use(manifest, trust),
     ]
@@ -67,7 +67,8 @@ def _what(manifest: Manifest) -> str:
     if manifest.one_node:
         graph += " as one node, with its definition in standard operators beside it"
     rows = {
-        "Task": f"{manifest.task.description}, {len(manifest.labels)} labels"
+        "Task": manifest.task.description
+        + ("" if manifest.task.numeric else f", {len(manifest.labels)} labels")
         + (", pairs of texts" if manifest.paired else ""),
         "Labels": shown,
         "Architecture": f"{manifest.family}, pooling {manifest.pooling}",
@@ -137,6 +138,8 @@ def _metrics(manifest: Manifest) -> str:
         for split, of, values in described
     ]
     header = ("Split", "Of", "Texts", *(metric_words(name) for name in names), "majority")
+    if manifest.task.numeric:
+        header, rows = _with_units(header, rows, [values for *_, values in described], manifest.task)
     text = _unbeaten(manifest) + _table(header, rows)
     text += "\nIn percent, with 95% intervals. " + (
         "" if own else "This file itself was not measured on labelled texts but those of its verification. "
@@ -150,6 +153,18 @@ def _metrics(manifest: Manifest) -> str:
     if unknown:
         text += f"Labels of {', '.join(unknown)} are unknown to the model: their texts count as wrong.\n"
     return text
+
+
+def _with_units(
+    header: tuple[str, ...], rows: list[tuple[str, ...]], values: list[Mapping[str, Any]], task: Task
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return a table of metrics with those in the units of the labels in place of the majority, which scores lack."""
+    more = [
+        tuple("-" if each.get(name) is None else f"{each[name]:.4g}" for name in task.metrics_in_units)
+        for each in values
+    ]
+    names = tuple(f"{metric_words(name)}, not in percent" for name in task.metrics_in_units)
+    return (*header[:-1], *names), [(*row[:-1], *cells) for row, cells in zip(rows, more, strict=True)]
 
 
 def _of_folds(folds: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -226,19 +241,22 @@ def _training(manifest: Manifest) -> Iterator[str]:
         )
 
 
-def _verification(verification: Mapping[str, Any]) -> str:
+def _verification(verification: Mapping[str, Any], task: Task) -> str:
     if not verification:
         return "Not yet.\n"
+    what = "score, but for a fifth of its deviation," if task.numeric else "label"
     lines = [
         f"The file was run on {verification['texts']:,} of {verification['of_texts']:,} texts of "
         f"{verification['split']} and compared with the torch model:",
         "",
         f"- largest difference of a logit {verification['logit_difference']:.2g}",
-        f"- same label for {100 * verification['agreement']:.2f}% of the texts",
+        f"- same {what} for {100 * verification['agreement']:.2f}% of the texts",
         f"- a text alone and in a padded batch differ by at most {verification['batch_difference']:.2g}",
     ]
     if unlabeled := verification.get("unlabeled"):
-        lines.append(f"- same label for {100 * unlabeled['agreement']:.2f}% of {unlabeled['texts']:,} unlabelled texts")
+        lines.append(
+            f"- same {what} for {100 * unlabeled['agreement']:.2f}% of {unlabeled['texts']:,} unlabelled texts"
+        )
     if verification["accuracy"] is not None:
         low, high = verification["accuracy_interval"]
         lines += [
@@ -247,6 +265,10 @@ def _verification(verification: Mapping[str, Any]) -> str:
             *_later_lines(verification),
             f"- the most frequent label alone would be right for {100 * verification['majority']:.2f}%",
         ]
+    primary = verification.get("primary")
+    if primary is not None and verification["accuracy"] is None:
+        words = metric_words(primary["metric"])
+        lines.append(f"- {words} {100 * primary['artifact']:.2f}%; the torch model {100 * primary['model']:.2f}%")
     return "\n".join(lines) + "\n"
 
 

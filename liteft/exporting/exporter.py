@@ -42,6 +42,7 @@ from liteft.form import ExportForm, FormOptions, Precision, form_with
 from liteft.run import Run, model_weights_sha256
 from liteft.schemes import Range
 from liteft.tasks import Task, task_asked
+from liteft.text_tables import metric_words
 from liteft.trimming import trimming_text
 
 __all__ = ["export"]
@@ -57,6 +58,7 @@ def export(
     paired: bool | None = None,
     labels: Sequence[str] | None = None,
     max_tokens: int | None = None,
+    activation: str | None = None,
     form: ExportForm | None = None,
     calibrate: Split | None = None,
     vocabulary: int | None = None,
@@ -79,10 +81,13 @@ def export(
             ``vocabulary``, against the merged weights with that vocabulary.
         out: the artifact's folder. An artifact of the same form and weights there is replaced once the new one is
             verified; any other artifact only with ``overwrite``.
-        task: "single_label" or "multi_label", for a folder of transformers whose config.json does not say it.
+        task: "single_label", "multi_label" or "scores", for a folder of transformers whose config.json does not say it;
+            one logit is a score.
         paired: whether the model reads pairs of texts, for such a folder; None takes it from ``verify``.
         labels: names of the labels in the order of the logits, for such a folder.
         max_tokens: truncate texts to this many tokens; None for what the model states.
+        activation: for such a folder with one logit, a reranker or a regression: "sigmoid" for scores from 0 to 1, or
+            "none"; None for what sentence-transformers stored in it, and otherwise none.
         form: precision, int8 scheme and layout; None for the default, int8 with one scale per token.
         calibrate: texts for calibrating static int8, usually training texts; at most 1,000 of them are used, evenly
             spaced. None uses the texts of ``verify``, and the manifest says so.
@@ -136,7 +141,11 @@ def export(
     _require_splits(verify=verify, calibrate=calibrate, unlabeled=unlabeled, test=test)
     require_replaceable(Path(out))
     said = Said(
-        None if labels is None else tuple(labels), task_asked(task), paired, seen_pairs=verify.pairs is not None
+        None if labels is None else tuple(labels),
+        task_asked(task),
+        paired,
+        seen_pairs=verify.pairs is not None,
+        activation=activation,
     )
     settle_meaning(folder, said, verify, progress)
     loaded = load_classifier(folder, said=said, max_tokens=max_tokens)
@@ -310,7 +319,13 @@ def _check_nibbles(loaded: TorchClassifier, reason: str | None) -> None:
 
 
 def _summary(checked: dict[str, Any]) -> str:
-    agreed = f"same label as the model on {100 * checked['agreement']:.2f}% of {checked['texts']:,} texts"
+    agreed = f"same answer as the model on {100 * checked['agreement']:.2f}% of {checked['texts']:,} texts"
     if checked["accuracy"] is None:
-        return agreed
+        return agreed + _primary_text(checked.get("primary"))
     return f"{agreed}, accuracy {100 * checked['accuracy']:.2f}% (model {100 * checked['model_accuracy']:.2f}%)"
+
+
+def _primary_text(primary: dict[str, Any] | None) -> str:
+    if primary is None:
+        return ""
+    return f", {metric_words(primary['metric'])} {100 * primary['artifact']:.2f}% (model {100 * primary['model']:.2f}%)"

@@ -27,10 +27,11 @@ class Limits:
             2e-2 for fp16, and none for int8, which is judged by its labels.
         batch_difference: largest allowed difference of a logit between a text alone and the same text in a batch. None
             takes 1e-4, or 1e-2 for int8, where the last bit of a float can move a value to the next of its 255 steps.
-        agreement: smallest share of texts that get the same label (multi-label: the same set of labels). Judged by the
-            exact binomial test.
+        agreement: smallest share of texts that get the same label (multi-label: the same set of labels; scores: one at
+            most a fifth of the model's standard deviation away). Judged by the exact binomial test.
         accuracy_drop: largest loss of accuracy (multi-label: of exact matches) as a share; 0.005 is half a point.
-            Judged by McNemar's test.
+            Judged by McNemar's test. For tags and scores also the largest loss of the main metric, judged by a paired
+            bootstrap.
         texts: compare at most this many texts, evenly spaced over the split.
 
     Raises:

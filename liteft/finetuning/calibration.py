@@ -48,8 +48,8 @@ def require_threshold(recipe: TrainingRecipe, dataset: Dataset, config: Pretrain
         config: of the classifier or of its base, once it is known.
 
     Raises:
-        ConfigError: every text has one label, or the last layer has no bias, as in a decoder; or labels are numbers, and
-            a setting needs names.
+        ConfigError: every text has one label, the last layer has no bias, as in a decoder, or labels are numbers and a
+            setting needs names.
     """
     if dataset.task.numeric:
         _refuse_of_names(recipe, dataset)

@@ -253,7 +253,6 @@ def finish_run(
         "pooling": settings.pooling,
         "paired": settings.paired,
         "marked": settings.marked,
-        **({} if settings.activation is None else {"activation": settings.activation}),
         "max_tokens": settings.max_tokens,
         "family": loaded.config.model_type,
         "parameters": parameter_count(loaded.model),
@@ -265,6 +264,8 @@ def finish_run(
         **info,
         "warnings": [*info.get("warnings", ()), *warnings],
     }
+    if settings.activation is not None:
+        content["activation"] = settings.activation
     if adapter is not None:
         content["adapter"] = {**base, "rank": adapter.rank, "own_bytes": weights.stat().st_size}
     files.write_json(out / RUN_FILE, content)

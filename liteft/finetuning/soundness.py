@@ -175,6 +175,4 @@ def _blindness(own: Mapping[str, Any], task: Task) -> str:
         metric = task.primary_metric
         return f"has a {metric_words(metric)} of {100 * own[metric]:.1f}% on validation, and the same score for all 0%"
     share, majority = 100 * own[task.text_metric], 100 * own["majority"]
-    return (
-        f"is right on {share:.1f}% of the validation texts, and the most frequent answer alone on {majority:.1f}%"
-    )
+    return f"is right on {share:.1f}% of the validation texts, and the most frequent answer alone on {majority:.1f}%"

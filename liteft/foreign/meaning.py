@@ -80,7 +80,8 @@ class Meaning:
     @property
     def settled_task(self) -> Task:
         """The task; if not stated, single-label, as in transformers."""
-        return self.task or SINGLE_LABEL
+        task = self.task or SINGLE_LABEL
+        return task if self.activation is None else task.activated(self.activation)
 
 
 def read_meaning(folder: Path, config: Mapping[str, Any], said: Said | None = None) -> Meaning:

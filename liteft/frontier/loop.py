@@ -292,7 +292,7 @@ class Search:
     def _run_on(self, artifact: Path, split: str) -> np.ndarray:
         texts = self.dataset.split(split)
         with load(artifact, device="cpu", threads=self.machine["threads"], trust=self.trust) as classifier:
-            return classifier.logits(texts.texts, texts.pairs)
+            return np.asarray(classifier.logits(texts.texts, texts.pairs))
 
     def _leave_out(self, planned: Planned, reason: str, **known: Any) -> None:
         self.context.tell(f"{planned.shape.name}: left out: {reason}")

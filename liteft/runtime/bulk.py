@@ -32,6 +32,7 @@ from liteft.runtime.parts import ANOTHER_OUTPUT, RESTART, Parts, open_parts
 from liteft.runtime.progress import Pace, Progress
 from liteft.runtime.row_formats import RowFormat, row_format
 from liteft.runtime.scored_rows import RowScorer, ScoredRow, in_parts
+from liteft.runtime.scorer import Scorer
 
 __all__ = ["Classified", "Progress", "predict_file"]
 
@@ -74,7 +75,7 @@ class Classified(Result):
 
 
 def predict_file(
-    artifact: str | os.PathLike[str] | Classifier,
+    artifact: str | os.PathLike[str] | Classifier | Scorer,
     input: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
@@ -103,6 +104,7 @@ def predict_file(
 
     - single-label: ``prediction`` (the best label) and ``score`` (its score);
     - multi-label: ``predictions`` (the labels over their thresholds, possibly none) and ``scores`` (their scores);
+    - scores: ``score``;
     - with ``top_k``: ``top``, a list of {label, score}, best first.
 
     Scores are rounded to 6 digits. Lists are JSON in csv and tsv. A row without a usable text (missing, not a string, a
@@ -209,16 +211,16 @@ def _read(rows: Rows, format: RowFormat, scorer: RowScorer) -> Iterator[ScoredRo
 
 
 def _classifier(
-    artifact: str | os.PathLike[str] | Classifier,
+    artifact: str | os.PathLike[str] | Classifier | Scorer,
     device: str,
     backend: str,
     threads: int | None,
     engine_precision: str | None,
     trust: bool,
-) -> AbstractContextManager[Classifier]:
-    if not isinstance(artifact, Classifier):
+) -> AbstractContextManager[Any]:
+    if not isinstance(artifact, Classifier | Scorer):
         choices = {"device": device, "backend": backend, "threads": threads, "engine_precision": engine_precision}
-        return load(artifact, **choices, trust=trust)  # type: ignore[arg-type]
+        return load(artifact, **choices, trust=trust)  # type: ignore[no-any-return, arg-type]
     if (device, backend, threads, engine_precision) != ("auto", "auto", None, None):
         raise ConfigError(
             "device, backend, threads and engine_precision are set when the classifier is loaded.",

@@ -27,7 +27,7 @@ from liteft.metrics import (
 from liteft.ragged import Ragged
 from liteft.tasks.base import Answer, Interval, Task, Threshold, check_logits, need_shape
 
-__all__ = ["SCORES", "Scores"]
+__all__ = ["SCORES"]
 
 _NEAR = 0.2  # standard deviations: two such models correlate at .98 or more
 _UNKNOWN = "(unknown)"
