@@ -28,7 +28,7 @@ from liteft.arguments import ProgressFunction, checked_progress, require_count, 
 from liteft.data import Dataset, check_dataset
 from liteft.data.notes import worded
 from liteft.data.trainable import require_trainable, resolve_data
-from liteft.errors import ConfigError, option
+from liteft.errors import ConfigError, Hint, option
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.fit import computing_threads
@@ -85,7 +85,7 @@ def advise(
         progress: called with lines of text; True prints them to stderr.
 
     Raises:
-        ConfigError: an argument that is out of range.
+        ConfigError: an argument that is out of range, or labels that are scores.
         DataError: the data cannot be trained on.
         ModelError: a base cannot be used.
     """
@@ -97,6 +97,12 @@ def advise(
     recipe = recipe or Recipe()
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
+    if dataset.task.numeric:
+        raise ConfigError(
+            f"advice compares classifiers, and the labels of {dataset.name} are scores.",
+            accepted={"advise": "for tasks whose labels have names"},
+            fix=Hint("liteft.distill(BASE, DATA, out=OUT) at once", "liteft distill at once"),
+        )
     with computing_threads(threads):
         survey = _Survey(dataset, recipe.teacher, minutes=minutes, seed=seed, progress=report)
         evidence = survey.evidence(_named(bases, recipe.teacher), max_mb=max_mb, max_ms=max_ms)

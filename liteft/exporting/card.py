@@ -74,12 +74,16 @@ def _what(manifest: Manifest) -> str:
         "Architecture": f"{manifest.family}, pooling {manifest.pooling}",
         "Longest text": f"{manifest.max_tokens} tokens, cut on the {manifest.truncation_side}",
         "Precision": _precision(manifest),
-        "Graph": f"ONNX, {graph}; from {', '.join(manifest.inputs)} to logits, before {manifest.activation}",
+        "Graph": f"ONNX, {graph}; from {', '.join(manifest.inputs)} to logits, {_after(manifest)}",
         manifest.graph_file: f"{manifest.files[manifest.graph_file].bytes / 1e6:.1f} MB",
     }
     if manifest.vocabulary is not None:
         rows["Vocabulary"] = _vocabulary(manifest.vocabulary)
     return _table(("", ""), list(rows.items()))
+
+
+def _after(manifest: Manifest) -> str:
+    return "which are the scores" if manifest.activation == "none" else f"before {manifest.activation}"
 
 
 def _precision(manifest: Manifest) -> str:
@@ -244,7 +248,7 @@ def _training(manifest: Manifest) -> Iterator[str]:
 def _verification(verification: Mapping[str, Any], task: Task) -> str:
     if not verification:
         return "Not yet.\n"
-    what = "score, but for a fifth of its deviation," if task.numeric else "label"
+    what = "score, to a fifth of the standard deviation," if task.numeric else "label"
     lines = [
         f"The file was run on {verification['texts']:,} of {verification['of_texts']:,} texts of "
         f"{verification['split']} and compared with the torch model:",
@@ -300,13 +304,19 @@ def _use(manifest: Manifest, trust: bool) -> str:
             "In a browser or under node, with transformers.js:",
             "",
             "```js",
-            *(_JAVASCRIPT_PAIRS if manifest.paired else _JAVASCRIPT).replace("DTYPE", dtype).splitlines(),
+            *_javascript(manifest).replace("DTYPE", dtype).splitlines(),
             "```",
             "",
             f"It cuts texts of more than {manifest.max_tokens} tokens differently: on the right, and without "
             "the token that ends a text.",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _javascript(manifest: Manifest) -> str:
+    if manifest.task.numeric and not manifest.paired:
+        return _JAVASCRIPT_PAIRS.replace(', { text_pair: "another", return_token_type_ids: true }', "")
+    return _JAVASCRIPT_PAIRS if manifest.paired else _JAVASCRIPT
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -37,7 +37,7 @@ from liteft.errors import (
     option,
 )
 from liteft.exporting.disagreement import Comparison, disagreement
-from liteft.exporting.limits import Limits
+from liteft.exporting.limits import Limits, logit_scale
 from liteft.exporting.probes import run_probes
 from liteft.exporting.sessions import optimized_kinds
 from liteft.exporting.source import SourceReading
@@ -98,18 +98,20 @@ class Gate:
     ) -> None:
         self._loaded, self._precision, self._all, self._source = loaded, precision, split, source
         self._trust = trust
-        self.limits = (limits or Limits()).resolved(limits_of or precision)
-        self.split = _chosen_texts(split, loaded, self.limits.texts)
+        limits = limits or Limits()
+        self.split = _chosen_texts(split, loaded, limits.texts)
         self._splits = [self.split]
         if unlabeled is not None:
             unlabeled = replace(unlabeled, labels=None, unseen_label=None, soft_labels=None)
-            self._splits.append(_chosen_texts(unlabeled, loaded, self.limits.texts))
+            self._splits.append(_chosen_texts(unlabeled, loaded, limits.texts))
         if progress is not None:
             more = "" if unlabeled is None else f", and {len(self._splits[1]):,} unlabelled ones"
             progress(
                 f"verifying the {precision} graph on {len(self.split):,} of {len(split):,} texts of {split.name}{more}"
             )
         self._references = [_reference(loaded, each) for each in self._splits]
+        scale = logit_scale(loaded.settings.task, self._references[0])
+        self.limits = limits.resolved(limits_of or precision, scale=scale)
 
     def check(self, folder: Path, *, int8_products: int = 0) -> dict[str, Any]:
         """Compare an artifact with the model, and return what was measured.

@@ -270,7 +270,7 @@ def _task(folder: Path, config: Mapping[str, Any], said: Said) -> Task | None:
 
 def _task_of_tokens(folder: Path, said: Said) -> Task:
     """Return the task of a model that judges tokens. Raises ConfigError if another was asked for."""
-    if said.task not in (None, TOKENS):
+    if said.task is not None and not said.task.per_word:
         raise ConfigError(
             f"{folder} judges words (its architecture is for tokens), but task {said.task} was requested.",
             fix=[leave_out("task"), option("task", TOKENS.name)],

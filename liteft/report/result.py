@@ -166,13 +166,14 @@ def _quality(comparison: Comparison) -> list[tuple[str, ...]]:
     several = len(comparison.models) + len(comparison.floors) > 1
     header: tuple[str, ...] = ("model", "form", *(f"{metric_words(name)} %" for name in shown), *task.metrics_in_units)
     if several:
-        header += (f"vs {first}", "p", "agree %")
+        header += (f"vs {first}", *(["p"] if task.paired_units else []), "agree %")
     rows = [header]
     for model in comparison.models:
         cells = [share(model.scores[name], model.intervals.get(name)) for name in shown]
         cells += [f"{model.scores[name]:.4g}" for name in task.metrics_in_units]
         if several:
-            cells += [_difference(model), _p_value(model), f"{100 * model.agreement:.1f}"]
+            tested = [_p_value(model)] if task.paired_units else []
+            cells += [_difference(model), *tested, f"{100 * model.agreement:.1f}"]
         rows.append((model.subject.name, model.subject.form, *cells))
     for floor in comparison.floors:
         cells = [share(floor.scores[name], floor.intervals.get(name)) for name in shown]
