@@ -305,7 +305,7 @@ def labelled_texts(dataset: Dataset, splits: Iterable[str] = ("train", "validati
 
 def _floors(dataset: Dataset, count: int, base: Path) -> Floors | None:
     """Return the floors over all folds, that of the base's word vectors among them if they can be read."""
-    if not can_train():
+    if not can_train() or dataset.task.numeric:
         return None
     whole = labelled_texts(dataset)
     try:

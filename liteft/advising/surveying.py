@@ -86,7 +86,7 @@ def advise(
 
     Raises:
         ConfigError: an argument that is out of range.
-        DataError: the data cannot be trained on, or the labels are those of words.
+        DataError: the data cannot be trained on, or the labels are those of words, or scores.
         ModelError: a base cannot be used.
     """
     started = time.monotonic()
@@ -97,7 +97,7 @@ def advise(
     recipe = recipe or Recipe()
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
-    _refuse_words(dataset)
+    _refuse_others(dataset)
     with computing_threads(threads):
         survey = _Survey(dataset, recipe.teacher, minutes=minutes, seed=seed, progress=report)
         evidence = survey.evidence(_named(bases, recipe.teacher), max_mb=max_mb, max_ms=max_ms)
@@ -115,13 +115,13 @@ def advise(
     )
 
 
-def _refuse_words(dataset: Dataset) -> None:
-    """Refuse data whose words are judged: what is probed and recommended is one vector, and one label, of each text.
+def _refuse_others(dataset: Dataset) -> None:
+    """Refuse words and scores: what is probed and recommended is one vector, and labels with names, of each text.
 
     Raises:
-        DataError: the labels are those of words.
+        DataError: the labels are those of words, or scores.
     """
-    if dataset.task.per_word:
+    if dataset.task.per_word or dataset.task.numeric:
         raise DataError(
             f"{dataset.name} has {dataset.task.description}, and advice is given for labels of whole texts.",
             accepted={"task": "single_label, multi_label"},

@@ -27,7 +27,7 @@ from liteft.errors import ConfigError, closest
 from liteft.text_tables import one_line, shortened
 
 if TYPE_CHECKING:
-    from liteft.runtime import Classifier, Prediction, TaggedText, TokenClassifier
+    from liteft.runtime import Classifier, Prediction, Score, TaggedText, TokenClassifier
 
 ArtifactFolder = Annotated[
     str, typer.Argument(metavar="ARTIFACT", help="An artifact's folder, or one that liteft distill wrote.")
@@ -73,9 +73,9 @@ def predict(
 ) -> None:
     """Classify texts, the lines of stdin, or a file.
 
-    Prints one line per text: label, score and text, separated by tabs. A model of words prints the text, and below it
-    each span with its label, score and place in code points, as Python's text[start:end]. On stdin, a tab separates the
-    two texts of a pair.
+    Prints one line per text: label, score and text, separated by tabs; models of scores have no label. A model of words
+    prints the text, and below it each span with its label, score and place in code points, as Python's text[start:end].
+    On stdin, a tab separates the two texts of a pair.
     """
     of_texts = {"--pair-text": pair_text, "--predicate": predicates}
     _check_use(texts, input_file=input_file, output_file=output_file, text=text, pair=pair, of_texts=of_texts)
@@ -149,14 +149,16 @@ def _classify_file(artifact: str, source: str, target: str, console: Console, se
     console.result(done.render(), done.to_dict())
 
 
-def _line(prediction: Prediction | TaggedText | None, text: str) -> str:
+def _line(prediction: Prediction | Score | TaggedText | None, text: str) -> str:
+    from liteft.runtime import Score, TaggedText
+
     shown = shortened(one_line(text), _SHOWN)
     if prediction is None:
         return f"-\t-\t{shown}"
-    from liteft.runtime import TaggedText
-
     if isinstance(prediction, TaggedText):
         return prediction.render()
+    if isinstance(prediction, Score):
+        return f"{prediction.score:.4f}\t{shown}"
     columns = [", ".join(prediction.labels) or "(none)", f"{prediction.score:.4f}"]
     if prediction.top:
         columns.append(", ".join(f"{name} {score:.4f}" for name, score in prediction.top))

@@ -78,7 +78,8 @@ class Split:
         texts: the texts, or the first text of each pair.
         pairs: the second texts, one per text; None if the task has no pairs.
         labels: single label: int64, shape (texts,), -1 for a label that the training split lacks;
-            multi-label: bool, shape (texts, labels); tokens: Ragged int64 with a label for each word; None: unlabelled.
+            multi-label: bool, shape (texts, labels); tokens: Ragged int64 with a label for each word; scores: float64,
+            shape (texts,), NaN for an unknown one; None: unlabelled.
         unseen_label: bool, shape (texts,): True for rows with a label that the training split lacks, which count as
             wrong; None if there are none.
         provenance: where the rows came from; None for splits made by hand.
@@ -130,9 +131,9 @@ class Split:
             )
         if self.labels is None or self.label_names is None or not rows:
             return
-        if not isinstance(self.labels, np.ndarray | Ragged) or self.labels.dtype.kind not in "iub":
+        if not isinstance(self.labels, np.ndarray | Ragged) or self.labels.dtype.kind not in "iubf":
             raise DataError(
-                f"the labels of split {self.name!r} are not an array of integers or booleans.",
+                f"the labels of split {self.name!r} are not an array of integers, booleans or scores.",
                 accepted=_LABELS,
                 fix="labels=np.array([0, 1, ...])",
             )
@@ -179,7 +180,10 @@ class Split:
         return self.provenance.where(index)
 
 
-_LABELS = {"labels": "int64 (texts,), below the number of names; or bool (texts, labels), a column for each name"}
+_LABELS = {
+    "labels": "int64 (texts,), below the number of names; bool (texts, labels), a column for each name; or float "
+    "(texts,), scores"
+}
 
 
 def joined(name: str, parts: Sequence[Split]) -> Split:

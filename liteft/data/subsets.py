@@ -68,6 +68,12 @@ def with_labels_per_class(dataset: Dataset, count: int, *, seed: int = 0) -> Dat
                 accepted={name: f"a whole number, {least} or above"},
                 fix=option(name, 10 * least),
             )
+    if dataset.task.numeric:
+        raise ConfigError(
+            f"labels_per_class draws texts by their label, and {dataset.name} has scores.",
+            accepted={"labels_per_class": "for tasks whose labels have names"},
+            fix=[leave_out("labels_per_class"), "give fewer training texts, and the others as unlabelled ones"],
+        )
     train = dataset.train
     kept = _drawn(dataset, train, count, seed)
     rest = train.take(np.setdiff1d(np.arange(len(train)), kept))

@@ -251,6 +251,7 @@ def with_labels(dataset: Dataset, teacher: Teacher) -> Dataset:
         raise _unfit(dataset, teacher, seen, [_task_hint(dataset.task)] if silent else [])
     if settings.paired != dataset.paired:
         raise _unfit(dataset, teacher, {"it reads": _texts(settings.paired), "the data hold": _texts(dataset.paired)})
+    _meet_units(dataset, teacher)
     if settings.labels == dataset.labels:
         return dataset
     if set(settings.labels) != set(dataset.labels):
@@ -258,6 +259,24 @@ def with_labels(dataset: Dataset, teacher: Teacher) -> Dataset:
         raise _unfit(dataset, teacher, shown, [] if _says_all(teacher.loaded) else [LABELS_HINT])
     splits = {name: relabeled(split, settings.labels) for name, split in dataset.splits.items()}
     return replace(dataset, labels=settings.labels, splits=splits)
+
+
+def _meet_units(dataset: Dataset, teacher: Teacher) -> None:
+    """Let a teacher of scores have the task of the data, with their mean and deviation, so that students have it too.
+
+    A classifier from elsewhere without an activation may teach scores from 0 to 1: the sigmoid of its logits.
+
+    Raises:
+        ModelError: its scores are from 0 to 1 and those of the data are not, or the reverse.
+    """
+    settings, task = teacher.loaded.settings, dataset.task
+    if not task.numeric:
+        return
+    bounded = task.activation != "none"
+    if settings.activation != task.activation and (_says_all(teacher.loaded) or not bounded):
+        kinds = ("any numbers", "from 0 to 1")
+        raise _unfit(dataset, teacher, {"its scores": kinds[not bounded], "those of the data": kinds[bounded]})
+    teacher.loaded.settings = replace(settings, task=task, activation=None)
 
 
 def _texts(paired: bool) -> str:

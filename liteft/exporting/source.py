@@ -24,6 +24,7 @@ from liteft.artifact import read_artifact
 from liteft.data import Split
 from liteft.encoded import Encoded
 from liteft.errors import REPORT, VerificationError, first_line
+from liteft.exporting.limits import logit_scale
 from liteft.exporting.source_words import check_word_ids, compared_texts, split_words, word_logits_alone
 from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.known_ids import embedding_rows
@@ -163,7 +164,8 @@ def read_source(loaded: TorchClassifier, split: Split) -> SourceReading:
     whole = SourceReading(texts, pairs, compared, logits, {})
     ours = predict_logits(loaded, whole.runnable_texts(), batch_size=4)  # little padding
     described["logits"] = len(compared)
-    described["logit_difference"] = _check_logits(logits, ours, whole, _LIMIT, f"{loaded.path} as LiteFT loads it")
+    limit = _LIMIT * logit_scale(settings.task, logits)
+    described["logit_difference"] = _check_logits(logits, ours, whole, limit, f"{loaded.path} as LiteFT loads it")
     return SourceReading(texts, pairs, rows, logits[np.isin(compared, rows)], described)
 
 

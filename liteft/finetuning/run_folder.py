@@ -264,6 +264,8 @@ def finish_run(
         **info,
         "warnings": [*info.get("warnings", ()), *warnings],
     }
+    if settings.activation is not None:
+        content["activation"] = settings.activation
     if adapter is not None:
         content["adapter"] = {**base, "rank": adapter.rank, "own_bytes": weights.stat().st_size}
     files.write_json(out / RUN_FILE, content)
@@ -308,6 +310,9 @@ def split_metrics(logits: Rows, split: Split, task: Task) -> dict[str, Any]:
     values: dict[str, Any] = {"n": len(split), "majority": task.majority_share(split.labels)}
     values |= task.score(logits, split.labels, unseen_label=split.unseen_label)
     intervals = task.intervals(logits, split.labels, unseen_label=split.unseen_label)
+    if split.pairs is not None:
+        of_queries, their_intervals = task.score_queries(logits, split.labels, split.texts)
+        values, intervals = values | of_queries, intervals | their_intervals
     values |= named_intervals(intervals)
     if found := task.by_label(logits, split.labels, unseen_label=split.unseen_label):
         values["by_label"] = found
@@ -332,7 +337,8 @@ def _write_predictions(folder: Path, name: str, logits: Rows, split: Split, data
                 "" if values is None else " | ".join(dataset.task.names_of(values[row], dataset.labels))
                 for values in (split.labels, decided)
             )
-            writer.writerow([row, gold_names, predicted, f"{probabilities[row].max(axis=-1).min(initial=1.0):.6f}"])
+            best = probabilities[row].max(axis=-1)
+            writer.writerow([row, gold_names, predicted, f"{best.min() if best.size else 1.0:.6f}"])
 
 
 def _bind(out: Path, recipe: Recipe, inputs: dict[str, Any]) -> None:

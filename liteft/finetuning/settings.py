@@ -45,6 +45,7 @@ class ModelSettings:
         threshold_shift: what was subtracted from every logit so that the tuned threshold is a score of 0.5; 0 for a
             classifier whose scores are probabilities.
         marked: whether the labels of a text are about one of its words, which the type ids mark.
+        activation: of scores: "sigmoid" or "none"; None takes that of the task, and is that of other tasks.
     """
 
     labels: tuple[str, ...]
@@ -55,9 +56,14 @@ class ModelSettings:
     truncation_side: Literal["right", "left"] = "right"
     threshold_shift: float = 0.0
     marked: bool = False
+    activation: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "task", task_named(self.task).bound(self.labels))
+        task = task_named(self.task).bound(self.labels)
+        if self.activation is not None:
+            task = task.activated(self.activation)
+        object.__setattr__(self, "task", task)
+        object.__setattr__(self, "activation", task.activation if task.numeric else None)
 
     @property
     def varied_types(self) -> bool:
@@ -83,7 +89,7 @@ def apply_settings(config: PretrainedConfig, settings: ModelSettings) -> None:
     config.label2id = {label: index for index, label in enumerate(settings.labels)}
     config.problem_type = settings.task.problem_type
     config.liteft = {**asdict(settings), "labels": list(settings.labels), "task": str(settings.task)}
-    for name in ("threshold_shift", "marked"):
+    for name in ("threshold_shift", "marked", "activation"):
         if not getattr(settings, name):
             del config.liteft[name]
 
@@ -106,7 +112,7 @@ def read_settings(
     if stored is not None:
         try:
             return ModelSettings(**{**stored, "labels": tuple(stored["labels"])}), "as it was trained"
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, ValueError) as error:
             raise ModelError(
                 f"{folder / 'config.json'}: the key 'liteft' does not fit: {error}.",
                 fix="copy the whole folder again, or train again",
@@ -122,6 +128,7 @@ def read_settings(
         max_tokens=max_tokens,
         paired=bool(meaning.paired),
         truncation_side=tokenizer.truncation_side,
+        activation=meaning.activation,
     )
     return settings, cut_by
 

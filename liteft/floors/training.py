@@ -50,10 +50,17 @@ def train_floors(data: Dataset, base: str | os.PathLike[str] | None = None) -> F
         Floors, scored on every split but the training split; printed, they are a table.
 
     Raises:
+        ConfigError: the labels are scores.
         DataError: there is no training split with labels.
         ModelError: the base's word vectors cannot be read.
         MissingExtraError: scikit-learn is not installed.
     """
+    if data.task.numeric:
+        raise ConfigError(
+            f"floors are classifiers, and the labels of {data.name} are scores.",
+            accepted={"floors": "for tasks whose labels have names"},
+            fix="compare models of scores with each other",
+        )
     require_sklearn()
     train, notes = _sampled(_usable(data.train, data.task), data.task, len(data.labels))
     splits = {

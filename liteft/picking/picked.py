@@ -51,7 +51,8 @@ def to_label(
         trust: as in ``liteft.load``, for an artifact.
 
     Raises:
-        ConfigError: a number is not an integer of 0 or more, or ``labelled`` is not a data set or a split.
+        ConfigError: a number is not an integer of 0 or more, ``labelled`` is not a data set or a split, or the model
+            gives scores.
         DataError: the pool is empty, cannot be read, or has pairs where the model takes single texts, or the reverse.
         RunError, ArtifactError: the model cannot be read.
         MissingExtraError: a run without torch.
@@ -64,6 +65,12 @@ def to_label(
         raise DataError("the pool has no texts.", accepted={"pool": "at least one text"}, fix="give unlabelled texts")
     split = whole if len(whole) <= _MOST else whole.take(np.linspace(0, len(whole) - 1, _MOST).astype(np.int64))
     logits, labels, task = _asked(model, split, trust)
+    if task.numeric:
+        raise ConfigError(
+            "texts to label are those that a model doubts, and a score does not say how sure it is.",
+            accepted={"model": "of labels with names"},
+            fix="label texts with scores of all sizes",
+        )
     known = () if labelled is None else labelled.splits.values() if isinstance(labelled, Dataset) else (labelled,)
     done = [text for each in known for text in bare_texts(each)]
     bare = bare_texts(split)

@@ -53,6 +53,8 @@ class MeasuredFloor:
 def why_no_floors(gold: Gold) -> str:
     """Return why a comparison has no floors, which was not asked to leave them out."""
     dataset, split = gold.dataset, gold.split.name
+    if gold.task.numeric:
+        return "no floors: there are none for scores"
     if dataset is None:
         return "no floors: a split alone has no texts to train them on"
     if split in ("all", "train") or "train" not in dataset.splits:
@@ -83,7 +85,13 @@ def find_floors(gold: Gold, asked: bool | None, progress: Callable[[str], None])
         MissingExtraError: they are asked for, and scikit-learn is not installed.
     """
     dataset, split = gold.dataset, gold.split.name
-    if asked is False or dataset is None or split in ("all", "train") or "train" not in dataset.splits:
+    if (
+        asked is False
+        or gold.task.numeric
+        or dataset is None
+        or split in ("all", "train")
+        or "train" not in dataset.splits
+    ):
         return None
     if set(dataset.labels) != set(gold.labels):
         return None

@@ -33,6 +33,7 @@ from liteft.runtime.progress import Pace, Progress
 from liteft.runtime.row_formats import RowFormat, row_format
 from liteft.runtime.scored_rows import RowScorer, ScoredRow, in_parts
 from liteft.runtime.scored_words import WordScorer, word_columns
+from liteft.runtime.scorer import Scorer
 from liteft.runtime.tokens import TokenClassifier
 
 __all__ = ["Classified", "Progress", "predict_file"]
@@ -76,7 +77,7 @@ class Classified(Result):
 
 
 def predict_file(
-    artifact: str | os.PathLike[str] | Classifier | TokenClassifier,
+    artifact: str | os.PathLike[str] | Classifier | TokenClassifier | Scorer,
     input: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
@@ -105,6 +106,7 @@ def predict_file(
 
     - single-label: ``prediction`` (the best label) and ``score`` (its score);
     - multi-label: ``predictions`` (the labels over their thresholds, possibly none) and ``scores`` (their scores);
+    - scores: ``score``;
     - with ``top_k``: ``top``, a list of {label, score}, best first;
     - of models of words: ``spans``, a list of {label, score, text, start, end}. A .conll file has a word and its tag in
       each line instead, and an empty line after each text.
@@ -218,16 +220,16 @@ def _read(rows: Rows, format: RowFormat, scorer: RowScorer) -> Iterator[ScoredRo
 
 
 def _classifier(
-    artifact: str | os.PathLike[str] | Classifier | TokenClassifier,
+    artifact: str | os.PathLike[str] | Classifier | TokenClassifier | Scorer,
     device: str,
     backend: str,
     threads: int | None,
     engine_precision: str | None,
     trust: bool,
-) -> AbstractContextManager[Classifier | TokenClassifier]:
-    if not isinstance(artifact, Classifier | TokenClassifier):
+) -> AbstractContextManager[Any]:
+    if not isinstance(artifact, Classifier | TokenClassifier | Scorer):
         choices: dict[str, Any] = {"device": device, "backend": backend, "threads": threads}
-        loaded: Classifier | TokenClassifier = load(artifact, **choices, engine_precision=engine_precision, trust=trust)
+        loaded: AbstractContextManager[Any] = load(artifact, **choices, engine_precision=engine_precision, trust=trust)
         return loaded
     if (device, backend, threads, engine_precision) != ("auto", "auto", None, None):
         raise ConfigError(

@@ -6,19 +6,19 @@ from typing import Any
 
 from liteft.data.split import Split
 from liteft.ragged import Rows
-from liteft.runtime.classifier import Classifier
+from liteft.runtime.texts import TextModel
 from liteft.runtime.tokens import TokenClassifier
 
 __all__ = ["predict_split", "split_logits"]
 
 
-def split_logits(classifier: Classifier | TokenClassifier, split: Split) -> Rows:
+def split_logits(classifier: TextModel | TokenClassifier, split: Split) -> Rows:
     """Return the logits of a split's texts: float32 (texts, labels), or a Ragged of words.
 
     Raises:
         InputError, DeviceError: as for the classifier's own methods.
     """
-    if isinstance(classifier, Classifier):
+    if isinstance(classifier, TextModel):
         return classifier.logits(split.texts, split.pairs)
     return classifier.run(classifier.encode(split.texts, words=split.words, marked=split.marked))
 
