@@ -28,6 +28,7 @@ __all__ = ["WordTokenizer", "WordWindows", "window_spans"]
 
 _MOST_CHARACTERS = 1000  # of a word that are tokenized; WordPiece reads none beyond 100, it is unknown then
 _MOST_KEPT = 1 << 18  # words whose tokens are kept
+_LONGEST_KEPT = 64  # characters of a word whose tokens are kept: longer ones are rare, and would fill the memory
 _SHOWN = "a"  # a word to see which special tokens are around a text
 Span = tuple[int, int, int, int]
 
@@ -147,6 +148,7 @@ class WordTokenizer:
             for word in np.flatnonzero(cut).tolist():
                 pieces[word] = pieces[word][:most]
             counts = np.where(cut, most, counts)
+        cut |= words.values[:, 1] - words.values[:, 0] > _MOST_CHARACTERS
         before = offsets_of(counts)  # tokens of words before each word
         spans, text_rows = _all_spans(words.offsets, before, counts, self._room)
         rows = np.array(spans, dtype=np.int64).reshape(-1, 4)
@@ -184,7 +186,8 @@ class WordTokenizer:
         read = self._read(unknown)
         if len(kept) + len(read) > _MOST_KEPT:
             self._kept = kept = {}
-        kept.update(itertools.islice(read.items(), _MOST_KEPT))
+        frequent = ((word, piece) for word, piece in read.items() if len(word) <= _LONGEST_KEPT)
+        kept.update(itertools.islice(frequent, _MOST_KEPT))
         return [read[word] if piece is None else piece for word, piece in zip(spelled, found, strict=True)]
 
     def _read(self, words: list[str]) -> dict[str, tuple[int, ...]]:

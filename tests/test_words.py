@@ -15,7 +15,7 @@ from liteft.errors import ModelError
 from liteft.ragged import Ragged
 from liteft.tokenization import TextTokenizer
 from liteft.windows import WordTokenizer, window_spans
-from liteft.words import find_words, is_chinese, joined_words, words_of_texts
+from liteft.words import find_words, is_chinese, joined_words, misplaced, words_of_texts
 
 TEXTS = [
     "Don't stop, U.S.A.! 北京 naïve cafe\u0301\r\n\U0001f600 a\u200db \u0627\u0644\u0639 \x00 end_",
@@ -166,6 +166,20 @@ def test_a_word_of_more_tokens_than_a_quarter_of_a_window_is_cut_where_the_text_
     assert windows.truncated.tolist() == [True, False, False]
     assert windows.encoded.lengths.tolist() == [6, 12, 4]
     assert len(windows.places) == 7
+
+
+def test_a_word_of_more_characters_than_are_read_is_marked_and_not_kept() -> None:
+    texts = ["a" * 2000, "a b"]
+    reader = WordTokenizer(wordpiece())
+    assert reader.encode(texts, words_of_texts(texts)).truncated.tolist() == [True, False]
+    assert set(reader._kept) == {"a", "b"}
+
+
+def test_places_beyond_a_text_and_marks_beyond_its_words_are_told() -> None:
+    words = words_of_texts(["a b", "c"])
+    assert misplaced(["a b", "c"], words, np.array([1, -1])) == ""
+    assert misplaced(["a b", ""], words) == "words of text 1 that are not in it, or not in order"
+    assert misplaced(["a b", "c"], words, np.array([2, 0])) == "the marked word 2 of text 0, which has 2"
 
 
 def test_rows_of_a_batch_say_where_their_words_are() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from liteft.errors import DataError
 from liteft.ragged import Ragged, Rows, concatenated
 from liteft.tasks import task_of_labels
+from liteft.words import misplaced
 
 __all__ = ["MAIN_SPLITS", "SPLIT_ALIASES", "Provenance", "Split", "canonical_split", "joined"]
 
@@ -129,6 +130,8 @@ class Split:
                 accepted=wrong,
                 fix="give one entry per text in each of them",
             )
+        if self.words is not None:
+            self._check_words(self.words)
         if self.labels is None or self.label_names is None or not rows:
             return
         if not isinstance(self.labels, np.ndarray | Ragged) or self.labels.dtype.kind not in "iubf":
@@ -143,6 +146,17 @@ class Split:
                 f"split {self.name!r} has {found}, and names for {names}.",
                 accepted=_LABELS,
                 fix="give one name for every label that occurs",
+            )
+
+    def _check_words(self, words: Ragged) -> None:
+        wrong = misplaced(self.texts, words, self.marked)
+        if not wrong and isinstance(self.labels, Ragged) and not words.fits(self.labels):
+            wrong = "other numbers of labels than of words"
+        if wrong:
+            raise DataError(
+                f"split {self.name!r} has {wrong}.",
+                accepted={"words": "places within their text, in order", "labels": "one for each word"},
+                fix="liteft.load_dataset(...), which finds the words",
             )
 
     def __len__(self) -> int:

@@ -175,7 +175,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
                 "seed": recipe.seed,
                 **calibrate(student, dataset.validation, recipe),
                 "seconds": round(time.monotonic() - started, 1),
-                "training_texts": len(rows.train.encoded),
+                "training_texts": len(rows.split),
                 **stats,
                 "warnings": [*stats["warnings"], *seen, *too_few],
             }

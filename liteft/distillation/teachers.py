@@ -252,6 +252,9 @@ def with_labels(dataset: Dataset, teacher: Teacher) -> Dataset:
     if settings.paired != dataset.paired:
         raise _unfit(dataset, teacher, {"it reads": _texts(settings.paired), "the data hold": _texts(dataset.paired)})
     _meet_units(dataset, teacher)
+    if settings.marked != dataset.marked:
+        read, held = _marks(settings.marked), _marks(dataset.marked)
+        raise _unfit(dataset, teacher, {"it reads": read, "the data hold": held})
     if settings.labels == dataset.labels:
         return dataset
     if set(settings.labels) != set(dataset.labels):
@@ -281,6 +284,10 @@ def _meet_units(dataset: Dataset, teacher: Teacher) -> None:
 
 def _texts(paired: bool) -> str:
     return "pairs of texts" if paired else "single texts"
+
+
+def _marks(marked: bool) -> str:
+    return "texts with a marked word, such as a predicate" if marked else "texts without a marked word"
 
 
 def _task_hint(task: str) -> Hint:

@@ -350,7 +350,7 @@ def _use(manifest: Manifest, trust: bool) -> str:
         "```",
     ]
     dtype = _DTYPES.get(manifest.graph_file)
-    if dtype is not None:
+    if dtype is not None and not manifest.marked:  # transformers.js cannot mark a word
         lines += [
             "",
             "In a browser or under node, with transformers.js:",

@@ -278,7 +278,14 @@ def check_pairs(split: Split, loaded: TorchClassifier) -> None:
     Raises:
         DataError: the split has pairs and the model reads single texts, or the reverse.
     """
-    paired = loaded.settings.paired
+    paired, marked = loaded.settings.paired, loaded.settings.marked
+    if (split.marked is not None) != marked:
+        raise DataError(
+            f"split {split.name!r} has {'marked words' if split.marked is not None else 'no marked words'}, and the "
+            f"model {'reads one of each text' if marked else 'reads none'}.",
+            accepted={"marked words": "those that labels are about, such as predicates"},
+            fix="data with predicates" if marked else "data without predicates",
+        )
     if (split.pairs is not None) != paired:
         raise DataError(
             f"split {split.name!r} has {'pairs' if split.pairs is not None else 'no pairs'}, "

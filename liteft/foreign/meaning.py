@@ -6,6 +6,7 @@ and rarely states more; the caller has to provide the rest.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ LABELS_HINT = Hint(
 _OF_TOKENS = "ForTokenClassification"
 CLASSIFIERS = ("ForSequenceClassification", _OF_TOKENS)
 """Ends of the names of transformers' classes that are classifiers here."""
+_CLOSED = re.compile(r"[ESLUM]-.")  # tags of BIOES, BILOU and BMES that IOB2 has not
 _ENTAILMENT = ("entail", "not_entail", "non_entail")
 _RENAMED = 6  # labels per line
 
@@ -110,6 +112,7 @@ def read_meaning(folder: Path, config: Mapping[str, Any], said: Said | None = No
         )
     labels = _labels(folder, config, said)
     if architecture.endswith(_OF_TOKENS):
+        _refuse_closed_tags(folder, labels)
         return Meaning(labels, _task_of_tokens(folder, said), False, own=False)
     task = _task(folder, config, said)
     paired = said.paired if said.paired is not None else said.seen_pairs
@@ -266,6 +269,17 @@ def _task(folder: Path, config: Mapping[str, Any], said: Said) -> Task | None:
             fix=[leave_out("task"), f"correct problem_type in {folder / 'config.json'}"],
         )
     return said.task or stated
+
+
+def _refuse_closed_tags(folder: Path, labels: Sequence[str]) -> None:
+    """Refuse a model whose tags say where a span ends, as BIOES does: its spans would be read as single words."""
+    closed = [label for label in labels if _CLOSED.match(label)]
+    if closed and any(label.startswith(("B-", "I-")) for label in labels):
+        raise ModelError(
+            f"the tags of {folder} say where spans end ({', '.join(closed[:4])}), as BIOES and BILOU do.",
+            accepted={"tags": "IOB2 (B-X, I-X, O), or tags without such prefixes"},
+            fix=train_first(folder),
+        )
 
 
 def _task_of_tokens(folder: Path, said: Said) -> Task:

@@ -251,7 +251,13 @@ def _text_columns(
     """Return the column of the text, or of both texts if the model reads pairs, or of words and predicate."""
     name = str(file.path)
     if isinstance(classifier, TokenClassifier) and not pair:
-        return word_columns(file.columns, source=name, text=text, marked=classifier.marked)
+        return word_columns(
+            file.columns,
+            source=name,
+            text=text,
+            marked=classifier.marked,
+            lists=file.format not in ("csv", "tsv", "txt"),
+        )
     if not classifier.manifest.paired:
         if pair:
             raise ConfigError(

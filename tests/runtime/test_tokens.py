@@ -80,10 +80,24 @@ def test_spans_are_where_they_say(tagger: TokenClassifier, text: str) -> None:
 
 
 def test_words_that_are_given_are_joined_by_a_space(tagger: TokenClassifier) -> None:
-    words = ("New", "York,", "", "a b")
+    words = ("New", "York,", "a b")
     found = tagger.predict(words)
-    assert found.text == "New York,  a b"
+    assert found.text == "New York, a b"
     assert [found.text[start:end] for start, end in found.words] == list(words)
+
+
+@pytest.mark.parametrize("words", [("New", "", "York"), ("New", " ")])
+def test_words_without_characters_are_refused(tagger: TokenClassifier, words: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="word 1 of the text is empty"):
+        tagger.predict(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [([[[0, 3], [2, 5]]], "not in order"), ([[[0, 99]]], "not in it"), ([[[-1, 2]]], "not in it")]
+)
+def test_places_that_are_not_in_their_text_are_refused(tagger: TokenClassifier, words: list[Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        tagger.encode(["order"], words=Ragged.of(words, np.int32, width=(2,)))
 
 
 def test_a_text_has_the_same_bits_alone_and_in_company(tagger: TokenClassifier) -> None:
@@ -119,7 +133,7 @@ def test_every_word_of_a_long_text_is_judged_once(tagger: TokenClassifier) -> No
 
 
 def test_a_word_of_many_tokens_is_marked(tagger: TokenClassifier) -> None:
-    found = tagger.predict(["order zzzzzzzzzzzzzzz", "order"])
+    found = tagger.predict(["order zzzzzzzzzzzzzzz" + 30 * " order", "order"])
     assert [each.truncated for each in found] == [True, False] and tagger.stats.truncated == 1
 
 
