@@ -48,6 +48,9 @@ if TYPE_CHECKING:  # the same names as in the table below
     from liteft.runtime import AnswerClassifier as AnswerClassifier
     from liteft.runtime import Classifier as Classifier
     from liteft.runtime import Prediction as Prediction
+    from liteft.runtime import Ranked as Ranked
+    from liteft.runtime import Score as Score
+    from liteft.runtime import Scorer as Scorer
     from liteft.runtime import Span as Span
     from liteft.runtime import TaggedText as TaggedText
     from liteft.runtime import TokenClassifier as TokenClassifier
@@ -82,6 +85,9 @@ _NAMES = {
         "AnswerClassifier",
         "Classifier",
         "Prediction",
+        "Ranked",
+        "Score",
+        "Scorer",
         "Span",
         "TaggedText",
         "TokenClassifier",

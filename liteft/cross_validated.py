@@ -29,6 +29,7 @@ from liteft.finetuning.context import RunContext
 from liteft.finetuning.run_folder import refuse_other_run
 from liteft.floors import Floors, can_train, cross_validated, not_beaten
 from liteft.metrics import Estimate, paired_interval_over_seeds
+from liteft.ragged import concatenated
 from liteft.recipes import Recipe
 from liteft.results import Result
 from liteft.run import FOLDS_FILE, Run, read_folds
@@ -216,7 +217,7 @@ def together(runs: Mapping[str, list[Run]], *, floors: Floors | None = None) -> 
     task = student[0].task
     stored = {kind: [run.predictions("test") for run in each] for kind, each in runs.items()}
     joined = {
-        kind: (np.concatenate([logits for logits, _ in parts]), np.concatenate([gold for _, gold in parts]))
+        kind: (concatenated([logits for logits, _ in parts]), concatenated([gold for _, gold in parts]))
         for kind, parts in stored.items()
     }
     parts = {kind: task.contributions(logits, gold)[None] for kind, (logits, gold) in joined.items()}
@@ -304,7 +305,7 @@ def labelled_texts(dataset: Dataset, splits: Iterable[str] = ("train", "validati
 
 def _floors(dataset: Dataset, count: int, base: Path) -> Floors | None:
     """Return the floors over all folds, that of the base's word vectors among them if they can be read."""
-    if not can_train():
+    if not can_train() or dataset.task.numeric:
         return None
     whole = labelled_texts(dataset)
     try:

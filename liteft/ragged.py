@@ -18,6 +18,7 @@ __all__ = [
     "applied",
     "columns",
     "concatenated",
+    "equal_rows",
     "gathered",
     "offsets_of",
     "row_differences",
@@ -144,6 +145,12 @@ def concatenated(parts: Sequence[Rows]) -> Rows:
 def values_of(rows: Rows) -> np.ndarray:
     """Return an array, or all values of a Ragged."""
     return rows.values if isinstance(rows, Ragged) else np.asarray(rows)
+
+
+def equal_rows(first: Rows, second: Rows) -> bool:
+    """Return whether two arrays, or two Raggeds, have the same entries in the same rows."""
+    alike = not isinstance(first, Ragged) or first.fits(second)
+    return alike and np.array_equal(values_of(first), values_of(second))
 
 
 def row_differences(first: Rows, second: Rows) -> np.ndarray:

@@ -83,7 +83,7 @@ class Run(Result):
 
     def __repr__(self) -> str:
         validation = self.info.get("metrics", {}).get("validation", {})
-        metric = next((name for name in ("f1", "micro_f1", "accuracy") if name in validation), None)
+        metric = next((name for name in ("f1", "micro_f1", "accuracy", "spearman") if name in validation), None)
         reached = f", {metric} {validation[metric]:.4f} on validation" if metric else ""
         return f"Run({str(self.path)!r}: {self.info.get('kind')}, {len(self.info.get('labels', ()))} labels{reached})"
 
@@ -122,8 +122,9 @@ class Run(Result):
 
     @property
     def task(self) -> Task:
-        """What its labels mean: equal to "single_label" or "multi_label"."""
-        return task_named(self.info["task"]).bound(self.labels)
+        """What its labels mean: equal to its name, such as "single_label"."""
+        task = task_named(self.info["task"]).bound(self.labels)
+        return task.activated(self.info.get("activation", task.activation))
 
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
@@ -133,9 +134,9 @@ class Run(Result):
     def predictions(self, split: str) -> tuple[Rows, Rows]:
         """Return logits (texts, labels) float32 and gold labels of a split, in the data set's order.
 
-        Gold labels are int64 (texts,) with -1 where training lacked the label, or bool (texts, labels). Where words are
-        judged, both are Ragged: an entry for each word of each text. Of questions logits are the packed form of
-        `liteft.answer_spans`, and gold labels AnswerLabels.
+        Gold labels are int64 (texts,) with -1 where training lacked the label, bool (texts, labels), or of scores
+        float64 (texts,). Where words are judged, both are Ragged: an entry for each word of each text. Of questions
+        logits are the packed form of `liteft.answer_spans`, and gold labels AnswerLabels.
 
         Raises:
             RunError: the run has no predictions for that split.

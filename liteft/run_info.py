@@ -18,6 +18,8 @@ _OptionalInfo = TypedDict(  # noqa: UP013  # a class with a key named float woul
         "start": str,  # what it started from, in words
         "training_texts": int,  # that it was trained on
         "vocabulary": dict[str, Any],  # what trimming made of it
+        # of a classifier of scores
+        "activation": str,  # "sigmoid" or "none"
         # of a classifier with an adapter
         "adapter": dict[str, Any],  # its rank and own bytes, and what base.json says of its base
     },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-__all__ = ["Rows", "aligned", "markdown", "metric_words", "points", "share", "shortened"]
+__all__ = ["Rows", "aligned", "markdown", "metric_words", "one_line", "points", "share", "shortened"]
 
 Rows = Sequence[Sequence[str]]
 
@@ -45,6 +45,11 @@ def share(value: float, interval: tuple[float, float] | None = None) -> str:
     """Return a share in percent, followed by its interval if there is one: "87.6 [82.5, 91.4]"."""
     text = f"{100 * value:.1f}"
     return text if interval is None else f"{text} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+
+
+def one_line(text: str) -> str:
+    """Return a text with single spaces for all white space."""
+    return " ".join(text.split())
 
 
 def shortened(text: str, most: int) -> str:

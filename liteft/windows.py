@@ -28,6 +28,7 @@ __all__ = ["WordPieces", "WordTokenizer", "WordWindows", "window_spans"]
 
 _MOST_CHARACTERS = 1000  # of a word that are tokenized; WordPiece reads none beyond 100, it is unknown then
 _MOST_KEPT = 1 << 18  # words whose tokens are kept
+_LONGEST_KEPT = 64  # characters of a word whose tokens are kept: longer ones are rare, and would fill the memory
 _SHOWN = "a"  # a word to see which special tokens are around a text
 Span = tuple[int, int, int, int]
 
@@ -86,13 +87,16 @@ class WordTokenizer:
 
     Args:
         tokenizer: of the model; ``max_tokens`` of it is the length of a window, special tokens included.
+        types: how a marked word is shown to the model: by the type id 1, or, if the model has no types, by a star
+            before and after it.
 
     Raises:
         ModelError: the tokenizer does not put its special tokens around a text, or leaves no room between them.
     """
 
-    def __init__(self, tokenizer: TextTokenizer) -> None:
+    def __init__(self, tokenizer: TextTokenizer, *, types: bool = True) -> None:
         self._pieces = WordPieces(tokenizer)
+        self._types = types
         ids = tokenizer.encode([_SHOWN]).ids.tolist()
         alone = tokenizer.encode_alone([_SHOWN])[0]
         before = next((at for at in range(len(ids)) if ids[at : at + len(alone)] == alone and alone), None)
@@ -122,19 +126,28 @@ class WordTokenizer:
         Args:
             texts: the texts.
             words: begin and end of their words in code points, (words, 2) for each text; the words must be in order.
-            marked: the word of each text, counted from 0, whose tokens have the type id 1, -1 for none: int64 (texts,);
-                None for none at all.
+            marked: the word of each text that is marked, counted from 0, -1 for none: int64 (texts,); None for none at
+                all.
 
         Raises:
             ModelError: the tokenizers library failed.
         """
         pieces = self._pieces.of(texts, words)
+        starred = np.zeros(len(pieces), dtype=np.int64)
+        if marked is not None and not self._types:
+            starred[_marked_words(words, marked)] = 1
+            for word in np.flatnonzero(starred).tolist():
+                pieces[word] = (self._pieces.star, *pieces[word], self._pieces.star)
         counts = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
-        most = max(1, self._room // 4)
+        most = max(1, self._room // 4)  # so a word and its context fit into a window
         cut = counts > most
-        if cut.any():
-            pieces = [piece[:most] for piece in pieces]
-            counts = np.minimum(counts, most)
+        if cut.any():  # texts that fit into one row keep all tokens
+            totals = offsets_of(counts)[words.offsets]
+            cut &= np.repeat(totals[1:] - totals[:-1] > self._room, words.lengths)
+            for word in np.flatnonzero(cut).tolist():
+                pieces[word] = pieces[word][:most]
+            counts = np.where(cut, most, counts)
+        cut |= words.values[:, 1] - words.values[:, 0] > _MOST_CHARACTERS
         before = offsets_of(counts)  # tokens of words before each word
         spans, text_rows = _all_spans(words.offsets, before, counts, self._room)
         rows = np.array(spans, dtype=np.int64).reshape(-1, 4)
@@ -151,14 +164,14 @@ class WordTokenizer:
         for at, special in enumerate(reversed(self._last), 1):
             ids[offsets[1:] - at] = special
         types = np.zeros(len(ids), dtype=np.int32)
-        if marked is not None:
+        if marked is not None and self._types:
             types[inner] = _marks(words, marked, counts)[source]
         some = offsets_of(cut)
         truncated = some[rows[:, 1]] > some[rows[:, 0]]
         row_words = np.append(rows[:, 2], words.offsets[-1])
         shift = np.repeat(offsets[:-1] + len(self._first) - starts, row_words[1:] - row_words[:-1])
         return WordWindows(
-            Encoded(ids, types, offsets, truncated), before[:-1] + shift, row_words, words.offsets, text_rows
+            Encoded(ids, types, offsets, truncated), before[:-1] + shift + starred, row_words, words.offsets, text_rows
         )
 
 
@@ -184,7 +197,8 @@ class WordPieces:
         read = self._read(unknown)
         if len(kept) + len(read) > _MOST_KEPT:
             self._kept = kept = {}
-        kept.update(itertools.islice(read.items(), _MOST_KEPT))
+        frequent = ((word, piece) for word, piece in read.items() if len(word) <= _LONGEST_KEPT)
+        kept.update(itertools.islice(frequent, _MOST_KEPT))
         return [read[word] if piece is None else piece for word, piece in zip(spelled, found, strict=True)]
 
     def _read(self, words: list[str]) -> dict[str, tuple[int, ...]]:
@@ -216,6 +230,12 @@ class WordPieces:
             if found is not None:
                 return (found,)
         return (self._tokenizer.pad_id,)
+
+    @functools.cached_property
+    def star(self) -> int:
+        """The token that stands before and after a marked word."""
+        (star,) = self._words.encode_alone(["*"])
+        return star[-1] if star else self._nothing[0]
 
     @functools.cached_property
     def _splitter(self) -> list[dict[str, object]]:
@@ -299,6 +319,11 @@ def _all_spans(
 def _marks(words: Ragged, marked: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Return the type ids of all words' tokens: 1 for those of each text's marked word, int32 (tokens,)."""
     types = np.zeros(len(counts), dtype=np.int32)
-    has = marked >= 0
-    types[words.offsets[:-1][has] + marked[has]] = 1
+    types[_marked_words(words, marked)] = 1
     return np.repeat(types, counts)
+
+
+def _marked_words(words: Ragged, marked: np.ndarray) -> np.ndarray:
+    """Return the marked words, counted over all texts: int64."""
+    has = marked >= 0
+    return np.asarray(words.offsets[:-1][has] + marked[has])

@@ -14,7 +14,7 @@ import numpy as np
 
 from liteft.ragged import Ragged, offsets_of
 
-__all__ = ["count_chinese", "find_words", "is_chinese", "joined_words", "words_of_texts"]
+__all__ = ["count_chinese", "find_words", "is_chinese", "joined_words", "misplaced", "words_of_texts"]
 
 # Unicode 14's category P and the symbols of ASCII: written down, because each Python has a Unicode of its own.
 _PUNCTUATION = (
@@ -75,6 +75,29 @@ def joined_words(rows: Sequence[Sequence[str]]) -> tuple[list[str], Ragged]:
     starts = before - np.repeat(first, offsets[1:] - offsets[:-1])
     spans = np.stack([starts, starts + lengths], axis=1).astype(np.int32)
     return [" ".join(words) for words in rows], Ragged(spans, offsets)
+
+
+def misplaced(texts: Sequence[str], words: Ragged, marked: np.ndarray | None = None) -> str:
+    """Return in words what is wrong with the places of words, or with marked words; "" if nothing is.
+
+    Args:
+        texts: the texts.
+        words: begin and end of their words, (words, 2) for each text.
+        marked: the number of a word of each text, or -1 for none: int64 (texts,); None for none at all.
+    """
+    starts, ends = words.values[:, 0].astype(np.int64), words.values[:, 1].astype(np.int64)
+    rows = words.row_numbers
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    beyond = (starts < 0) | (ends < starts) | (ends > lengths[rows])
+    beyond[1:] |= (rows[1:] == rows[:-1]) & (starts[1:] < ends[:-1])
+    if beyond.any():
+        return f"words of text {int(rows[int(beyond.argmax())])} that are not in it, or not in order"
+    if marked is not None:
+        outside = (marked < -1) | (marked >= words.lengths)
+        if outside.any():
+            text = int(outside.argmax())
+            return f"the marked word {int(marked[text])} of text {text}, which has {int(words.lengths[text])}"
+    return ""
 
 
 def is_chinese(character: str) -> bool:

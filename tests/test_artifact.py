@@ -100,6 +100,32 @@ def test_what_was_sealed_is_read_back(artifact: Artifact) -> None:
     assert artifact.model_path.read_bytes() == b"a graph"
 
 
+def test_its_text_speaks_of_tags_and_spans_where_words_are_judged(tmp_path: Path) -> None:
+    checked = {
+        "texts": 185, "split": "validation", "agreement": 0.9912, "accuracy": 0.66, "model_accuracy": 0.665,
+        "accuracy_p_value": 1.0, "calibration_error": 0.02, "model_calibration_error": 0.025,
+        "primary": {"metric": "f1", "artifact": 0.861, "model": 0.86, "difference_interval": [-0.004, 0.006]},
+        "unlabeled": {"agreement": 0.98, "texts": 1000},
+    }  # fmt: skip
+    words = {"task": "tokens", "labels": ["O", "B-PER", "I-PER"], "pooling": "none", "activation": "softmax"}
+    first, *others = write(tmp_path / "words", **words, verification=checked).render().splitlines()
+    assert "model.onnx" in first
+    assert others == [
+        "verified: same tag as the model on 99.12% of the words of 185 texts of validation; every tag right in 66.0% "
+        "of the texts (model 66.5%)",
+        "F1 86.1% (model 86.0%; difference -0.4 to +0.6 points)",
+        "McNemar's p 1; expected calibration error 2.0 points (model 2.5)",
+        "unlabelled: same tag on 98.0% of the words of 1,000 texts",
+    ]
+    del checked["primary"]
+    others = write(tmp_path / "texts", verification=checked).render().splitlines()[1:]
+    assert (
+        others[0]
+        == "verified: same answer as the model on 99.12% of 185 texts of validation; 66.0% right (model 66.5%)"
+    )
+    assert others[-1] == "unlabelled: same answer on 98.0% of 1,000 texts"
+
+
 @pytest.mark.parametrize(
     "form", [{"precision": "int4"}, {"precision": "fp32", "scheme": "static"}, {"weight_bits": "8"}, {"colour": "red"}]
 )

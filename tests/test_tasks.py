@@ -20,6 +20,7 @@ from liteft.ragged import Ragged, Rows
 from liteft.runtime import Prediction
 from liteft.tasks import (
     MULTI_LABEL,
+    SCORES,
     SINGLE_LABEL,
     TASKS,
     TOKENS,
@@ -32,16 +33,18 @@ from liteft.tasks import (
 
 ROOT = Path(__file__).parent.parent
 NAMES = {*TASKS, *(task.problem_type for task in TASKS.values() if task.problem_type)}
-CONSTANTS = ("SINGLE_LABEL", "MULTI_LABEL", "TOKENS", "ANSWERS")
-WORDS = ("tokens", "answers")  # names that are words of other meanings too: counted where a task is spoken of
+CONSTANTS = ("SINGLE_LABEL", "MULTI_LABEL", "TOKENS", "SCORES", "ANSWERS")
+WORDS = ("tokens", "scores", "answers")  # words of other meanings too: counted where a task is spoken of
 INDEX = {"a": 0, "b": 1, "c": 2}
 TASKS_OF_TEXTS = [task for task in TASKS.values() if not task.per_word and not task.extractive]
-NAMED = [task.bound(tuple(INDEX)) for task in TASKS.values() if not task.extractive]  # their labels have names
+NAMED = [task.bound(tuple(INDEX)) for task in TASKS.values() if not task.extractive]
 ALL = pytest.mark.parametrize("task", NAMED)
+OF_NAMES = pytest.mark.parametrize("task", [task for task in NAMED if not task.numeric])
 ROWS = {
     SINGLE_LABEL: [("b",), ("a",), ("x",)],
     MULTI_LABEL: [("a", "c"), (), ("b", "x")],
     TOKENS: [("b", "x", "a"), (), ("x",)],
+    SCORES: [("2.5",), ("-1",), ()],
 }
 
 
@@ -49,7 +52,7 @@ def random_logits(task: Task, texts: int, labels: int = 3, seed: int = 0) -> Row
     """Return logits of texts, or of their words."""
     generator = np.random.default_rng(seed)
     if not task.per_word:
-        return generator.normal(size=(texts, labels))
+        return generator.normal(size=(texts, 1 if task.numeric else labels))
     return Ragged.of([generator.normal(size=(count, labels)) for count in np.arange(texts) % 5], float, width=(labels,))
 
 
@@ -100,6 +103,7 @@ def test_no_module_but_the_tasks_own_compares_a_task_with_a_name() -> None:
         'task in ("single_label", "multi_label")',
         'if task == "tokens": pass',
         'if task == "answers": pass',
+        'task in ("scores", "tokens")',
         "task is MULTI_LABEL",
         'config["problem_type"] == "multi_label_classification"',
         '{"single_label": 1}[task]',
@@ -131,7 +135,7 @@ def test_a_name_that_no_task_has_is_refused_with_the_nearest() -> None:
     assert task_asked(None) is None
     with pytest.raises(ConfigError, match="there is no task 'multilabel'") as error:
         task_asked("multilabel")
-    assert error.value.accepted == {"task": "single_label, multi_label, tokens, answers"}
+    assert error.value.accepted == {"task": "single_label, multi_label, tokens, scores, answers"}
 
 
 @ALL
@@ -142,11 +146,12 @@ def test_labels_go_from_names_to_an_array_and_back(task: Task) -> None:
         SINGLE_LABEL: [("b",), ("a",), ("(not in train)",)],
         MULTI_LABEL: [("a", "c"), (), ("b",)],
         TOKENS: [("b", "(not in train)", "a"), (), ("(not in train)",)],
+        SCORES: [("2.5",), ("-1",), ("(unknown)",)],
     }
     assert [task.names_of(row, tuple(INDEX)) for row in labels] == shown[task]
 
 
-@ALL
+@OF_NAMES
 def test_what_a_label_array_shows_of_its_texts(task: Task) -> None:
     labels = task.encode_labels(ROWS[task], INDEX)
     assert task.counts(labels, 3).tolist() == ([1, 1, 1] if task == MULTI_LABEL else [1, 1, 0])
@@ -158,7 +163,7 @@ def test_what_a_label_array_shows_of_its_texts(task: Task) -> None:
     assert len(empty) == 2 and not task.present(empty, 3).any() and task_of_labels(empty) == task
 
 
-@ALL
+@OF_NAMES
 def test_a_label_array_of_other_labels_does_not_fit(task: Task) -> None:
     labels = task.encode_labels(ROWS[task], INDEX)
     count = task.label_count(labels)
@@ -166,7 +171,7 @@ def test_a_label_array_of_other_labels_does_not_fit(task: Task) -> None:
     assert task.misfit(labels, count - 1) == ("columns for 3 labels" if task == MULTI_LABEL else "the label 1")
 
 
-@ALL
+@OF_NAMES
 def test_labels_that_move_keep_their_names_and_lost_ones_are_told(task: Task) -> None:
     labels = task.encode_labels([("c",), ("a",)], INDEX)
     moved, lost = task.relabel(labels, np.array([1, 0, -1]), 2)  # to b, a
@@ -175,7 +180,7 @@ def test_labels_that_move_keep_their_names_and_lost_ones_are_told(task: Task) ->
     assert lost is None if task != MULTI_LABEL else lost is not None and lost.tolist() == [True, False]
 
 
-@pytest.mark.parametrize("task", TASKS_OF_TEXTS)
+@pytest.mark.parametrize("task", [task for task in TASKS_OF_TEXTS if not task.numeric])
 def test_an_answer_fills_every_column(task: Task) -> None:
     answer = Prediction("b", 0.75, ("b",), (("b", 0.75), ("a", 0.25)), truncated=False, backend="native")
     assert task.cells(answer) == (["b", 0.75] if task is SINGLE_LABEL else [["b"], [0.75]])
@@ -194,6 +199,8 @@ def test_metrics_and_intervals_are_those_that_the_task_names(task: Task) -> None
     assert set(task.score(logits, labels)) == set(task.metrics)
     assert set(task.intervals(logits, labels, resamples=20)) == set(task.headline_metrics)
     assert {task.primary_metric, task.text_metric} <= set(task.headline_metrics)
+    if task.numeric:
+        return
     assert task.score(logits, labels)[task.text_metric] == pytest.approx(task.correct(logits, labels).mean())
 
 
@@ -263,7 +270,7 @@ def test_a_model_that_names_rare_labels_is_not_blind_though_fewer_texts_are_whol
 def test_a_paired_bootstrap_says_what_mcnemars_test_cannot(task: Task) -> None:
     logits = random_logits(task, 50)
     interval = task.primary_difference(logits, logits, task.decide(logits))
-    if task.primary_metric == task.text_metric:
+    if task.primary_metric == task.text_metric and not task.numeric:
         assert interval is None
     else:
         assert interval is not None and interval[0] < 0 < interval[1], "equal models, as far as 50 texts can tell"

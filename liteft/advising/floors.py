@@ -21,7 +21,7 @@ def floor_judges(sample: Sample, base: Path | None) -> Iterator[tuple[str, Judge
         sample: the texts.
         base: folder of the base whose word vectors the last floor has; None leaves it out.
     """
-    for kind in kinds_of(base):
+    for kind in kinds_of(base, sample.task):
         yield kind.name, _judging(kind, sample)
 
 

@@ -28,7 +28,7 @@ from liteft.arguments import ProgressFunction, checked_progress, require_count, 
 from liteft.data import Dataset, check_dataset
 from liteft.data.notes import worded
 from liteft.data.trainable import require_trainable, resolve_data
-from liteft.errors import ConfigError, option
+from liteft.errors import ConfigError, DataError, Hint, option
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.fit import computing_threads
@@ -86,7 +86,7 @@ def advise(
 
     Raises:
         ConfigError: an argument that is out of range.
-        DataError: the data cannot be trained on.
+        DataError: the data cannot be trained on, or the labels are those of words, or scores.
         ModelError: a base cannot be used.
     """
     started = time.monotonic()
@@ -97,6 +97,7 @@ def advise(
     recipe = recipe or Recipe()
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
+    _refuse_others(dataset)
     with computing_threads(threads):
         survey = _Survey(dataset, recipe.teacher, minutes=minutes, seed=seed, progress=report)
         evidence = survey.evidence(_named(bases, recipe.teacher), max_mb=max_mb, max_ms=max_ms)
@@ -112,6 +113,23 @@ def advise(
         notes=tuple(survey.notes),
         seconds=round(time.monotonic() - started, 1),
     )
+
+
+def _refuse_others(dataset: Dataset) -> None:
+    """Refuse words and scores: what is probed and recommended is one vector, and labels with names, of each text.
+
+    Raises:
+        DataError: the labels are those of words, or scores.
+    """
+    if dataset.task.per_word or dataset.task.numeric:
+        raise DataError(
+            f"{dataset.name} has {dataset.task.description}, and advice is given for labels of whole texts.",
+            accepted={"task": "single_label, multi_label"},
+            fix=[
+                Hint("liteft.check_dataset(data), for lengths and counts", "liteft check, for lengths and counts"),
+                Hint("liteft.train_floors(data), for what simple models reach", "liteft distill, which trains floors"),
+            ],
+        )
 
 
 def _data_words(data: Dataset | str | Path, recipe: DataRecipe) -> tuple[str, ...]:

@@ -110,25 +110,37 @@ def _text(artifact: Artifact) -> str:
     ]
     if "agreement" not in checked:  # of a manifest that no export wrote
         return lines[0]
-    lines.append(
-        f"verified: same answer as the model on {100 * checked['agreement']:.2f}% of "
-        f"{checked['texts']:,} texts of {checked['split']}"
-    )
-    if checked["accuracy"] is not None:
-        lines[1] += f"; {share(checked['accuracy'])}% right (model {share(checked['model_accuracy'])}%)"
-    if checked.get("calibration_error") is not None:
-        lines.append(
-            f"McNemar's p {checked['accuracy_p_value']:.2g}; expected calibration error "
-            f"{share(checked['calibration_error'])} points (model {share(checked['model_calibration_error'])})"
-        )
-    if unlabeled := checked.get("unlabeled"):
-        lines.append(f"unlabelled: same answer on {share(unlabeled['agreement'])}% of {unlabeled['texts']:,} texts")
+    lines += _verified_lines(checked, per_word=artifact.manifest.task.per_word)
     if mixed := checked.get("mixed"):
         lines.append(f"in float, for {mixed['bytes'] / 1e6:+.2f} MB: {', '.join(mixed['products'])}")
     lines += _measured_lines(artifact.manifest)
     if artifact.manifest.vocabulary is not None:
         lines.append(_vocabulary_line(artifact.manifest.vocabulary))
     return "\n".join(lines)
+
+
+def _verified_lines(checked: dict[str, Any], *, per_word: bool) -> Iterator[str]:
+    """Yield the lines on the verification; where words have labels, the shares of right ones are of whole texts."""
+    same, of = ("same tag as the model on", "the words of ") if per_word else ("same answer as the model on", "")
+    line = f"verified: {same} {100 * checked['agreement']:.2f}% of {of}{checked['texts']:,} texts of {checked['split']}"
+    if checked["accuracy"] is not None:
+        right, of_model = share(checked["accuracy"]), share(checked["model_accuracy"])
+        line += f"; every tag right in {right}% of the texts" if per_word else f"; {right}% right"
+        line += f" (model {of_model}%)"
+    yield line
+    if primary := checked.get("primary"):
+        between = primary["difference_interval"]
+        line = f"{metric_words(primary['metric'])} {share(primary['artifact'])}% (model {share(primary['model'])}%"
+        line += "" if between is None else f"; difference {100 * between[0]:+.1f} to {100 * between[1]:+.1f} points"
+        yield f"{line})"
+    if checked.get("calibration_error") is not None:
+        yield (
+            f"McNemar's p {checked['accuracy_p_value']:.2g}; expected calibration error "
+            f"{share(checked['calibration_error'])} points (model {share(checked['model_calibration_error'])})"
+        )
+    if unlabeled := checked.get("unlabeled"):
+        same = same.removesuffix(" as the model on")
+        yield f"unlabelled: {same} on {share(unlabeled['agreement'])}% of {of}{unlabeled['texts']:,} texts"
 
 
 def _measured_lines(manifest: Manifest) -> Iterator[str]:

@@ -192,7 +192,9 @@ class Manifest(BaseModel):
     def _check_labels(self) -> Manifest:
         if len(self.labels) < self.task.fewest_labels:
             raise ValueError(f"a {self.task} task needs two or more labels; one alone would always be chosen")
-        self.__dict__["task"] = self.task.bound(self.labels)  # the model is frozen for others
+        self.__dict__["task"] = self.task.bound(self.labels).activated(
+            self.activation
+        )  # the model is frozen for others
         if self.task.extractive != (self.answers is not None):
             raise ValueError(f"a {self.task} task {'needs' if self.task.extractive else 'has no'} answers")
         if self.task.extractive and not (self.paired and self.per_token and len(self.labels) == 2):

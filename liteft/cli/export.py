@@ -10,7 +10,7 @@ import typer
 from liteft.cli import groups
 from liteft.cli.flags.data import Data, Split, Task, Unlabeled
 from liteft.cli.flags.machine import Out, Overwrite, Trust
-from liteft.cli.flags.models import Labels, MaxTokens, Vocabulary
+from liteft.cli.flags.models import Activation, Labels, MaxTokens, Vocabulary
 
 Source = Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A finished run, or a model folder.")]
 
@@ -30,6 +30,7 @@ def export(
     task: Task = None,
     labels: Labels = None,
     max_tokens: MaxTokens = None,
+    activation: Activation = None,
     data: Data = None,
     split: Split = "validation",
     unlabeled: Unlabeled = None,
@@ -42,7 +43,8 @@ def export(
     """Export a trained classifier to ONNX, verified against the model on real texts.
 
     Without --data, a run is verified on the data that it was trained on. Static int8 is calibrated on training texts.
-    For a model that LiteFT did not train, --task, --pair, --labels and --max-tokens say what its config.json does not.
+    For a model that LiteFT did not train, --task, --pair, --labels, --activation and --max-tokens say what its
+    config.json does not.
     """
     from liteft.artifact import refuse_artifact
     from liteft.cli.settings import data_of_models, resolve, said_of_model
@@ -64,7 +66,7 @@ def export(
     calibrated = asked.calibrated
     import liteft
 
-    more = None if unlabeled is None else load_beside(unlabeled, recipe.data)
+    more = None if unlabeled is None else load_beside(unlabeled, recipe.data, words=subject.task.per_word)
     whole = on if split == "all" else gold.dataset  # whose other splits need not be read again
     train = find_gold(whole, subjects, split="train", settings=how).split if calibrated or chosen.vocabulary else None
     test = gold.split if split == "test" else find_test(whole, gold.subjects, split=split, settings=how)
@@ -77,6 +79,7 @@ def export(
         paired=None if subject.own else said.paired,
         labels=said.labels if subject.own else subject.labels,
         max_tokens=max_tokens,
+        activation=activation,
         form=asked,
         calibrate=train if calibrated else None,
         vocabulary=chosen.vocabulary,

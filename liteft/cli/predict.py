@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
 from liteft.cli import groups
 from liteft.cli.console import Console
-from liteft.cli.flags.answers import InputFile, OnError, OutputFile, PairText, Prefix, Restart, Threshold, TopK
+from liteft.cli.flags.answers import (
+    InputFile,
+    OnError,
+    OutputFile,
+    PairText,
+    Predicates,
+    Prefix,
+    Restart,
+    Threshold,
+    TopK,
+)
 from liteft.cli.flags.data import Delimiter, Encoding, Pair, Text
 from liteft.cli.flags.machine import Backend, Device, EnginePrecision, Overwrite, Threads, Trust
 from liteft.errors import ConfigError, closest
-from liteft.text_tables import shortened
+from liteft.text_tables import one_line, shortened
 
 if TYPE_CHECKING:
-    from liteft.runtime import Answer, AnswerClassifier, Classifier, Prediction, TaggedText, TokenClassifier
+    from liteft.runtime import Answer, AnswerClassifier, Classifier, Prediction, Score, TaggedText, TokenClassifier
 
 ArtifactFolder = Annotated[
     str, typer.Argument(metavar="ARTIFACT", help="An artifact's folder, or one that liteft distill wrote.")
@@ -45,6 +55,7 @@ def predict(
     text: Text = None,
     pair: Pair = None,
     pair_text: PairText = None,
+    predicates: Predicates = None,
     top_k: TopK = None,
     threshold: Threshold = None,
     on_error: OnError = "raise",
@@ -62,10 +73,13 @@ def predict(
 ) -> None:
     """Classify texts, the lines of stdin, or a file.
 
-    Prints one line per text: label, score and text, separated by tabs; of a model of words its spans and the text; of a
-    model of questions the answer. On stdin, a tab separates the two texts of a pair, a question and its context.
+    Prints one line per text: label, score and text, separated by tabs; models of scores have no label, and models of
+    questions have the answer. A model of words prints the text, and below it each span with its label, score and place
+    in code points, as Python's text[start:end]. On stdin, a tab separates the two texts of a pair, or a question and
+    its context.
     """
-    _check_use(texts, input_file=input_file, output_file=output_file, text=text, pair=pair, pair_text=pair_text)
+    of_texts = {"--pair-text": pair_text, "--predicate": predicates}
+    _check_use(texts, input_file=input_file, output_file=output_file, text=text, pair=pair, of_texts=of_texts)
     import liteft
 
     console = output.console()
@@ -80,6 +94,8 @@ def predict(
         return
     with liteft.load(artifact, **loading) as classifier:
         inputs = _inputs(texts or ["-"], pair_text, paired=classifier.manifest.paired)
+        if predicates:
+            inputs = _with_predicates(texts or ["-"], predicates, marked=classifier.manifest.marked)
         if classifier.manifest.task.per_word:
             answering = _of_words(answering)
         elif classifier.manifest.task.extractive:
@@ -115,7 +131,7 @@ def _classify_texts(
 
     def kept() -> Iterator[Any]:
         for value in inputs:
-            shown.append(" / ".join(value) if isinstance(value, tuple) else value)
+            shown.append(" / ".join(map(str, value)) if isinstance(value, tuple) else value)
             yield value
 
     for number, prediction in enumerate(classifier.stream(kept(), **answering)):
@@ -125,10 +141,12 @@ def _classify_texts(
         if console.as_json:
             predictions.append(None if prediction is None else prediction.to_dict())
     if cut:
-        where = "in a word" if classifier.manifest.task.per_word else f"at {classifier.manifest.max_tokens} tokens"
+        what = f"texts were cut at {classifier.manifest.max_tokens} tokens"
+        if classifier.manifest.task.per_word:
+            what = "texts have a word of so many tokens that only its first were read"
         if classifier.manifest.task.extractive:
-            where = "in the question or in a word"
-        console.progress(f"{cut:,} texts were cut {where}")
+            what = "questions, or words of their contexts, were cut"
+        console.progress(f"{cut:,} {what}")
     document = {
         "artifact": str(classifier.path),
         "backend": classifier.backend,
@@ -147,14 +165,18 @@ def _classify_file(artifact: str, source: str, target: str, console: Console, se
     console.result(done.render(), done.to_dict())
 
 
-def _line(prediction: Prediction | TaggedText | Answer | None, text: str) -> str:
-    shown = shortened(" ".join(text.split()), _SHOWN)
+def _line(prediction: Prediction | Score | TaggedText | Answer | None, text: str) -> str:
+    from liteft.runtime import Answer, Score, TaggedText
+
+    shown = shortened(one_line(text), _SHOWN)
     if prediction is None:
         return f"-\t-\t{shown}"
-    from liteft.runtime import Answer, TaggedText
-
-    if isinstance(prediction, TaggedText | Answer):
+    if isinstance(prediction, TaggedText):
+        return prediction.render()
+    if isinstance(prediction, Answer):
         return f"{prediction.render()}\t{shown}"
+    if isinstance(prediction, Score):
+        return f"{prediction.score:.4f}\t{shown}"
     columns = [", ".join(prediction.labels) or "(none)", f"{prediction.score:.4f}"]
     if prediction.top:
         columns.append(", ".join(f"{name} {score:.4f}" for name, score in prediction.top))
@@ -181,6 +203,23 @@ def _inputs(texts: Sequence[str], seconds: Sequence[str] | None, *, paired: bool
     return zip(texts, seconds or (), strict=True)
 
 
+def _with_predicates(texts: Sequence[str], predicates: Sequence[int], *, marked: bool) -> Iterator[Any]:
+    """Return the only text with each of the predicates."""
+    if not marked:
+        raise ConfigError(
+            "this model has no predicates, but --predicate was given.",
+            accepted={"--predicate": "of models that find the roles of one word of a text"},
+            fix="leave out --predicate",
+        )
+    if len(texts) > 1 or texts[0] == "-":
+        raise ConfigError(
+            f"--predicate is a word of one text, and there are {'lines of stdin' if texts[0] == '-' else len(texts)}.",
+            accepted={"several texts": "rows of --input, with a column predicate"},
+            fix="liteft predict ARTIFACT 'a text' --predicate 1",
+        )
+    return ((texts[0], predicate) for predicate in predicates)
+
+
 def _stdin_lines(*, paired: bool) -> Iterator[Any]:
     # Bytes that are not UTF-8 become lone surrogates; the classifier treats such a line as --on-error says.
     for line in sys.stdin.buffer:
@@ -196,17 +235,19 @@ def _check_use(
     output_file: str | None,
     text: str | None,
     pair: str | None,
-    pair_text: Sequence[str] | None,
+    of_texts: Mapping[str, Sequence[object] | None],
 ) -> None:
+    """Refuse what does not go together; ``of_texts`` are flags that belong to texts, not to files."""
     if (input_file is None) != (output_file is None):
         raise ConfigError("--input and --output go together.", fix="liteft predict ARTIFACT --input FILE --output FILE")
     if input_file is not None:
         if texts:
             raise ConfigError("texts and --input were both given.", fix="leave out one of them")
-        if pair_text:
-            raise ConfigError(
-                "--pair-text and --input were both given.", fix="--pair COLUMN, for the column of --input"
-            )
+        for named in (name for name, given in of_texts.items() if given):
+            instead = "--pair COLUMN, for the column of --input"
+            if named == "--predicate":
+                instead = "leave out --predicate; the column predicate of --input is read"
+            raise ConfigError(f"{named} and --input were both given.", fix=instead)
         return
     for flag, column, words in (("--text", text, "'a text'"), ("--pair", pair, "'a text' --pair-text 'the other'")):
         if column is not None:

@@ -25,6 +25,7 @@ from liteft.data.lengths import measure
 from liteft.data.notes import Words
 from liteft.data.split import Split
 from liteft.data.splitting import normalised, text_keys
+from liteft.data.spread import spread_of
 from liteft.errors import ConfigError
 from liteft.ragged import Ragged
 from liteft.tasks import Task
@@ -134,6 +135,7 @@ def _check_split(dataset: _Checked, split: Split, keys: list[str], tokenizer: Te
         words=None if split.words is None else len(split.words.values),
         outside=None if tags is None else outside_share(tags, dataset.labels),
         touching=0 if tags is None else count_touching(tags, dataset.labels),
+        scores=spread_of(split.labels) if dataset.task.numeric and split.labels is not None else None,
     )
 
 

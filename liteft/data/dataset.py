@@ -66,7 +66,10 @@ class Dataset(Result):
             for name, split in self.splits.items()
         }
         object.__setattr__(self, "splits", named)
-        object.__setattr__(self, "task", task_named(self.task).bound(self.labels))
+        task, train = task_named(self.task).bound(self.labels), self.splits.get("train")
+        if train is not None and train.labels is not None:
+            task = task.suited(train.labels)
+        object.__setattr__(self, "task", task)
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {len(split):,}" for name, split in self._parts().items())
@@ -180,7 +183,7 @@ class Dataset(Result):
                     digest.update(values.offsets.astype("<i8").tobytes())
                     values = values.values
                 if values is not None:
-                    kind = np.uint8 if values.dtype == bool else np.dtype("<i8")
+                    kind = {"b": "u1", "f": "<f8"}.get(values.dtype.kind, "<i8")
                     digest.update(np.ascontiguousarray(values, dtype=kind).tobytes())
             if split.words is not None:
                 _add_words(digest, split)

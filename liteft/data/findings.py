@@ -11,6 +11,7 @@ from liteft.data.cells import counted
 from liteft.data.lengths import Lengths
 from liteft.data.notes import Words
 from liteft.data.notes import lines as worded_lines
+from liteft.data.spread import Spread
 from liteft.results import Result
 from liteft.tasks import Task
 from liteft.text_tables import aligned
@@ -46,6 +47,7 @@ class SplitCheck:
         words: number of words; None for tasks whose labels belong to whole texts.
         outside: share of words with the tag O, 0 to 1; None without such a tag.
         touching: spans that begin right behind another of their type.
+        scores: how the scores are distributed, where labels are numbers; else None.
     """
 
     name: str
@@ -66,6 +68,7 @@ class SplitCheck:
     words: int | None = None
     outside: float | None = None
     touching: int = 0
+    scores: Spread | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,8 @@ class DataCheck(Result):
 
 
 def _render(check: DataCheck) -> Words:
-    labels = f"{len(check.labels)} label{'s' if len(check.labels) != 1 else ''}"
+    kind = "tag" if check.task.per_word else "label"
+    labels = f"{len(check.labels)} {kind}{'s' if len(check.labels) != 1 else ''}"
     counted_in = "" if check.task.extractive else f", {labels}"
     lines = [f"data: {check.name} ({check.task.replace('_', '-')}{counted_in})", ""]
     lines += [f"  {line}" for line in _table(check).splitlines()]
@@ -150,6 +154,8 @@ def _render(check: DataCheck) -> Words:
     train = next((split for split in check.splits if split.name == "train" and split.labels), None)
     if train is not None and train.labels is not None and train.words is not None:
         lines += ["", *(f"  {line}" for line in _words(check))]
+    elif check.task.numeric:
+        lines += ["", *(f"  scores in {each.name}: {each.scores.words()}" for each in check.splits if each.scores)]
     elif train is not None and train.labels is not None:
         what = "questions" if check.task.extractive else "labels"
         lines += ["", f"  {what} in train: {_distribution(train.labels, train.rows)}"]
@@ -208,7 +214,8 @@ def _split_warnings(split: SplitCheck) -> Iterable[str]:
     if split.contradictions and split.contradiction_example is not None:
         one, two = split.contradiction_example
         yield (
-            f"{counted(split.contradictions)} of {split.name} whose text also has another label: "
+            f"{counted(split.contradictions)} of {split.name} whose text also has another "
+            f"{'label' if split.scores is None else 'score'}: "
             f"{short_place(one)}, and {short_place(two)}"
         )
     if split.outranked:

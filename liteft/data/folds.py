@@ -44,4 +44,5 @@ def folds_of_split(split: Split, task: Task, labels: Sequence[str], count: int, 
     """
     assert split.labels is not None
     names = label_sets(task, split.labels, labels)
-    return fold_numbers(text_keys(split.texts, split.pairs), names, count, seed=seed)
+    pairs = None if task.numeric else split.pairs  # candidates of one query stay together
+    return fold_numbers(text_keys(split.texts, pairs), names, count, seed=seed)

@@ -77,7 +77,10 @@ def parse_labels(
 def label_error(where: str, what: str, *, written: bool = False) -> DataError:
     """Return the error for a cell that cannot be a label; ``written``: it is text, and so may be a name after all."""
     each = ", if each number is a separate class"
-    names = [option("task", "single_label", note=each) if written else f"names such as '4.5 stars'{each}"]
+    names = [
+        option("task", "scores", note=", if the numbers are scores to predict"),
+        option("task", "single_label", note=each) if written else f"names such as '4.5 stars'{each}",
+    ]
     return DataError(
         f"{where}: the label is {what}.",
         accepted={"label": "a string, an integer or a boolean; a list of them for several labels"},

@@ -25,6 +25,7 @@ from liteft.data.labelling import LabelForm, read_labels
 from liteft.data.labels import LabelNames, encode, label_order
 from liteft.data.looks import Looks, look
 from liteft.data.notes import worded
+from liteft.data.numbers import SCORE, quantile_names, read_numbers, score_column
 from liteft.data.questions import questions_dataset, questions_of
 from liteft.data.records import Records, read_records, usable_rows
 from liteft.data.soft_labels import soft_array
@@ -89,13 +90,14 @@ def load_dataset(
         confidence: column of each label's probability, above 0 to 1, as a language model gives it; the other labels
             share the rest. Needs one label per text.
         label_names: what integers and the positions of 0/1 vectors stand for, in order; a string is split at commas.
-        task: "single_label", "multi_label", "tokens" (labels of words) or "answers" (to questions, in their contexts);
-            None to infer it from the labels, or from the columns question, context and answers, as which a document in
-            SQuAD's form is read too.
+        task: "single_label", "multi_label", "tokens" (labels of words), "scores" (labels are numbers) or "answers" (to
+            questions, in their contexts); None to infer it from the labels, which never makes scores of them, or from
+            the columns question, context and answers, as which a document in SQuAD's form is read too.
         encoding: of text files; None for UTF-8, or as the byte-order mark says.
         delimiter: of csv and tsv; None to detect it in the first line.
         label_separator: splits a cell into several labels, "joy|love" at "|"; the task is then multi-label.
-        validation_fraction: share of the rows for a validation split if there is none; 0 makes none.
+        validation_fraction: share of the rows for a validation split if there is none; 0 makes none. Pairs with scores
+            stay together if they have the same first text, which may be a query.
         test_fraction: the same for a test split.
         seed: of the splits that are made.
         max_chars: longest text to train on, in characters; None for 100,000. Longer texts are an error.
@@ -108,7 +110,7 @@ def load_dataset(
 
     Returns:
         Dataset. Its labels are those of the training split, sorted (by value if all are integers); of tags O is first,
-        and each type of spans has B- and I-.
+        and each type of spans has B- and I-; of scores there is the one name "score".
 
     Raises:
         DataError: something cannot be read or trained on; the message names the file, the row and what to do.
@@ -142,6 +144,9 @@ def load_dataset(
         word_form = WordForm(found_columns, names, max_chars, drop_long, drop_empty)
         dataset = _load_words(of_words, word_form, fractions, seed)
         return few_labels(dataset, labels_per_class, seed=subset_seed)
+    if known is not None and known.numeric and label is None:
+        label = score_column(opened.splits["train"][0].columns)
+        hint = hint if label is None else f"column guessed by name: label = {label!r}"
     opened, columns, notes = _choose_columns(
         opened,
         text=text,
@@ -157,10 +162,13 @@ def load_dataset(
         )
         notes += left_out
     form = LabelForm(columns.label, known, label_separator, names, drop_empty)
-    found, splits = read_labels(splits, form, notes)
+    if known is not None and known.numeric:
+        found, splits = known, read_numbers(splits, form, notes)
+    else:
+        found, splits = read_labels(splits, form, notes)
     if confidence is not None and splits["train"].soft is None:
         notes.append(f"the column {confidence!r} holds no confidence below 1 in train, so each label counts as sure")
-    missing = _missing_splits(splits, fractions, seed, notes)
+    missing = _missing_splits(splits, fractions, seed, notes, numeric=found.numeric)
     dataset = _assemble(opened.name, found, splits | missing, notes)
     made = tuple(name for name in missing if name != "train")
     return few_labels(replace(dataset, made=made), labels_per_class, seed=subset_seed)
@@ -251,22 +259,27 @@ def _read_splits(source: Source, columns: Columns, notes: list[str]) -> dict[str
 
 
 def _missing_splits(
-    splits: Mapping[str, Records], fractions: Mapping[str, float], seed: int, notes: list[str]
+    splits: Mapping[str, Records],
+    fractions: Mapping[str, float],
+    seed: int,
+    notes: list[str],
+    *,
+    numeric: bool = False,
 ) -> dict[str, Records]:
     """Return the validation and test splits that the source lacks and what is left of train; {} if it lacks none."""
     wanted = {name: part for name, part in fractions.items() if name not in splits and part != 0}
     if not wanted:
         return {}
     pool = splits["train"]
-    held = {
-        key for name, records in splits.items() if name != "train" for key in text_keys(records.texts, records.pairs)
-    }
-    labels: list[LabelNames] = pool.labels or []
+
+    def keys_of(records: Records) -> list[str]:
+        return text_keys(records.texts, None if numeric else records.pairs)  # a query stays on one side
+
+    held = {key for name, records in splits.items() if name != "train" for key in keys_of(records)}
+    labels: list[LabelNames] = (quantile_names(pool).labels if numeric else pool.labels) or []
     if pool.words is not None:  # texts are drawn by what they are about, not by each of their tags
         labels = [tuple(sorted({type_of_tag(tag) for tag in tags} - {OUTSIDE})) for tags in labels]
-    parts = carve(
-        text_keys(pool.texts, pool.pairs), labels, wanted, seed=seed, held=held, source=pool.provenance.sources[0]
-    )
+    parts = carve(keys_of(pool), labels, wanted, seed=seed, held=held, source=pool.provenance.sources[0])
     notes += [
         f"{name} made from train: {len(rows):,} rows ({fractions[name]:.0%} asked for), stratified, "
         f"duplicates on one side, seed {seed}"
@@ -283,6 +296,8 @@ def _assemble(source: str, task: Task, splits: Mapping[str, Records], notes: Seq
     probable = [name for row in train.soft or () for name, share in (row or {}).items() if share > 0]
     order_of = tag_order if of_words else label_order
     classes = order_of([*probable, *(name for names in train.labels or () for name in names)])
+    if task.numeric:
+        classes = SCORE
     made: dict[str, Split] = {}
     unseen: dict[str, dict[str, int]] = {}
     order = [name for name in MAIN_SPLITS if name in splits]
@@ -293,6 +308,8 @@ def _assemble(source: str, task: Task, splits: Mapping[str, Records], notes: Seq
         unknown: Counter[str] = Counter()
         if records.labels is not None and of_words:
             labels, unseen_label, unknown = _encoded_tags(records, classes)
+        elif records.labels is not None and task.numeric:
+            labels = task.encode_labels(records.labels, {})
         elif records.labels is not None:
             labels, unseen_label, unknown = encode(records.labels, classes, task)
             soft = soft_array(records.soft, labels, classes, task)

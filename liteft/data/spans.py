@@ -150,10 +150,9 @@ class SpanReader:
             "punctuation"
         }
         if len(self.misfits) > 1:
-            allowed["found"] = (
-                f"{len(partial):,} not of whole words, {len(self.misfits) - len(partial):,} times spans that overlap: "
-                f"{places.places(rows)}"
-            )
+            counts = {"not of whole words": len(partial), "times spans that overlap": len(self.misfits) - len(partial)}
+            found = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+            allowed["found"] = f"{found}: {places.places(rows)}"
         correct = "keep one of the two, such as the longer one"
         if not first.overlap:
             correct = "correct such spans, or put a space into the text where a word ends"

@@ -10,6 +10,7 @@ import numpy as np
 from liteft.errors import DataError
 from liteft.ragged import Ragged, Rows, concatenated
 from liteft.tasks import task_of_labels
+from liteft.words import misplaced
 
 __all__ = ["MAIN_SPLITS", "SPLIT_ALIASES", "Provenance", "Split", "canonical_split", "joined"]
 
@@ -78,8 +79,9 @@ class Split:
         texts: the texts, or the first text of each pair.
         pairs: the second texts, one per text; None if the task has no pairs.
         labels: single label: int64, shape (texts,), -1 for a label that the training split lacks;
-            multi-label: bool, shape (texts, labels); tokens: Ragged int64 with a label for each word;
-            answers: AnswerLabels, whose contexts are ``pairs``; None: unlabelled.
+            multi-label: bool, shape (texts, labels); tokens: Ragged int64 with a label for each word; scores: float64,
+            shape (texts,), NaN for an unknown one; answers: AnswerLabels, whose contexts are ``pairs``; None:
+            unlabelled.
         unseen_label: bool, shape (texts,): True for rows with a label that the training split lacks, which count as
             wrong; None if there are none.
         provenance: where the rows came from; None for splits made by hand.
@@ -129,11 +131,13 @@ class Split:
                 accepted=wrong,
                 fix="give one entry per text in each of them",
             )
+        if self.words is not None:
+            self._check_words(self.words)
         if self.labels is None or self.label_names is None or not rows:
             return
-        if not isinstance(self.labels, np.ndarray | Ragged) or self.labels.dtype.kind not in "iub":
+        if not isinstance(self.labels, np.ndarray | Ragged) or self.labels.dtype.kind not in "iubf":
             raise DataError(
-                f"the labels of split {self.name!r} are not an array of integers or booleans.",
+                f"the labels of split {self.name!r} are not an array of integers, booleans or scores.",
                 accepted=_LABELS,
                 fix="labels=np.array([0, 1, ...])",
             )
@@ -143,6 +147,17 @@ class Split:
                 f"split {self.name!r} has {found}, and names for {names}.",
                 accepted=_LABELS,
                 fix="give one name for every label that occurs",
+            )
+
+    def _check_words(self, words: Ragged) -> None:
+        wrong = misplaced(self.texts, words, self.marked)
+        if not wrong and isinstance(self.labels, Ragged) and not words.fits(self.labels):
+            wrong = "other numbers of labels than of words"
+        if wrong:
+            raise DataError(
+                f"split {self.name!r} has {wrong}.",
+                accepted={"words": "places within their text, in order", "labels": "one for each word"},
+                fix="liteft.load_dataset(...), which finds the words",
             )
 
     def __len__(self) -> int:
@@ -180,7 +195,10 @@ class Split:
         return self.provenance.where(index)
 
 
-_LABELS = {"labels": "int64 (texts,), below the number of names; or bool (texts, labels), a column for each name"}
+_LABELS = {
+    "labels": "int64 (texts,), below the number of names; bool (texts, labels), a column for each name; or float "
+    "(texts,), scores"
+}
 
 
 def joined(name: str, parts: Sequence[Split]) -> Split:

@@ -5,7 +5,8 @@ rows of each label in this order, so with one seed the rows of 5 per label are a
 multi-label task the labels have their turns from the rarest to the most frequent, and each adds the first rows in
 this order that have it, until the rows kept so far have it often enough; rows without any label count as one more
 label. So each label has at least as many rows as were asked for, if there are as many, and a frequent label can have
-more, because rows that were kept for rarer labels have it too. What is kept stays in the order of the data.
+more, because rows that were kept for rarer labels have it too. Where words are judged, a row has the tags that any of
+its words has. What is kept stays in the order of the data.
 
 Source: for the rule that the rarest label goes first, Sechidis et al. 2011, "On the stratification of multi-label
 data", section 3.2.
@@ -67,10 +68,10 @@ def with_labels_per_class(dataset: Dataset, count: int, *, seed: int = 0) -> Dat
                 accepted={name: f"a whole number, {least} or above"},
                 fix=option(name, 10 * least),
             )
-    if dataset.task.per_word:
+    if dataset.task.numeric:
         raise ConfigError(
-            f"labels_per_class draws texts by their label, and {dataset.name} has labels of words.",
-            accepted={"labels_per_class": "for tasks whose labels belong to whole texts"},
+            f"labels_per_class draws texts by their label, and {dataset.name} has scores.",
+            accepted={"labels_per_class": "for tasks whose labels have names"},
             fix=[leave_out("labels_per_class"), "give fewer training texts, and the others as unlabelled ones"],
         )
     train = dataset.train
@@ -80,7 +81,7 @@ def with_labels_per_class(dataset: Dataset, count: int, *, seed: int = 0) -> Dat
     note = f"train keeps {len(kept):,} of {len(train):,} rows, {count:,} per label, drawn with seed {seed}"
     if few:
         note += f"; {len(few):,} of {len(dataset.labels):,} labels with fewer rows keep all"
-    rest = Split(_POOL, rest.texts, rest.pairs, provenance=rest.provenance)
+    rest = Split(_POOL, rest.texts, rest.pairs, provenance=rest.provenance, words=rest.words, marked=rest.marked)
     clean, note_of_pool = cleaned(rest, dataset, what="the other training texts, without their labels")
     parts = [part for part in (dataset.pool, clean) if part is not None and len(part)]
     return replace(
@@ -95,7 +96,7 @@ def with_labels_per_class(dataset: Dataset, count: int, *, seed: int = 0) -> Dat
 
 def _rows(dataset: Dataset, train: Split) -> dict[str, int]:
     assert train.labels is not None
-    counts = dataset.task.counts(train.labels, len(dataset.labels))
+    counts = dataset.task.present(train.labels, len(dataset.labels)).sum(axis=0)
     return dict(zip(dataset.labels, counts.tolist(), strict=True))
 
 

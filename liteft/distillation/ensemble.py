@@ -47,12 +47,18 @@ def check_ensemble(teachers: int, recipe: StudentRecipe) -> None:
         )
 
 
-def check_augmented(recipe: StudentRecipe, *, unlabelled: bool) -> None:
-    """Refuse augmentation that is to leave all texts as they are.
+def check_augmented(recipe: StudentRecipe, *, unlabelled: bool, task: Task) -> None:
+    """Refuse augmentation that is to leave all texts as they are, or that would change the words that are judged.
 
     Raises:
-        ConfigError: labelled texts are not to be augmented, and there are no others.
+        ConfigError: labelled texts are not to be augmented, and there are no others; or words are judged.
     """
+    if recipe.augmentation != "none" and task.per_word:
+        raise ConfigError(
+            f"augmentation={recipe.augmentation} changes the words of a text, and each of them is judged here.",
+            accepted={"for words": "texts without labels (unlabeled)"},
+            fix=option("student.augmentation", "none"),
+        )
     if recipe.augmentation != "none" and recipe.augment_labelled is False and not unlabelled:
         raise ConfigError(
             f"augmentation={recipe.augmentation} has nothing to augment: augment_labelled is False, and there are no "

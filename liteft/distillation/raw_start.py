@@ -20,6 +20,7 @@ from liteft.finetuning.head import start_from_discriminants
 from liteft.finetuning.model import TorchClassifier, untrained_classifier
 from liteft.finetuning.run_folder import RECIPE, read_inputs
 from liteft.finetuning.trainer import resolve_precision
+from liteft.finetuning.units import start_in_units
 from liteft.recipes import TeacherRecipe
 from liteft.run import Run
 
@@ -118,4 +119,6 @@ def _random(training: StudentTraining) -> TorchClassifier:
     config, _ = student_config(teacher.config, training.recipe)
     set_seed(training.recipe.seed)
     model = untrained_classifier(config, teacher.settings)
-    return TorchClassifier(model.eval(), teacher.tokenizer, teacher.settings, teacher.path)
+    student = TorchClassifier(model.eval(), teacher.tokenizer, teacher.settings, teacher.path)
+    start_in_units(student)
+    return student

@@ -44,7 +44,7 @@ def ready_teachers(
     unlabelled = dataset.pool is not None or recipe.student.unlabeled is not None
     check_ensemble(1 + len(others), recipe.student)
     check_folds(recipe, 1 + len(others), unlabelled=unlabelled)
-    check_augmented(recipe.student, unlabelled=unlabelled)
+    check_augmented(recipe.student, unlabelled=unlabelled, task=dataset.task)
     folds = recipe.student.teacher_folds
     if folds:  # refused before anything is trained
         recipe_of_folds(find_teacher(first, dataset=dataset, recipe=recipe), recipe)

@@ -66,6 +66,8 @@ def different_texts(split: Split) -> np.ndarray:
     rows = []
     for row, text in enumerate(split.texts):
         key = normalised(text, None if split.pairs is None else split.pairs[row])
+        if split.marked is not None:
+            key = f"{split.marked[row]} {key}"
         digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if digest not in seen:
             seen.add(digest)

@@ -251,6 +251,10 @@ def with_labels(dataset: Dataset, teacher: Teacher) -> Dataset:
         raise _unfit(dataset, teacher, seen, [_task_hint(dataset.task)] if silent else [])
     if settings.paired != dataset.paired:
         raise _unfit(dataset, teacher, {"it reads": _texts(settings.paired), "the data hold": _texts(dataset.paired)})
+    _meet_units(dataset, teacher)
+    if settings.marked != dataset.marked:
+        read, held = _marks(settings.marked), _marks(dataset.marked)
+        raise _unfit(dataset, teacher, {"it reads": read, "the data hold": held})
     if settings.labels == dataset.labels:
         return dataset
     if set(settings.labels) != set(dataset.labels):
@@ -260,8 +264,30 @@ def with_labels(dataset: Dataset, teacher: Teacher) -> Dataset:
     return replace(dataset, labels=settings.labels, splits=splits)
 
 
+def _meet_units(dataset: Dataset, teacher: Teacher) -> None:
+    """Let a teacher of scores have the task of the data, with their mean and deviation, so that students have it too.
+
+    A classifier from elsewhere without an activation may teach scores from 0 to 1: the sigmoid of its logits.
+
+    Raises:
+        ModelError: its scores are from 0 to 1 and those of the data are not, or the reverse.
+    """
+    settings, task = teacher.loaded.settings, dataset.task
+    if not task.numeric:
+        return
+    bounded = task.activation != "none"
+    if settings.activation != task.activation and (_says_all(teacher.loaded) or not bounded):
+        kinds = ("any numbers", "from 0 to 1")
+        raise _unfit(dataset, teacher, {"its scores": kinds[not bounded], "those of the data": kinds[bounded]})
+    teacher.loaded.settings = replace(settings, task=task, activation=None)
+
+
 def _texts(paired: bool) -> str:
     return "pairs of texts" if paired else "single texts"
+
+
+def _marks(marked: bool) -> str:
+    return "texts with a marked word, such as a predicate" if marked else "texts without a marked word"
 
 
 def _task_hint(task: str) -> Hint:

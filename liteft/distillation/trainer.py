@@ -107,7 +107,9 @@ class DistillingTrainer(ClassifierTrainer):
             soft = 1 - recipe.hard_weight
             if soft:
                 target = self._target(batch, taught)
-                if recipe.logits_loss == "mse":
+                if self.task.numeric:  # a divergence needs probabilities
+                    total = total + soft * training_of(self.task).distance(logits, target)
+                elif recipe.logits_loss == "mse":
                     total = total + soft * mse_loss(logits, target)
                 else:
                     total = total + soft * kl_loss(logits, target, temperature=recipe.temperature, task=self.task)

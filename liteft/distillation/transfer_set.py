@@ -11,10 +11,11 @@ from liteft.data import Split
 from liteft.data.split import joined
 from liteft.distillation.ensemble import taught_logits
 from liteft.distillation.training import StudentTraining
-from liteft.errors import ConfigError, DataError, Hint
+from liteft.errors import ConfigError, DataError, Hint, option
 from liteft.finetuning.batches import Collator
 from liteft.finetuning.fit import encode_rows, soft_targets
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
+from liteft.finetuning.reading import read_split
 from liteft.ragged import Rows
 from liteft.recipes import StudentRecipe
 from liteft.tasks import task_of_labels
@@ -31,7 +32,8 @@ class TransferSet:
 
     Attributes:
         train: the rows, with ``teacher_logits`` where they are cached.
-        epoch_texts: texts by which the steps of an epoch are counted; a control, with fewer texts, has as many steps.
+        epoch_texts: texts, or windows of long ones, by which the steps of an epoch are counted; a control, with fewer
+            texts, has as many steps.
         split: the texts of ``train``.
         same_tokens: teacher and student have one tokenizer.
         teacher_ids: the teacher's id of each of the student's tokens, int64 (student's vocabulary,), where states
@@ -76,10 +78,19 @@ def transfer_set_of(training: StudentTraining, student: TorchClassifier, unlabel
     teacher_ids = None if same else _teacher_ids(training, student)
     if training.is_control:
         copied = _augments_labelled(recipe, unlabeled)
-        return TransferSet(
-            encode_rows(student, train, **soft_targets(train)), len(split), train, same, teacher_ids, copied
-        )
+        rows = encode_rows(student, train, **soft_targets(train))
+        more = 0 if unlabeled is None else len(unlabeled)
+        if unlabeled is not None and student.settings.task.per_word:
+            more = len(read_split(student, unlabeled).encoded)
+        return TransferSet(rows, len(rows.encoded) + more, train, same, teacher_ids, copied)
     live, copied = teacher_runs(recipe), _augments_labelled(recipe, unlabeled)
+    if live and student.settings.marked and uses_type_ids(student.config) != uses_type_ids(teacher.loaded.config):
+        raise ConfigError(
+            "teacher and student are told the marked word in different ways, by type ids and by stars, so one cannot "
+            "run on the other's tokens.",
+            accepted={"for such a student": "logits alone"},
+            fix=[option("student.hidden_weight", 0), option("student.relation_weight", 0)],
+        )
     extras: dict[str, Rows] = {}
     if unlabeled is not None:
         extras["labelled"] = np.arange(len(split)) < len(train)
@@ -94,7 +105,7 @@ def transfer_set_of(training: StudentTraining, student: TorchClassifier, unlabel
             extras["live"] = np.zeros(len(split), dtype=bool)
     rows = encode_rows(student, split, **extras, **soft_targets(split))
     rows.types |= live and uses_type_ids(teacher.loaded.config)
-    return TransferSet(rows, len(split), split, same, teacher_ids, copied)
+    return TransferSet(rows, len(rows.encoded), split, same, teacher_ids, copied)
 
 
 def _teacher_ids(training: StudentTraining, student: TorchClassifier) -> np.ndarray | None:

@@ -48,7 +48,18 @@ const tokenizer = await AutoTokenizer.from_pretrained("FOLDER");
 const model = await AutoModelForSequenceClassification.from_pretrained("FOLDER", { dtype: "DTYPE" });
 const { logits } = await model(tokenizer("a text", { text_pair: "another", return_token_type_ids: true }));
 """.strip()
-_INTERVALS = ("f1", "accuracy", "exact_match", "micro_f1", "macro_f1")
+_SHOWN: tuple[str, ...] = (
+    "f1",
+    "precision",
+    "recall",
+    "conlleval_f1",
+    "accuracy",
+    "exact_match",
+    "micro_f1",
+    "macro_f1",
+)
+_SHOWN += ("spearman", "pearson", "ndcg_10", "mrr")
+_MOST_TYPES = 40  # rows of a table by label
 
 
 def card_text(manifest: Manifest, *, title: str, trust: bool = False) -> str:
@@ -79,14 +90,15 @@ def _what(manifest: Manifest) -> str:
     graph = "written from the weights" if manifest.graph == "built" else "traced by torch.onnx.export"
     if manifest.one_node:
         graph += " as one node, with its definition in standard operators beside it"
-    labels = f", {len(manifest.labels)} labels" + (", pairs of texts" if manifest.paired else "")
     rows = {
-        "Task": manifest.task.description + ("" if manifest.answers else labels),
+        "Task": manifest.task.description
+        + ("" if manifest.answers or manifest.task.numeric else f", {len(manifest.labels)} labels")
+        + (", pairs of texts" if manifest.paired and not manifest.answers else ""),
         **({"Answers": _answers(manifest.answers)} if manifest.answers else {"Labels": shown}),
         "Architecture": f"{manifest.family}, pooling {manifest.pooling}",
         "Longest text": _longest(manifest),
         "Precision": _precision(manifest),
-        "Graph": f"ONNX, {graph}; from {', '.join(manifest.inputs)} to logits, before {manifest.activation}",
+        "Graph": f"ONNX, {graph}; from {', '.join(manifest.inputs)} to logits, {_after(manifest)}",
         manifest.graph_file: f"{manifest.files[manifest.graph_file].bytes / 1e6:.1f} MB",
     }
     if manifest.vocabulary is not None:
@@ -111,6 +123,10 @@ def _longest(manifest: Manifest) -> str:
     if manifest.task.per_word:
         return f"any; more than {manifest.max_tokens} tokens are read in windows, each word in the middle of one"
     return f"{manifest.max_tokens} tokens, cut on the {manifest.truncation_side}"
+
+
+def _after(manifest: Manifest) -> str:
+    return "which are the scores" if manifest.activation == "none" else f"before {manifest.activation}"
 
 
 def _precision(manifest: Manifest) -> str:
@@ -157,7 +173,7 @@ def _metrics(manifest: Manifest) -> str:
         described += _of_folds(manifest.folds)
     if not described:
         return "No metrics came with the model.\n"
-    names = [name for name in _INTERVALS if any(name in values for *_, values in described)]
+    names = [name for name in _SHOWN if any(name in values for *_, values in described)]
     rows = [
         (
             split,
@@ -169,6 +185,8 @@ def _metrics(manifest: Manifest) -> str:
         for split, of, values in described
     ]
     header = ("Split", "Of", "Texts", *(metric_words(name) for name in names), "majority")
+    if manifest.task.numeric:
+        header, rows = _with_units(header, rows, [values for *_, values in described], manifest.task)
     text = _unbeaten(manifest) + _table(header, rows)
     text += "\nIn percent, with 95% intervals. " + (
         "" if own else "This file itself was not measured on labelled texts but those of its verification. "
@@ -185,7 +203,35 @@ def _metrics(manifest: Manifest) -> str:
     )
     if unknown and not manifest.task.extractive:
         text += f"Labels of {', '.join(unknown)} are unknown to the model: their texts count as wrong.\n"
-    return text
+    return text + "".join(
+        _by_label(split, values["by_label"])
+        for split, values in metrics.items()
+        if split != "train" and values.get("by_label")
+    )
+
+
+def _by_label(split: str, found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the table of spans by type, the most frequent type first."""
+    ordered = sorted(found.items(), key=lambda each: -each[1]["spans"])
+    rows = [
+        (name, f"{of['spans']:,}", *(_percent(of[metric]) for metric in ("f1", "precision", "recall")))
+        for name, of in ordered[:_MOST_TYPES]
+    ]
+    left_out = len(ordered) - len(rows)
+    more = f"\n{left_out:,} rarer ones are not shown.\n" if left_out else ""
+    return f"\n### F1 by label: {split}\n\n" + _table(("Label", "spans", "F1", "precision", "recall"), rows) + more
+
+
+def _with_units(
+    header: tuple[str, ...], rows: list[tuple[str, ...]], values: list[Mapping[str, Any]], task: Task
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return a table of metrics with those in the units of the labels in place of the majority, which scores lack."""
+    more = [
+        tuple("-" if each.get(name) is None else f"{each[name]:.4g}" for name in task.metrics_in_units)
+        for each in values
+    ]
+    names = tuple(f"{metric_words(name)}, not in percent" for name in task.metrics_in_units)
+    return (*header[:-1], *names), [(*row[:-1], *cells) for row, cells in zip(rows, more, strict=True)]
 
 
 def _of_folds(folds: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -268,18 +314,19 @@ def _verification(manifest: Manifest) -> str:
     if not verification:
         return "Not yet.\n"
     of = "words" if words else manifest.task.judged
-    same = f"- same {'answer' if questions else 'label'} for"
+    what = "score, to a fifth of the standard deviation," if manifest.task.numeric else "label"
+    what = "answer" if questions else what
     lines = [
         f"The file was run on {verification['texts']:,} of {verification['of_texts']:,} texts of "
         f"{verification['split']} and compared with the torch model:",
         "",
         f"- largest difference of a logit {verification['logit_difference']:.2g}",
-        f"{same} {100 * verification['agreement']:.2f}% of the {of}",
+        f"- same {what} for {100 * verification['agreement']:.2f}% of the {of}",
         f"- a text alone and in a padded batch differ by at most {verification['batch_difference']:.2g}",
     ]
     if unlabeled := verification.get("unlabeled"):
-        line = f"{same} {100 * unlabeled['agreement']:.2f}% of {'the words of ' if words else ''}"
-        lines.append(f"{line}{unlabeled['texts']:,} unlabelled texts")
+        same = f"- same {what} for {100 * unlabeled['agreement']:.2f}% of {'the words of ' if words else ''}"
+        lines.append(f"{same}{unlabeled['texts']:,} unlabelled texts")
     if verification.get("primary"):
         lines += [_primary_line(verification["primary"])]
     if verification["accuracy"] is not None:
@@ -338,7 +385,7 @@ def _use(manifest: Manifest, trust: bool) -> str:
         "```",
     ]
     dtype = _DTYPES.get(manifest.graph_file)
-    if dtype is not None:
+    if dtype is not None and not manifest.marked:  # transformers.js cannot mark a word
         lines += [
             "",
             "In a browser or under node, with transformers.js:",
@@ -357,6 +404,8 @@ def _javascript(manifest: Manifest) -> str:
         return _JAVASCRIPT_ANSWERS
     if manifest.task.per_word:
         return _JAVASCRIPT_WORDS
+    if manifest.task.numeric and not manifest.paired:
+        return _JAVASCRIPT_PAIRS.replace(', { text_pair: "another", return_token_type_ids: true }', "")
     return _JAVASCRIPT_PAIRS if manifest.paired else _JAVASCRIPT
 
 

@@ -58,6 +58,7 @@ def export(
     paired: bool | None = None,
     labels: Sequence[str] | None = None,
     max_tokens: int | None = None,
+    activation: str | None = None,
     form: ExportForm | None = None,
     calibrate: Split | None = None,
     vocabulary: int | None = None,
@@ -80,10 +81,13 @@ def export(
             ``vocabulary``, against the merged weights with that vocabulary.
         out: the artifact's folder. An artifact of the same form and weights there is replaced once the new one is
             verified; any other artifact only with ``overwrite``.
-        task: "single_label" or "multi_label", for a folder of transformers whose config.json does not say it.
+        task: "single_label", "multi_label" or "scores", for a folder of transformers whose config.json does not say it;
+            one logit is a score.
         paired: whether the model reads pairs of texts, for such a folder; None takes it from ``verify``.
         labels: names of the labels in the order of the logits, for such a folder.
         max_tokens: truncate texts to this many tokens; None for what the model states.
+        activation: for such a folder with one logit, a reranker or a regression: "sigmoid" for scores from 0 to 1, or
+            "none"; None for what sentence-transformers stored in it, and otherwise none.
         form: precision, int8 scheme and layout; None for the default, int8 with one scale per token.
         calibrate: texts for calibrating static int8, usually training texts; at most 1,000 of them are used, evenly
             spaced. None uses the texts of ``verify``, and the manifest says so.
@@ -137,7 +141,11 @@ def export(
     _require_splits(verify=verify, calibrate=calibrate, unlabeled=unlabeled, test=test)
     require_replaceable(Path(out))
     said = Said(
-        None if labels is None else tuple(labels), task_asked(task), paired, seen_pairs=verify.pairs is not None
+        None if labels is None else tuple(labels),
+        task_asked(task),
+        paired,
+        seen_pairs=verify.pairs is not None,
+        activation=activation,
     )
     settle_meaning(folder, said, verify, progress)
     loaded = load_classifier(folder, said=said, max_tokens=max_tokens)
@@ -315,13 +323,14 @@ def _check_nibbles(loaded: TorchClassifier, reason: str | None) -> None:
 
 
 def _summary(checked: dict[str, Any], task: Task) -> str:
-    what = "answer" if task.extractive else "label"
-    agreed = f"same {what} as the model on {100 * checked['agreement']:.2f}% of "
+    agreed = f"same answer as the model on {100 * checked['agreement']:.2f}% of "
     agreed += f"{'the words of ' if task.per_word else ''}{checked['texts']:,} texts"
-    primary = checked["primary"]
-    if checked["accuracy"] is None:
-        return agreed
-    if primary is not None:
-        both = f"{100 * primary['artifact']:.2f}% (model {100 * primary['model']:.2f}%)"
-        return f"{agreed}, {metric_words(primary['metric'])} {both}"
+    if checked["accuracy"] is None or checked.get("primary") is not None:
+        return agreed + _primary_text(checked.get("primary"))
     return f"{agreed}, accuracy {100 * checked['accuracy']:.2f}% (model {100 * checked['model_accuracy']:.2f}%)"
+
+
+def _primary_text(primary: dict[str, Any] | None) -> str:
+    if primary is None:
+        return ""
+    return f", {metric_words(primary['metric'])} {100 * primary['artifact']:.2f}% (model {100 * primary['model']:.2f}%)"

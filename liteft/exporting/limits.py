@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from liteft.errors import ConfigError
 from liteft.form import Precision
+from liteft.ragged import Rows
+from liteft.tasks import Task
 
-__all__ = ["Limits"]
+__all__ = ["Limits", "logit_scale"]
 
 _LOGITS: dict[Precision, float | None] = {"fp32": 1e-4, "fp16": 2e-2, "int8": None}
 _BATCH: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-4, "int8": 1e-2}
+_USUAL = 10.0  # the largest logits of classifiers, for which these limits are made
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +29,14 @@ class Limits:
 
     Attributes:
         logit_difference: largest allowed difference of any logit. None takes the limit of the precision: 1e-4 for fp32,
-            2e-2 for fp16, and none for int8, which is judged by its labels.
+            2e-2 for fp16, and none for int8, which is judged by its labels. Of scores above 10 they are as much larger.
         batch_difference: largest allowed difference of a logit between a text alone and the same text in a batch. None
             takes 1e-4, or 1e-2 for int8, where the last bit of a float can move a value to the next of its 255 steps.
-        agreement: smallest share of texts that get the same label (multi-label: the same set of labels). Judged by the
-            exact binomial test.
+        agreement: smallest share of texts that get the same label (multi-label: the same set of labels; scores: one at
+            most a fifth of the model's standard deviation away). Judged by the exact binomial test.
         accuracy_drop: largest loss of accuracy (multi-label: of exact matches) as a share; 0.005 is half a point.
-            Judged by McNemar's test.
+            Judged by McNemar's test. For tags and scores also the largest loss of the main metric, judged by a paired
+            bootstrap.
         texts: compare at most this many texts, evenly spaced over the split.
 
     Raises:
@@ -54,10 +60,18 @@ class Limits:
                     fix=f"Limits({name}={getattr(type(self), name)})",
                 )
 
-    def resolved(self, precision: Precision) -> Limits:
-        """Return the limits with each None replaced by the precision's own limit."""
+    def resolved(self, precision: Precision, *, scale: float = 1.0) -> Limits:
+        """Return the limits with each None replaced by the precision's own limit, times ``scale``."""
+        logits, batch = _LOGITS[precision], scale * _BATCH[precision]
+        if logits is not None:
+            logits *= scale
         return replace(
             self,
-            logit_difference=_LOGITS[precision] if self.logit_difference is None else self.logit_difference,
-            batch_difference=_BATCH[precision] if self.batch_difference is None else self.batch_difference,
+            logit_difference=logits if self.logit_difference is None else self.logit_difference,
+            batch_difference=batch if self.batch_difference is None else self.batch_difference,
         )
+
+
+def logit_scale(task: Task, logits: Rows) -> float:
+    """Return how much larger than those of classifiers logits are, 1 or more: those of scores are in any unit."""
+    return max(1.0, float(np.abs(logits).max(initial=0.0)) / _USUAL) if task.numeric else 1.0

@@ -48,12 +48,21 @@ def settle_meaning(folder: Path, said: Said, verify: Split, progress: Callable[[
         progress: called with a line of text if anything is assumed.
 
     Raises:
-        DataError: the texts have several labels each, and the model is not known to be multi-label.
+        DataError: the texts have several labels each, and the model is not known to be multi-label; or the texts or the
+            model have scores, and the other has not.
         ModelError: the texts have more labels than the model, or `read_meaning` refuses the folder.
         ConfigError: raised by `read_meaning`.
     """
     meaning = read_meaning(folder, read_config_json(folder), said)
     labels, assumed = verify.labels, []
+    if labels is not None and task_of_labels(labels).numeric != meaning.settled_task.numeric:
+        kinds = ("labels with names", "scores")
+        raise DataError(
+            f"the texts of {verify.name} have {kinds[not meaning.settled_task.numeric]}, and {folder} gives "
+            f"{kinds[meaning.settled_task.numeric]}.",
+            accepted={"task": str(meaning.settled_task)},
+            fix=["texts without labels", option("task", meaning.settled_task, note=", when the texts are read")],
+        )
     if meaning.task is None and labels is not None and task_of_labels(labels) != meaning.settled_task:
         raise DataError(
             f"the texts of {verify.name} have several labels, and {folder / 'config.json'} does not say that the "
@@ -76,6 +85,8 @@ def settle_meaning(folder: Path, said: Said, verify: Split, progress: Callable[[
         assumed.append(
             f"it reads {'pairs of texts' if meaning.paired else 'single texts'}, as those of {verify.name} are"
         )
+    if meaning.guessed:
+        assumed.append("its score is the logit, without an activation")
     if assumed:
         progress(f"not said by {folder / 'config.json'}, so assumed: {'; '.join(assumed)}")
 

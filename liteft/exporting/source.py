@@ -24,6 +24,7 @@ from liteft.artifact import read_artifact
 from liteft.data import Split
 from liteft.encoded import Encoded
 from liteft.errors import REPORT, VerificationError, first_line
+from liteft.exporting.limits import logit_scale
 from liteft.exporting.source_words import check_word_ids, compared_texts, split_words, word_logits_alone
 from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.known_ids import embedding_rows
@@ -77,6 +78,7 @@ class SourceReading:
         described: what was compared, for the manifest.
         words: where the words of the texts are, if words are judged: Ragged int32, (words, 2) for each text; logits are
             then those of the first token of each word, (words, labels) for each runnable text.
+        marked: labels are about a marked word; transformers knows of none, so no word is marked here.
     """
 
     texts: list[str]
@@ -85,10 +87,13 @@ class SourceReading:
     logits: Rows | None
     described: dict[str, Any]
     words: Ragged | None = None
+    marked: bool = False
 
     def runnable_texts(self) -> Split:
         """Return the runnable texts."""
-        return Split("difficult texts", self.texts, self.pairs, words=self.words).take(self.runnable)
+        unmarked = np.full(len(self.texts), -1) if self.marked else None
+        split = Split("difficult texts", self.texts, self.pairs, words=self.words, marked=unmarked)
+        return split.take(self.runnable)
 
     def check_artifact(self, folder: Path, *, trust: bool = False) -> dict[str, Any]:
         """Check that transformers and LiteFT read the same token ids with an artifact's tokenizer.
@@ -168,7 +173,8 @@ def read_source(loaded: TorchClassifier, split: Split) -> SourceReading:
     whole = replace(whole, logits=logits)
     ours = predict_logits(loaded, whole.runnable_texts(), batch_size=4)  # little padding
     described["logits"] = len(compared)
-    described["logit_difference"] = _check_logits(logits, ours, whole, _LIMIT, f"{loaded.path} as LiteFT loads it")
+    limit = _LIMIT * logit_scale(settings.task, logits)
+    described["logit_difference"] = _check_logits(logits, ours, whole, limit, f"{loaded.path} as LiteFT loads it")
     return SourceReading(texts, pairs, rows, logits[np.isin(compared, rows)], described)
 
 
@@ -177,7 +183,8 @@ def _read_words(loaded: TorchClassifier, texts: list[str]) -> SourceReading:
     words = words_of_texts(texts)
     theirs = load_auto_tokenizer(loaded.path)
     described: dict[str, Any] = {"version": transformers.__version__, "texts": len(texts)}
-    nothing = SourceReading(texts, None, np.zeros(0, dtype=np.int64), None, described, words)
+    none = np.zeros(0, dtype=np.int64)
+    nothing = SourceReading(texts, None, none, None, described, words, loaded.settings.marked)
     compared, why = compared_texts(nothing, theirs, loaded.tokenizer)
     if why:
         return replace(nothing, described=described | {"ids": f"not compared: {why}"})

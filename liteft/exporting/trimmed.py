@@ -83,6 +83,10 @@ def trim(
     described["agreement"] = task.agreement(whole, part)
     if verify.labels is None:
         return Trimmed(trimmed, vocabulary, described, {})
+    if task.numeric:
+        scores = [task.score(logits, verify.labels)[task.primary_metric] for logits in (whole, part)]
+        described |= {f"whole_{task.primary_metric}": scores[0], task.primary_metric: scores[1]}
+        return Trimmed(trimmed, vocabulary, described, {verify.name: split_metrics(part, verify, task)})
     right = [task.correct(logits, verify.labels, unseen_label=verify.unseen_label) for logits in (whole, part)]
     described |= {
         "whole_accuracy": float(right[0].mean()),

@@ -37,7 +37,7 @@ from liteft.errors import (
     option,
 )
 from liteft.exporting.disagreement import Comparison, disagreement
-from liteft.exporting.limits import Limits
+from liteft.exporting.limits import Limits, logit_scale
 from liteft.exporting.probes import run_probes
 from liteft.exporting.sessions import optimized_kinds
 from liteft.exporting.source import SourceReading
@@ -98,18 +98,20 @@ class Gate:
     ) -> None:
         self._loaded, self._precision, self._all, self._source = loaded, precision, split, source
         self._trust = trust
-        self.limits = (limits or Limits()).resolved(limits_of or precision)
-        self.split = _chosen_texts(split, loaded, self.limits.texts)
+        limits = limits or Limits()
+        self.split = _chosen_texts(split, loaded, limits.texts)
         self._splits = [self.split]
         if unlabeled is not None:
             unlabeled = replace(unlabeled, labels=None, unseen_label=None, soft_labels=None)
-            self._splits.append(_chosen_texts(unlabeled, loaded, self.limits.texts))
+            self._splits.append(_chosen_texts(unlabeled, loaded, limits.texts))
         if progress is not None:
             more = "" if unlabeled is None else f", and {len(self._splits[1]):,} unlabelled ones"
             progress(
                 f"verifying the {precision} graph on {len(self.split):,} of {len(split):,} texts of {split.name}{more}"
             )
         self._references = [_reference(loaded, each) for each in self._splits]
+        scale = logit_scale(loaded.settings.task, self._references[0])
+        self.limits = limits.resolved(limits_of or precision, scale=scale)
 
     def check(self, folder: Path, *, int8_products: int = 0) -> dict[str, Any]:
         """Compare an artifact with the model, and return what was measured.
@@ -124,8 +126,9 @@ class Gate:
             accuracy_interval (95%) and accuracy_p_value (McNemar's, two-sided) of the artifact, calibration_error of
             both, majority, unlabeled (texts and agreement), int8_products, transformers (what was compared with it, on
             difficult texts), limits. Values that need labels are None if there are none. For multi-label, accuracy is
-            the share of exact matches. With several backends each value is the worst, and the values of accuracy are
-            those of the least accurate backend.
+            the share of exact matches; scores have none. Tags and scores have ``primary``, their main metric. With
+            several backends each value is the worst, and the values of accuracy are those of the least accurate
+            backend.
 
         Raises:
             Disagreement: a limit is exceeded.
@@ -151,7 +154,7 @@ class Gate:
                     raise disagreement(other, labels, self._loaded.path, self._precision, beyond)
         for backend, logits in answers.items():
             self._check_source(logits, backend)
-        if measured["majority"] is not None:
+        if self.split.labels is not None:
             self._refuse_blind(measured["majority"])
         return {
             "split": self.split.name,
@@ -165,7 +168,7 @@ class Gate:
             "limits": asdict(self.limits),
         }
 
-    def _refuse_blind(self, majority: float) -> None:
+    def _refuse_blind(self, majority: float | None) -> None:
         """Refuse a torch model that is no better than answers that do not depend on the text."""
         split, logits, task = self.split, self._references[0], self._loaded.settings.task
         assert split.labels is not None
@@ -173,12 +176,19 @@ class Gate:
         if not task.is_blind(scores, split.labels, logits.shape[1]):
             return
         both = " and ".join(metric_words(name) for name in task.judged_by)
+        right = (
+            {}
+            if majority is None
+            else {
+                f"its {metric_words(task.text_metric)}": f"{scores[task.text_metric]:.1%}",
+                "the most frequent answer alone": f"{majority:.1%}",
+            }
+        )
         raise VerificationError(
             f"{self._loaded.path} does no better on {split.name} than answers that do not depend on the text; nothing "
             "was exported.",
-            accepted={
-                f"its {metric_words(task.text_metric)}": f"{scores[task.text_metric]:.1%}",
-                "the most frequent answer alone": f"{majority:.1%}",
+            accepted=right
+            | {
                 f"its mean of {both}": f"{task.balanced(scores):.1%}",
                 "that of such answers": f"up to {task.blind(split.labels, logits.shape[1]):.1%}",
             },
@@ -268,7 +278,14 @@ def check_pairs(split: Split, loaded: TorchClassifier) -> None:
     Raises:
         DataError: the split has pairs and the model reads single texts, or the reverse.
     """
-    paired = loaded.settings.paired
+    paired, marked = loaded.settings.paired, loaded.settings.marked
+    if (split.marked is not None) != marked:
+        raise DataError(
+            f"split {split.name!r} has {'marked words' if split.marked is not None else 'no marked words'}, and the "
+            f"model {'reads one of each text' if marked else 'reads none'}.",
+            accepted={"marked words": "those that labels are about, such as predicates"},
+            fix="data with predicates" if marked else "data without predicates",
+        )
     if (split.pairs is not None) != paired:
         raise DataError(
             f"split {split.name!r} has {'pairs' if split.pairs is not None else 'no pairs'}, "
@@ -317,6 +334,9 @@ def _measured(comparison: Comparison) -> dict[str, Any]:
     split, task = comparison.split, comparison.task
     if split.labels is None:
         return measured
+    measured["primary"] = _primary(comparison) if task.judged_by_difference else None
+    if task.numeric:
+        return measured
     model, exported = (
         task.correct(logits, split.labels, unseen_label=split.unseen_label)
         for logits in (comparison.model, comparison.exported)
@@ -328,7 +348,6 @@ def _measured(comparison: Comparison) -> dict[str, Any]:
         "model_accuracy": float(model.mean()),
         **_calibration(comparison),
         "majority": task.majority_share(split.labels),
-        "primary": _primary(comparison) if task.per_word or task.extractive else None,
     }
 
 
@@ -429,5 +448,5 @@ def _labels_beyond(agreed: float, comparison: Comparison, limits: Limits) -> dic
     chance = binomial_tail(round((1 - agreed) * count), count, 1 - limits.agreement)
     if chance >= _SIGNIFICANCE:
         return {}
-    what = "same answer" if task.extractive else "same label"
-    return {what: f"{agreed:.1%} of the {task.judged}, limit {limits.agreement:.1%} (p = {chance:.2g})"}
+    what = "score" if task.numeric else "answer" if task.extractive else "label"
+    return {f"same {what}": f"{agreed:.1%} of the {task.judged}, limit {limits.agreement:.1%} (p = {chance:.2g})"}

@@ -14,6 +14,7 @@ from transformers import PretrainedConfig, set_seed
 
 from liteft.answer_spans import AnswerForm
 from liteft.encoder.families import family_of
+from liteft.encoder.modules import in_head
 from liteft.errors import ModelError, option
 from liteft.finetuning.adapters import Adapter, attach_adapter
 from liteft.finetuning.calibration import without_threshold
@@ -21,8 +22,9 @@ from liteft.finetuning.model import TorchClassifier, read_config
 from liteft.finetuning.pretrained import load_pretrained
 from liteft.finetuning.settings import ModelSettings, Pooling, apply_settings, position_limit
 from liteft.finetuning.tokenizer_files import Side, read_tokenizer
+from liteft.finetuning.units import start_in_units
 from liteft.foreign import lowers_case, read_config_json
-from liteft.tasks import Task
+from liteft.tasks import Task, task_named
 from liteft.tokenization import TextTokenizer
 
 __all__ = ["create_classifier", "set_dropout"]
@@ -73,7 +75,7 @@ def create_classifier(
     """
     config = read_config(base)
     if family_of(config.model_type).decoder:
-        if task.per_word or task.extractive:
+        if task_named(task).per_word or task_named(task).extractive:
             raise ModelError(
                 f"{base} is a decoder, which judges a word before it has read the words after it.",
                 accepted={"a base for words and answers": "an encoder"},
@@ -108,6 +110,8 @@ def create_classifier(
     own_shift = (read_config_json(base).get("liteft") or {}).get("threshold_shift", 0.0)
     if own_shift and not new:  # the head is that of a base whose threshold was tuned
         without_threshold(TorchClassifier(model, tokenizer, replace(settings, threshold_shift=own_shift), base))
+    if any(map(in_head, new)):
+        start_in_units(TorchClassifier(model, tokenizer, settings, base))
     if adapter is not None:
         attach_adapter(model, adapter)
     return TorchClassifier(model, tokenizer, settings, base)

@@ -25,24 +25,35 @@ from liteft.errors import ConfigError, leave_out
 from liteft.finetuning.head import last_layer
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
-from liteft.recipes import TeacherRecipe, TrainingRecipe
+from liteft.recipes import StudentRecipe, TeacherRecipe, TrainingRecipe
 from liteft.run_info import CalibrationInfo
-from liteft.tasks import ANSWERS, FEWEST_TO_CALIBRATE, fit_temperature, fit_threshold, rows_to_calibrate, task_of_labels
+from liteft.tasks import (
+    ANSWERS,
+    FEWEST_TO_CALIBRATE,
+    TASKS,
+    fit_temperature,
+    fit_threshold,
+    rows_to_calibrate,
+    task_of_labels,
+)
 
 __all__ = ["calibrate", "require_bias", "require_threshold", "told_untuned", "tunes_threshold", "without_threshold"]
 
 
 def require_threshold(recipe: TrainingRecipe, dataset: Dataset, config: PretrainedConfig | None = None) -> None:
-    """Refuse a threshold for labels that need none, or that the classifier cannot hold.
+    """Refuse a threshold for labels that need none, or that the classifier cannot hold, and what scores cannot have.
 
     Args:
-        recipe: only ``tune_threshold`` counts.
+        recipe: only ``tune_threshold`` counts, and for scores what needs labels with names.
         dataset: the data.
         config: of the classifier or of its base, once it is known.
 
     Raises:
-        ConfigError: every text has one label, or the last layer has no bias, as in a decoder.
+        ConfigError: every text has one label, the last layer has no bias, as in a decoder, or labels are numbers and a
+            setting needs names.
     """
+    if dataset.task.numeric:
+        _refuse_of_names(recipe, dataset)
     if not recipe.tune_threshold:
         return
     if not dataset.task.several:
@@ -52,6 +63,26 @@ def require_threshold(recipe: TrainingRecipe, dataset: Dataset, config: Pretrain
         )
     if config is not None and family_of(config.model_type).decoder:
         raise _no_bias(recipe, config)
+
+
+def _refuse_of_names(recipe: TrainingRecipe, dataset: Dataset) -> None:
+    """Refuse settings of a training that mean nothing where labels are numbers."""
+    unfit = {
+        "label_smoothing": recipe.label_smoothing > 0,
+        "class_weights": recipe.class_weights != "none",
+        "tune_threshold": recipe.tune_threshold,
+        "choose_by": recipe.choose_by == "log_loss",
+        "head": isinstance(recipe, TeacherRecipe) and recipe.head == "lda",
+        "pool_select": isinstance(recipe, StudentRecipe) and recipe.pool_select is not None,
+    }
+    for name, given in unfit.items():
+        if given:
+            value = getattr(recipe, name)
+            raise ConfigError(
+                f"{name}={value} applies to labels with names, and those of {dataset.name} are scores.",
+                accepted={name: f"for the tasks {', '.join(task for task in TASKS if not TASKS[task].numeric)}"},
+                fix=leave_out(_key(recipe, name)),
+            )
 
 
 def require_bias(recipe: TrainingRecipe, loaded: TorchClassifier) -> None:
@@ -71,8 +102,8 @@ def _no_bias(recipe: TrainingRecipe, config: PretrainedConfig) -> ConfigError:
     )
 
 
-def _key(recipe: TrainingRecipe) -> str:
-    return f"{'teacher' if isinstance(recipe, TeacherRecipe) else 'student'}.tune_threshold"
+def _key(recipe: TrainingRecipe, name: str = "tune_threshold") -> str:
+    return f"{'teacher' if isinstance(recipe, TeacherRecipe) else 'student'}.{name}"
 
 
 def tunes_threshold(recipe: TrainingRecipe, validation: Split) -> bool:

@@ -27,6 +27,7 @@ from liteft.finetuning.reading import read_split
 from liteft.finetuning.resumable import ResumableTrainer
 from liteft.finetuning.soundness import kept_evaluation
 from liteft.finetuning.trainer import ClassifierTrainer, choosing_metric, shown_metrics, training_arguments
+from liteft.finetuning.units import training_units
 from liteft.ragged import Rows
 from liteft.recipes import TrainingRecipe
 from liteft.run_info import FitInfo
@@ -178,7 +179,8 @@ def fit(
     )
     trainer.divergence.rate = rate
     started = time.monotonic()
-    trained_from(trainer, checkpoints)
+    with training_units(loaded, dataset.task) as trainer.units:
+        trained_from(trainer, checkpoints)
     best, metric = trainer.state.best_metric, choosing_metric(recipe, dataset.task)
     shown = shown_metrics(recipe, dataset.task)
     kept = kept_evaluation(trainer.state, shown) if choose_best and best is not None else None

@@ -15,6 +15,7 @@ from liteft.finetuning.base import set_dropout
 from liteft.finetuning.model import TorchClassifier, untrained_classifier
 from liteft.finetuning.settings import ModelSettings, Pooling, apply_settings
 from liteft.finetuning.tokenizer_files import FolderTokenizer, Side, read_tokenizer
+from liteft.finetuning.units import start_in_units
 from liteft.recipes import parse_size
 from liteft.tasks import Task
 from liteft.tokenization import TextTokenizer
@@ -65,7 +66,9 @@ def create_from_scratch(
     if dropout is not None:
         set_dropout(config, dropout)
     set_seed(seed)
-    return TorchClassifier(untrained_classifier(config, settings), tokenizer, settings, folder)
+    loaded = TorchClassifier(untrained_classifier(config, settings), tokenizer, settings, folder)
+    start_in_units(loaded)
+    return loaded
 
 
 def bert_config(size: str, tokenizer: TextTokenizer, *, positions: int) -> BertConfig:

@@ -43,9 +43,14 @@ def start_from_discriminants(loaded: TorchClassifier, split: Split, *, seed: int
         bf16: run matrix products in bfloat16.
 
     Raises:
-        ConfigError: the model is a decoder, whose last layer reads every token.
+        ConfigError: the model is a decoder, whose last layer reads every token, or it judges words.
         DataError: the split has no labels.
     """
+    if loaded.settings.task.per_word:
+        raise ConfigError(
+            "a head starts from discriminants of whole texts, and words are judged here.",
+            fix=option("teacher.head", "random"),
+        )
     layer = last_layer(loaded.model, len(loaded.settings.labels))
     if layer.bias is None:  # as in every decoder of transformers
         raise ConfigError(

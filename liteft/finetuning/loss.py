@@ -1,4 +1,4 @@
-"""The loss against labels or their probabilities: cross entropy, or binary cross entropy per label."""
+"""The loss against labels or their probabilities: cross entropy, binary cross entropy, or squared differences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def label_loss(
     Args:
         logits: shape (texts, labels), any float dtype; computed in float32.
         labels: int64 (texts,), -1 for an unknown label, whose text is ignored; or float (texts, labels): 0, 1 or, for
-            either task, the probability of each label.
+            either task, the probability of each label; or float (texts,) of scores, NaN for an unknown one.
         task: selects the loss.
         smoothing: share of the probability spread evenly over all labels, 0 to 1.
         weights: one per label, float32 (labels,), or None.

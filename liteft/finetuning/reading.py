@@ -18,7 +18,7 @@ from liteft.data import Split
 from liteft.encoded import Encoded
 from liteft.errors import ConfigError, DataError, leave_out, option
 from liteft.finetuning.known_ids import check_ids
-from liteft.finetuning.model import TorchClassifier
+from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.ragged import Ragged
 from liteft.tokenization import TextTokenizer
 from liteft.windows import WordTokenizer, WordWindows
@@ -88,7 +88,9 @@ def read_split(loaded: TorchClassifier, split: Split, *, name: str | None = None
                 f"split {split.name!r} has pairs of texts, and words of one text are judged.", fix=leave_out("pair")
             )
         words = words_of_texts(split.texts) if split.words is None else split.words
-        windows = word_tokenizer(loaded.tokenizer).encode(split.texts, words, marked=split.marked)
+        windows = word_tokenizer(loaded.tokenizer, uses_type_ids(loaded.config)).encode(
+            split.texts, words, marked=split.marked
+        )
         reading = Reading(windows.encoded, windows)
     check_ids(loaded, reading.encoded, f"split {split.name!r}" if name is None else name)
     return reading
@@ -116,9 +118,9 @@ def answer_tokenizer(tokenizer: TextTokenizer, form: AnswerForm) -> AnswerTokeni
 
 
 @functools.lru_cache(maxsize=8)
-def word_tokenizer(tokenizer: TextTokenizer) -> WordTokenizer:
+def word_tokenizer(tokenizer: TextTokenizer, types: bool) -> WordTokenizer:
     """Return the tokenizer of words that a tokenizer makes; its dictionary of frequent words lives as long as it."""
-    return WordTokenizer(tokenizer)
+    return WordTokenizer(tokenizer, types=types)
 
 
 def read_texts(loaded: TorchClassifier, split: Split) -> np.ndarray:

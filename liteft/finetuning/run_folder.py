@@ -266,6 +266,8 @@ def finish_run(
         **info,
         "warnings": [*info.get("warnings", ()), *warnings],
     }
+    if settings.activation is not None:
+        content["activation"] = settings.activation
     if adapter is not None:
         content["adapter"] = {**base, "rank": adapter.rank, "own_bytes": weights.stat().st_size}
     files.write_json(out / RUN_FILE, content)
@@ -301,13 +303,21 @@ def read_inputs(out: Path) -> dict[str, Any]:
 
 
 def split_metrics(logits: Rows, split: Split, task: Task) -> dict[str, Any]:
-    """Return a split's metrics with 95% intervals, its size and the share of its majority class."""
+    """Return a split's metrics with 95% intervals, its size and the share of its majority class.
+
+    Those of each label are in "by_label", if the task has any.
+    """
     if split.labels is None:
         return {}
     values: dict[str, Any] = {"n": len(split), "majority": task.majority_share(split.labels)}
     values |= task.score(logits, split.labels, unseen_label=split.unseen_label)
     intervals = task.intervals(logits, split.labels, unseen_label=split.unseen_label)
+    if split.pairs is not None:
+        of_queries, their_intervals = task.score_queries(logits, split.labels, split.texts)
+        values, intervals = values | of_queries, intervals | their_intervals
     values |= named_intervals(intervals)
+    if found := task.by_label(logits, split.labels, unseen_label=split.unseen_label):
+        values["by_label"] = found
     return {name: value if _finite(value) else None for name, value in values.items()}
 
 
@@ -337,7 +347,8 @@ def _label_rows(logits: Rows, split: Split, dataset: Dataset) -> Iterator[list[s
             "" if values is None else " | ".join(dataset.task.names_of(values[row], dataset.labels))
             for values in (split.labels, decided)
         ]
-        yield [*names, f"{probabilities[row].max(axis=-1).min(initial=1.0):.6f}"]
+        best = probabilities[row].max(axis=-1)
+        yield [*names, f"{best.min() if best.size else 1.0:.6f}"]
 
 
 def _answer_rows(logits: Rows, split: Split) -> Iterator[list[str]]:

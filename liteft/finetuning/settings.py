@@ -47,6 +47,7 @@ class ModelSettings:
             classifier whose scores are probabilities.
         marked: whether the labels of a text are about one of its words, which the type ids mark.
         answers: how questions are read and answered; None where there are none.
+        activation: of scores: "sigmoid" or "none"; None takes that of the task, and is that of other tasks.
     """
 
     labels: tuple[str, ...]
@@ -57,11 +58,16 @@ class ModelSettings:
     truncation_side: Literal["right", "left"] = "right"
     threshold_shift: float = 0.0
     marked: bool = False
+    activation: str | None = None
     answers: AnswerForm | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "task", task_named(self.task).bound(self.labels))
-        if self.task.extractive:
+        task = task_named(self.task).bound(self.labels)
+        if self.activation is not None:
+            task = task.activated(self.activation)
+        object.__setattr__(self, "task", task)
+        object.__setattr__(self, "activation", task.activation if task.numeric else None)
+        if task.extractive:
             object.__setattr__(self, "answers", self.answers or AnswerForm())
 
     @property
@@ -88,7 +94,7 @@ def apply_settings(config: PretrainedConfig, settings: ModelSettings) -> None:
     config.label2id = {label: index for index, label in enumerate(settings.labels)}
     config.problem_type = settings.task.problem_type
     config.liteft = {**asdict(settings), "labels": list(settings.labels), "task": str(settings.task)}
-    for name in ("threshold_shift", "marked", "answers"):
+    for name in ("threshold_shift", "marked", "activation", "answers"):
         if not getattr(settings, name):
             del config.liteft[name]
 
@@ -113,7 +119,7 @@ def read_settings(
             answers = None if stored.get("answers") is None else AnswerForm(**stored["answers"])
             own = ModelSettings(**{**stored, "labels": tuple(stored["labels"]), "answers": answers})
             return own, "as it was trained"
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, ValueError) as error:
             raise ModelError(
                 f"{folder / 'config.json'}: the key 'liteft' does not fit: {error}.",
                 fix="copy the whole folder again, or train again",
@@ -129,6 +135,7 @@ def read_settings(
         max_tokens=max_tokens,
         paired=bool(meaning.paired),
         truncation_side=tokenizer.truncation_side,
+        activation=meaning.activation,
     )
     return settings, cut_by
 

@@ -154,11 +154,9 @@ def warnings_of_metrics(
         return []
     found = []
     if labels is not None and task.is_blind(own, labels, count):
-        share, majority = 100 * own[task.text_metric], 100 * own["majority"]
         found.append(
-            f"the {kind} is right on {share:.1f}% of the validation texts, and the most frequent answer alone on "
-            f"{majority:.1f}%: it has learned nothing that counts. Train longer, with another learning rate, and read "
-            "the data check"
+            f"the {kind} {_blindness(own, task)}: it has learned nothing that counts. Train longer, with another "
+            "learning rate, and read the data check"
         )
     metric = task.primary_metric
     above = None if teacher is None or unlike else teacher.get("validation")
@@ -169,3 +167,12 @@ def warnings_of_metrics(
             "rates (student.learning_rates), or a larger size"
         )
     return found
+
+
+def _blindness(own: Mapping[str, Any], task: Task) -> str:
+    """Return in words that a model's validation metrics are those of answers that do not depend on the text."""
+    if task.numeric:
+        metric = task.primary_metric
+        return f"has a {metric_words(metric)} of {100 * own[metric]:.1f}% on validation, and the same score for all 0%"
+    share, majority = 100 * own[task.text_metric], 100 * own["majority"]
+    return f"is right on {share:.1f}% of the validation texts, and the most frequent answer alone on {majority:.1f}%"

@@ -13,13 +13,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from liteft.finetuning.answer_batches import known_units
-from liteft.tasks import ANSWERS, MULTI_LABEL, SINGLE_LABEL, TOKENS, Task
+from liteft.tasks import ANSWERS, MULTI_LABEL, SCORES, SINGLE_LABEL, TOKENS, Task
+from liteft.tasks.scores import Scores
 
-__all__ = ["TaskTraining", "training_of"]
+__all__ = ["TaskTraining", "training_of", "units_of"]
 
 
 class TaskTraining(ABC):
     """One instance per task. Logits are float32, shape (texts, labels), and losses have shape (), in nats."""
+
+    def of(self, task: Task) -> TaskTraining:
+        """Return the training side of a task that is bound to data."""
+        return self
 
     @abstractmethod
     def label_loss(self, logits: Tensor, labels: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
@@ -27,7 +32,10 @@ class TaskTraining(ABC):
 
     @abstractmethod
     def distance(self, first: Tensor, second: Tensor) -> Tensor:
-        """Return the mean of both divergences between two predictions; see ``consistency.consistency_loss``."""
+        """Return the mean of both divergences between two predictions; see ``consistency.consistency_loss``.
+
+        Of scores it is the mean squared difference, which is also what a student learns from its teacher.
+        """
 
     @abstractmethod
     def log_outcomes(self, logits: Tensor) -> Tensor:
@@ -146,15 +154,61 @@ class _Answers(TaskTraining):
         raise NotImplementedError("answers have no classes")
 
 
+class _Scores(TaskTraining):
+    """Binary cross entropy where scores are from 0 to 1, and otherwise squared differences in variances of train."""
+
+    def __init__(self, spread: float = 1.0, *, bounded: bool = False) -> None:
+        self._spread = spread
+        self._bounded = bounded
+
+    def of(self, task: Task) -> TaskTraining:
+        units = units_of(task)
+        return _Scores(1.0 if units is None else units[1], bounded=task.activation == "sigmoid")
+
+    def label_loss(self, logits: Tensor, labels: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
+        known = ~labels.isnan()
+        if not bool(known.any()):
+            return logits.sum() * 0.0
+        found, gold = logits[known, 0], labels[known].float()
+        if self._bounded:
+            return functional.binary_cross_entropy_with_logits(found, gold)
+        return functional.mse_loss(found / self._spread, gold / self._spread)
+
+    def distance(self, first: Tensor, second: Tensor) -> Tensor:
+        return functional.mse_loss(first / self._spread, second / self._spread)
+
+    def log_outcomes(self, logits: Tensor) -> Tensor:
+        raise ValueError("scores have no probabilities")
+
+    def distributions(self, logits: Tensor) -> int:
+        return 1
+
+    def balanced(self, counts: np.ndarray, texts: int) -> np.ndarray:
+        raise ValueError("scores have no classes")
+
+    def contrasts(
+        self, labels: np.ndarray, means: np.ndarray, middle: np.ndarray, sums: np.ndarray, present: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
+        raise ValueError("scores have no discriminants")
+
+
 # Logits of words are a row for each word here, so a word's tag is learned as a text's label is.
 _TRAINING: dict[Task, TaskTraining] = {
     SINGLE_LABEL: _SingleLabel(),
     MULTI_LABEL: _MultiLabel(),
     TOKENS: _SingleLabel(),
     ANSWERS: _Answers(),
+    SCORES: _Scores(),
 }
 
 
 def training_of(task: Task) -> TaskTraining:
     """Return the training side of a task."""
-    return _TRAINING[task]
+    return _TRAINING[task].of(task)
+
+
+def units_of(task: Task) -> tuple[float, float] | None:
+    """Return the mean and the deviation in which the logits of scores are learned; None for other tasks."""
+    if not isinstance(task, Scores) or task.activation == "sigmoid":
+        return None
+    return task.mean, task.spread

@@ -213,6 +213,7 @@ class ClassifierTrainer(ResumableTrainer):
     ) -> None:
         self.task = task
         self.class_weights = class_weights
+        self.units = (0.0, 1.0)  # of scores: added to the logits, after they are multiplied; see units.py
         self.unseen_label = unseen_label
         super().__init__(
             sampler=sampler,
@@ -249,6 +250,8 @@ class ClassifierTrainer(ResumableTrainer):
         """Trainer's hook: the training loss while training, the hard-label loss while evaluating."""
         outputs = model(**self.model_inputs(inputs))
         logits, batch = self.judged(output_logits(outputs), inputs), inputs
+        if self.task.numeric:
+            logits = logits.float() * self.units[1] + self.units[0]
         if self.task.per_word:
             batch = flat_words(inputs)
         elif self.task.extractive:

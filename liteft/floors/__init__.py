@@ -1,9 +1,10 @@
-"""Floors: simple models that a distilled student has to beat, trained in seconds on the labels alone.
+"""Floors: simple models that a distilled student has to beat, trained on the labels alone in seconds or a minute.
 
 A student that is not better than word counts with a linear classifier is not worth its bytes, so floors are shown
-wherever students are. `kinds` lists the three of them; `features` turns texts into counts, `vectors` into means of a
-base's word vectors; `linear` has the classifiers, `training` chooses their settings and scores them, and `stored` is
-the file floors.json. scikit-learn does the training and is imported when a floor is trained.
+wherever students are. `kinds` lists those of texts and of words; `features` turns texts into counts, `vectors` into
+means of a base's word vectors, `words` words into what they and their neighbours look like; `linear` has the
+classifiers, `training` chooses their settings and scores them, and `stored` is the file floors.json. scikit-learn does
+the training and is imported when a floor is trained.
 """
 
 from liteft.floors.libraries import can_train

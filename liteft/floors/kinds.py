@@ -1,4 +1,4 @@
-"""The three floors, each with its features, its classifier and the settings that are tried."""
+"""The floors of texts and of words, each with its features, its classifier and the settings that are tried."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 from liteft.data import Split
 from liteft.floors.features import Counts, WeightedCounts
-from liteft.floors.linear import Fitted, logistic_regression, naive_bayes, support_vectors
+from liteft.floors.linear import Fitted, logistic_regression, most_frequent, naive_bayes, support_vectors
 from liteft.floors.vectors import MeanVectors, WordVectors
+from liteft.floors.words import Neighbours, SpellingIds
+from liteft.tasks import Task
 
 __all__ = ["Kind", "kinds_of"]
 
@@ -22,7 +24,7 @@ class Features(Protocol):
     notes: tuple[str, ...]
 
     def __call__(self, split: Split) -> Any:
-        """Return a matrix (texts, features)."""
+        """Return a matrix (texts, features), or (words, features)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,19 @@ class Kind:
     probable: bool
 
 
-def kinds_of(base: Path | None) -> list[Kind]:
-    """Return the floors that can be trained: two, and a third if the folder of a base is known."""
+def kinds_of(base: Path | None, task: Task) -> list[Kind]:
+    """Return the floors that can be trained: two, and of texts a third if the folder of a base is known."""
+    if task.per_word:
+        return [
+            Kind("most frequent tag of each word", SpellingIds, most_frequent, [{"alpha": 0.1}], True),
+            Kind(
+                "linear SVM of words and their neighbours",
+                Neighbours,
+                support_vectors,
+                [{"c": c} for c in (0.1, 0.3, 0.03)],
+                False,
+            ),
+        ]
     found = [
         Kind("naive Bayes", Counts, naive_bayes, [{"alpha": alpha} for alpha in (1.0, 0.3, 0.1)], True),
         Kind("TF-IDF with a linear SVM", WeightedCounts, support_vectors, [{"c": c} for c in (0.3, 0.1, 1.0)], False),

@@ -1,4 +1,7 @@
-"""The classifiers of floors: naive Bayes, a linear SVM and logistic regression, for one label per text or several."""
+"""The classifiers of floors: naive Bayes, a linear SVM and logistic regression, for one label per text or several.
+
+Of words there are the linear SVM and `most_frequent`, which looks words up.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,13 @@ import numpy as np
 
 from liteft.tasks import Task
 
-__all__ = ["NEVER", "Fitted", "logistic_regression", "naive_bayes", "support_vectors"]
+__all__ = ["NEVER", "Fitted", "logistic_regression", "most_frequent", "naive_bayes", "support_vectors"]
 
 Fitted = Callable[[Any], np.ndarray]
-"""From features (texts, features) to logits: float64 (texts, labels), whose decisions are those of the classifier."""
+"""From features (texts, features) to logits: float64 (texts, labels), whose decisions are those of the classifier.
+
+Where words are judged, a row is a word.
+"""
 
 NEVER = -1e4
 """The logit of a label that no training text has."""
@@ -45,6 +51,35 @@ def logistic_regression(features: Any, labels: np.ndarray, task: Task, count: in
     from sklearn.linear_model import LogisticRegression
 
     return _fitted(LogisticRegression(C=c, max_iter=300), features, labels, task, count)
+
+
+def most_frequent(numbers: np.ndarray, labels: np.ndarray, _task: Task, count: int, *, alpha: float) -> Fitted:
+    """Return how often each word has each tag, in log probabilities, towards the frequency of the tags by ``alpha``.
+
+    A word that was not seen as it is written counts as its lower case, and another as any word: so the best tag of each
+    is the most frequent one, if ``alpha`` is less than 1.
+
+    Args:
+        numbers: of the words, and of their lower cases, -1 for others: int64 (words, 2).
+        labels, _task, count: as for the other classifiers.
+        alpha: words that the frequency of the tags counts for.
+    """
+    everywhere = np.bincount(labels, minlength=count) / max(1, len(labels))
+    tables = []
+    for column in numbers.T:
+        cells = column * count + labels
+        tables.append(np.bincount(cells, minlength=(int(column.max(initial=-1)) + 1) * count).reshape(-1, count))
+
+    def logits(some: np.ndarray) -> np.ndarray:
+        counted = np.zeros((len(some), count))
+        for column, table in reversed(list(zip(some.T, tables, strict=True))):  # the word as written comes last
+            seen = column >= 0
+            counted[seen] = table[column[seen]]
+        shares = (counted + alpha * everywhere) / (counted.sum(axis=1, keepdims=True) + alpha)
+        with np.errstate(divide="ignore"):
+            return np.where(everywhere > 0, np.maximum(np.log(shares), NEVER / 2), NEVER)
+
+    return logits
 
 
 def _fitted(model: Any, features: Any, labels: np.ndarray, task: Task, count: int) -> Fitted:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from liteft.ragged import Rows, applied
 from liteft.results import Result
 from liteft.tasks import Task
 from liteft.text_tables import aligned, metric_words, share
@@ -35,10 +36,10 @@ class Floor:
     settings: Mapping[str, float | str]
     scores: Mapping[str, Mapping[str, float]]
     intervals: Mapping[str, Mapping[str, tuple[float, float]]]
-    decisions: Mapping[str, np.ndarray]
+    decisions: Mapping[str, Rows]
     seconds: float
 
-    def logits(self, split: str, task: Task, count: int) -> np.ndarray:
+    def logits(self, split: str, task: Task, count: int) -> Rows:
         """Return logits (texts, labels) that give the floor's decisions, for the paired tests of ``Task``."""
         return as_logits(self.decisions[split], task, count)
 
@@ -125,13 +126,13 @@ def not_beaten(own: Mapping[str, float], floors: Mapping[str, Mapping[str, float
     return [floor for floor, scores in floors.items() if any(own[name] <= scores[name] for name in names)]
 
 
-def as_logits(decisions: np.ndarray, task: Task, count: int) -> np.ndarray:
+def as_logits(decisions: Rows, task: Task, count: int) -> Rows:
     """Return logits that give these decisions: float32 (texts, labels), 10 for a predicted label and -10 for others."""
-    return np.where(task.indicators(decisions, count), np.float32(10), np.float32(-10))
+    return applied(lambda chosen: np.where(chosen, np.float32(10), np.float32(-10)), task.indicators(decisions, count))
 
 
 def metrics_of(
-    task: Task, logits: np.ndarray, labels: np.ndarray, unseen_label: np.ndarray | None, *, probable: bool = False
+    task: Task, logits: Rows, labels: Rows, unseen_label: np.ndarray | None, *, probable: bool = False
 ) -> dict[str, float]:
     """Return the metrics of logits; those of probabilities only if the logits are ``probable``."""
     scores = task.score(logits, labels, unseen_label=unseen_label)

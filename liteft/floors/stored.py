@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from liteft import files
-from liteft.data import Dataset
+from liteft.data import Dataset, Split
 from liteft.floors.result import Floor, Floors
 from liteft.floors.training import train_floors
 from liteft.foreign import encoder_folder
 from liteft.foreign.weights import require_weights, weights_sha256
 from liteft.metrics import named_intervals
+from liteft.ragged import Ragged, Rows
 from liteft.tasks import Task
 
 __all__ = ["FLOORS_FILE", "read_floor_scores", "read_floors", "stored_floors"]
@@ -90,23 +91,34 @@ def read_floor_scores(path: Path, fingerprint: str | None) -> dict[str, dict[str
 
 
 def _listed(row: Floor, task: Task) -> dict[str, Any]:
-    """Return the decisions of a floor as label numbers, one for each text, or a list for each text."""
+    """Return the decisions of a floor as label numbers: one for each text, a list, or those of words as "0 2 0"."""
+    if task.per_word:
+        return {split: [" ".join(map(str, text.tolist())) for text in each] for split, each in row.decisions.items()}
     if not task.several:
         return {split: decisions.tolist() for split, decisions in row.decisions.items()}
     return {split: [np.flatnonzero(text).tolist() for text in each] for split, each in row.decisions.items()}
 
 
+def _decisions(numbers: list[Any], split: Split, task: Task, count: int) -> Rows:
+    """Return what `_listed` wrote of a split. Raises ValueError if it is not of these texts."""
+    if task.per_word:
+        tags = Ragged.of([[int(tag) for tag in text.split()] for text in numbers], np.int64)
+        if not isinstance(split.labels, Ragged) or not tags.fits(split.labels):
+            raise ValueError(split.name)
+        return tags
+    if not task.several:
+        return np.array(numbers, dtype=np.int64)
+    found = np.zeros((len(numbers), count), dtype=bool)
+    for text, columns in enumerate(numbers):
+        found[text, columns] = True
+    if len(numbers) != len(split):
+        raise ValueError(split.name)
+    return found
+
+
 def _floor(row: dict[str, Any], listed: dict[str, Any], data: Dataset) -> Floor:
-    count, decisions = len(data.labels), {}
-    for split, numbers in listed.items():
-        if not data.task.several:
-            decisions[split] = np.array(numbers, dtype=np.int64)
-            continue
-        decisions[split] = np.zeros((len(numbers), count), dtype=bool)
-        for text, columns in enumerate(numbers):
-            decisions[split][text, columns] = True
-        if len(numbers) != len(data.splits[split]):
-            raise ValueError(split)
+    count = len(data.labels)
+    decisions = {split: _decisions(numbers, data.splits[split], data.task, count) for split, numbers in listed.items()}
     return Floor(
         name=str(row["name"]),
         settings=row["settings"],

@@ -6,6 +6,7 @@ and rarely states more; the caller has to provide the rest.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from liteft import files
 from liteft.errors import ConfigError, Hint, ModelError, leave_out, option
-from liteft.tasks import ANSWERS, SINGLE_LABEL, TASKS, TOKENS, Task, task_named
+from liteft.tasks import ANSWERS, SCORES, SINGLE_LABEL, TASKS, TOKENS, Task, task_named
 
 __all__ = [
     "CLASSIFIERS",
@@ -35,6 +36,7 @@ _OF_TOKENS = {"ForTokenClassification": TOKENS, "ForQuestionAnswering": ANSWERS}
 CLASSIFIERS = ("ForSequenceClassification", *_OF_TOKENS)
 """Ends of the names of transformers' classes that are classifiers here."""
 _ENDS = ("start", "end")  # what the two logits of a token are for, in the data too
+_CLOSED = re.compile(r"[ESLUM]-.")  # tags of BIOES, BILOU and BMES that IOB2 has not
 _ENTAILMENT = ("entail", "not_entail", "non_entail")
 _RENAMED = 6  # labels per line
 
@@ -48,12 +50,14 @@ class Said:
         task: what a label means.
         paired: True if it reads pairs of texts.
         seen_pairs: True if the given texts are pairs; used if ``paired`` is not stated.
+        activation: of a model of scores: "sigmoid" or "none".
     """
 
     labels: tuple[str, ...] | None = None
     task: Task | None = None
     paired: bool | None = None
     seen_pairs: bool | None = None
+    activation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +69,22 @@ class Meaning:
         task: how labels are chosen; None if not stated.
         paired: True if it reads pairs of texts; None if not stated.
         own: True if the folder states that LiteFT wrote it.
+        activation: of a model of scores: "sigmoid" or "none"; None for others.
+        guessed: True if nothing states the activation.
     """
 
     labels: tuple[str, ...]
     task: Task | None
     paired: bool | None
     own: bool
+    activation: str | None = None
+    guessed: bool = False
 
     @property
     def settled_task(self) -> Task:
         """The task; if not stated, single-label, as in transformers."""
-        return self.task or SINGLE_LABEL
+        task = self.task or SINGLE_LABEL
+        return task if self.activation is None else task.activated(self.activation)
 
 
 def read_meaning(folder: Path, config: Mapping[str, Any], said: Said | None = None) -> Meaning:
@@ -87,9 +96,9 @@ def read_meaning(folder: Path, config: Mapping[str, Any], said: Said | None = No
         said: what the caller states.
 
     Raises:
-        ModelError: the model is not a classifier, its labels are not numbered from 0, it has a single logit, which no
-            task here has, or it is a model of pairs but this is not stated.
-        ConfigError: the caller contradicts the folder.
+        ModelError: the model is not a classifier, its labels are not numbered from 0, it has several scores or an
+            unknown activation, or it is a model of pairs but this is not stated.
+        ConfigError: the caller contradicts the folder, or gives an activation to a model of labels.
     """
     said = said or Said()
     own = config.get("liteft")
@@ -107,12 +116,19 @@ def read_meaning(folder: Path, config: Mapping[str, Any], said: Said | None = No
         return Meaning(_ENDS, _stated_task(folder, said, stated), True, own=False)
     labels = _labels(folder, config, said)
     if stated is not None:
+        _refuse_closed_tags(folder, labels)
         return Meaning(labels, _stated_task(folder, said, stated), False, own=False)
     task = _task(folder, config, said)
-    if len(labels) < (task or SINGLE_LABEL).fewest_labels:
-        choose = option("task", "multi_label", note=", if each logit is a label that a text has or has not (sigmoid)")
-        raise _no_scores(folder, f"{folder} has one logit: a score, as in reranking or regression.", choose)
     paired = said.paired if said.paired is not None else said.seen_pairs
+    if (task is None and len(labels) == 1) or (task is not None and task.numeric):
+        return _of_scores(folder, config, said, labels, paired)
+    _refuse_activation(folder, said)
+    if len(labels) < (task or SINGLE_LABEL).fewest_labels:
+        raise ConfigError(
+            f"{folder} has one logit, and a single label would always be chosen.",
+            accepted={"task": "scores; multi_label, for a label that a text has or has not"},
+            fix=[option("task", SCORES.name), leave_out("task")],
+        )
     if said.paired is None and not said.seen_pairs and _reads_pairs(labels):
         raise ModelError(
             f"the labels of {folder} ({', '.join(labels)}) are typical of text pairs, but nothing says that it reads "
@@ -202,12 +218,13 @@ _LABEL_FILES = {
 def _own_meaning(folder: Path, own: Any, said: Said) -> Meaning:
     try:
         labels, task, paired = tuple(own["labels"]), task_named(own["task"]), bool(own["paired"])
+        activation = own.get("activation")
     except (TypeError, KeyError) as error:
         raise ModelError(
             f"{folder / 'config.json'}: the key 'liteft' does not fit: {error!r}.", fix="copy the whole folder again"
         ) from None
-    given = {"labels": said.labels, "task": said.task, "paired": said.paired}
-    stated = {"labels": labels, "task": task, "paired": paired}
+    given = {"labels": said.labels, "task": said.task, "paired": said.paired, "activation": said.activation}
+    stated = {"labels": labels, "task": task, "paired": paired, "activation": activation or task.activation}
     for name, value in given.items():
         if value is not None and value != stated[name]:
             hint = Hint("leave out paired", "leave out --pair") if name == "paired" else leave_out(name)
@@ -215,7 +232,7 @@ def _own_meaning(folder: Path, own: Any, said: Said) -> Meaning:
                 f"{folder} was trained with {name} = {_shown(stated[name])}, but {_shown(value)} was requested.",
                 fix=hint,
             )
-    return Meaning(labels, task, paired, own=True)
+    return Meaning(labels, task, paired, own=True, activation=activation)
 
 
 def _labels(folder: Path, config: Mapping[str, Any], said: Said) -> tuple[str, ...]:
@@ -249,10 +266,6 @@ def _labels(folder: Path, config: Mapping[str, Any], said: Said) -> tuple[str, .
 
 def _task(folder: Path, config: Mapping[str, Any], said: Said) -> Task | None:
     kind = config.get("problem_type")
-    if kind == "regression":
-        mend = f"correct problem_type in {folder / 'config.json'}, if each logit is a label that a text has or has not"
-        message = f"{folder} is a regression (problem_type in config.json): its logits are scores."
-        raise _no_scores(folder, message, mend)
     stated = next((task for task in TASKS.values() if kind is not None and task.problem_type == kind), None)
     if stated is not None and said.task not in (None, stated):
         raise ConfigError(
@@ -260,6 +273,17 @@ def _task(folder: Path, config: Mapping[str, Any], said: Said) -> Task | None:
             fix=[leave_out("task"), f"correct problem_type in {folder / 'config.json'}"],
         )
     return said.task or stated
+
+
+def _refuse_closed_tags(folder: Path, labels: Sequence[str]) -> None:
+    """Refuse a model whose tags say where a span ends, as BIOES does: its spans would be read as single words."""
+    closed = [label for label in labels if _CLOSED.match(label)]
+    if closed and any(label.startswith(("B-", "I-")) for label in labels):
+        raise ModelError(
+            f"the tags of {folder} say where spans end ({', '.join(closed[:4])}), as BIOES and BILOU do.",
+            accepted={"tags": "IOB2 (B-X, I-X, O), or tags without such prefixes"},
+            fix=train_first(folder),
+        )
 
 
 def _stated_task(folder: Path, said: Said, stated: Task) -> Task:
@@ -272,12 +296,57 @@ def _stated_task(folder: Path, said: Said, stated: Task) -> Task:
     return stated
 
 
-def _no_scores(folder: Path, message: str, way_out: str | Hint) -> ModelError:
-    return ModelError(
-        f"{message} Scores are not supported as a task yet.",
-        accepted={"tasks": "single_label, with two or more labels; multi_label"},
-        fix=[way_out, train_first(folder)],
-    )
+def _of_scores(
+    folder: Path, config: Mapping[str, Any], said: Said, labels: tuple[str, ...], paired: bool | None
+) -> Meaning:
+    """Return the meaning of a model with one logit, a reranker or a regression."""
+    if len(labels) > 1:
+        raise ModelError(
+            f"{folder} gives {len(labels)} scores for a text, and a model of scores has one.",
+            accepted={"logits": "1"},
+            fix=[f"correct problem_type in {folder / 'config.json'}, if the logits are of labels", train_first(folder)],
+        )
+    stated = _stated_activation(folder, config)
+    if said.activation not in (None, "sigmoid", "none"):
+        raise ConfigError(
+            f"activation is {said.activation!r}.",
+            accepted={"activation": "sigmoid, for scores from 0 to 1; none, for logits as they are"},
+            fix=option("activation", "sigmoid"),
+        )
+    if stated is not None and said.activation not in (None, stated):
+        raise ConfigError(
+            f"{folder / 'config.json'} states the activation {stated}, but {said.activation} was requested.",
+            fix=leave_out("activation"),
+        )
+    found = stated or said.activation
+    name = said.labels or (SCORES.name.removesuffix("s"),)
+    return Meaning(name, SCORES, paired, own=False, activation=found or "none", guessed=found is None)
+
+
+def _stated_activation(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """Return the activation that sentence-transformers stored, or "none" for a regression; None if nothing is said."""
+    newer = config.get("sentence_transformers")
+    stated = newer.get("activation_fn") if isinstance(newer, Mapping) else None
+    stated = stated or config.get("sbert_ce_default_activation_function")
+    if stated is None:
+        return "none" if config.get("problem_type") == SCORES.problem_type else None
+    found = {"Sigmoid": "sigmoid", "Identity": "none"}.get(str(stated).rpartition(".")[2])
+    if found is None:
+        raise ModelError(
+            f"{folder / 'config.json'} names the activation {stated}, which is not supported.",
+            accepted={"activations": "torch.nn.modules.activation.Sigmoid, torch.nn.modules.linear.Identity"},
+            fix=f"write one of these into {folder / 'config.json'}, if scores may be those",
+        )
+    return found
+
+
+def _refuse_activation(folder: Path, said: Said) -> None:
+    if said.activation is not None:
+        raise ConfigError(
+            f"an activation was given, and {folder} has labels, whose task decides it.",
+            accepted={"activation": "for models of scores, with one logit"},
+            fix=leave_out("activation"),
+        )
 
 
 def _reads_pairs(labels: Sequence[str]) -> bool:

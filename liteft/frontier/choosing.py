@@ -10,6 +10,7 @@ from liteft.data import Split
 from liteft.frontier.budget import Budget
 from liteft.frontier.result import Candidate
 from liteft.metrics import mcnemar
+from liteft.ragged import Rows
 from liteft.tasks import Task
 
 __all__ = ["choose_winner", "compromises", "nearest"]
@@ -18,13 +19,13 @@ _SIGNIFICANCE = 0.05
 
 
 def choose_winner(
-    candidates: Sequence[Candidate], logits: Mapping[str, np.ndarray], split: Split, task: Task
+    candidates: Sequence[Candidate], logits: Mapping[str, Rows], split: Split, task: Task
 ) -> tuple[Candidate | None, str]:
     """Return the winner and the reason in words; (None, "") if no candidate is within the budget.
 
     The winner is the smallest candidate within the budget that a paired test on the same texts cannot tell from the
-    most accurate one (McNemar's, p >= 0.05; for multi-label tasks, a paired bootstrap of micro F1 whose 95% interval
-    contains 0).
+    most accurate one (McNemar's, p >= 0.05; for multi-label tasks and tags, a paired bootstrap of the main F1 whose
+    95% interval contains 0).
 
     Args:
         candidates: all candidates of the search.
@@ -79,7 +80,7 @@ def _rounded_up(value: float) -> float:
     return float(np.ceil(round(100 * value, 6)) / 100)
 
 
-def _differs(first: np.ndarray, second: np.ndarray, split: Split, task: Task) -> bool:
+def _differs(first: Rows, second: Rows, split: Split, task: Task) -> bool:
     """Return whether a paired test tells the logits of two candidates apart."""
     assert split.labels is not None
     interval = task.primary_difference(first, second, split.labels, unseen_label=split.unseen_label)

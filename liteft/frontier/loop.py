@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers import TrainerCallback
 
 from liteft.artifact import MANIFEST, Artifact
@@ -69,7 +68,7 @@ class Search:
     show_check: bool = True
     trust: bool = False
     candidates: list[Candidate] = field(default_factory=list)
-    logits: dict[str, np.ndarray] = field(default_factory=dict)
+    logits: dict[str, Rows] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.budget = Budget.of(self.recipe.search)
@@ -97,14 +96,14 @@ class Search:
             if possible:
                 return
 
-    def measured_logits(self, candidate: Candidate) -> np.ndarray:
+    def measured_logits(self, candidate: Candidate) -> Rows:
         """Return a measured candidate's logits on the validation split, float32 (texts, labels)."""
         if candidate.name not in self.logits:
             assert candidate.path is not None
             self.logits[candidate.name] = self._run_on(candidate.path, "validation")
         return self.logits[candidate.name]
 
-    def tested(self, winner: Candidate) -> np.ndarray:
+    def tested(self, winner: Candidate) -> Rows:
         """Return the winner's logits on the test split, float32 (texts, labels)."""
         assert winner.path is not None
         return self._run_on(winner.path, "test")

@@ -51,6 +51,7 @@ from liteft.frontier.plan import check_recipe, require_fit
 from liteft.frontier.result import Candidate, Frontier
 from liteft.frontier.state import STATE_FILE, SearchState
 from liteft.locks import LOCK, one_writer
+from liteft.ragged import applied
 from liteft.recipes import Recipe
 from liteft.report.comparison import describe_machine
 from liteft.run import Run
@@ -191,7 +192,7 @@ def _open(teacher: Run | str | Path, dataset: Dataset, recipe: Recipe, context: 
         pooling = pooling_of(own, base.folder, dataset.task)
         most = position_limit(read_config(base.folder))
         length = own.max_tokens or read_length(extractive=dataset.task.extractive, most=most)
-        settings = ModelSettings(dataset.labels, dataset.task, pooling, length, dataset.paired)
+        settings = ModelSettings(dataset.labels, dataset.task, pooling, length, dataset.paired, marked=dataset.marked)
         require_threshold(recipe.student, dataset, read_config(base.folder))
         tokenizer = read_tokenizer(base.folder).cutting(length)
         require_fit(recipe, read_config(base.folder), settings, tokenizer)
@@ -208,8 +209,8 @@ def _quality(teacher: Teacher, dataset: Dataset, fingerprint: str, name: str) ->
             return float(stored)
     split = dataset.split(name)
     assert split.labels is not None
-    logits = predict_logits(teacher.loaded, split)
-    scores = dataset.task.score(logits - teacher.shift, split.labels, unseen_label=split.unseen_label)
+    logits = applied(lambda values: values - teacher.shift, predict_logits(teacher.loaded, split))
+    scores = dataset.task.score(logits, split.labels, unseen_label=split.unseen_label)
     return scores[metric]
 
 

@@ -17,6 +17,7 @@ import onnx
 
 from liteft import files
 from liteft.artifact import Artifact
+from liteft.data import Split
 from liteft.encoder.operator import DOMAIN, KINDS, TOKENS
 from liteft.errors import LiteftError, first_line
 from liteft.inspection.nodes import walk_nodes
@@ -27,6 +28,8 @@ from liteft.runtime import load
 from liteft.runtime.encoder_file import read_classifier
 from liteft.runtime.native_library import has_library
 from liteft.runtime.onnx_engine import import_onnxruntime
+from liteft.runtime.splits import split_logits
+from liteft.words import words_of_texts
 
 __all__ = ["find_places"]
 
@@ -134,10 +137,18 @@ def _native(path: Path, artifact: Artifact | None, trust: bool) -> Place:
         return Place(name, "not checked", "it can read the file, but only runs files in an artifact", "checked here")
     try:
         with load(artifact.path, device="cpu", backend="native", trust=trust) as classifier:
-            classifier.logits(["a text"], ["another"] if artifact.manifest.paired else None)
+            split_logits(classifier, _a_text(artifact))
     except LiteftError as error:
         return Place(name, "does not run", error.message, "checked here")
     return Place(name, "runs", "the whole encoder in one node, without padding", "checked here")
+
+
+def _a_text(artifact: Artifact) -> Split:
+    """Return a text, or a pair, that an artifact can run."""
+    manifest = artifact.manifest
+    marked = np.zeros(1, dtype=np.int64) if manifest.marked else None
+    words = words_of_texts(["a text"]) if manifest.task.per_word else None
+    return Split("a text", ["a text"], ["another"] if manifest.paired else None, words=words, marked=marked)
 
 
 def _openvino(path: Path) -> Place:

@@ -1,13 +1,20 @@
 """Metrics of classifiers, in numpy alone.
 
 `scores` computes metrics from predictions, `intervals` their confidence intervals, and `paired` compares two models on
-the same texts; `spans` does all three for tagged words, and `answers` compares answers to questions. `liteft.tasks`
-determines which metrics a task has, and computes them from logits and labels. scikit-learn and scipy are not used,
-since a machine that only trains or compares artifacts should not need them; the tests compare the results with
-scikit-learn's and seqeval's.
+the same texts; `spans` does all three for tagged words, `correlation` and `queries` do for scores, and `answers`
+compares answers to questions. `liteft.tasks` determines which metrics a task has, and computes them from logits and
+labels. scikit-learn and scipy are not used, since a machine that only trains or compares artifacts should not need
+them; the tests compare the results with theirs and seqeval's.
 """
 
 from liteft.metrics.answers import AnswerScores, answer_scores, is_chinese_text
+from liteft.metrics.correlation import (
+    correlation_intervals,
+    mean_ranks,
+    paired_correlation_intervals,
+    pearson,
+    spearman,
+)
 from liteft.metrics.intervals import (
     binomial_tail,
     bootstrap_interval,
@@ -24,6 +31,7 @@ from liteft.metrics.paired import (
     paired_interval_over_seeds,
     paired_interval_over_subsets,
 )
+from liteft.metrics.queries import query_metrics
 from liteft.metrics.scores import (
     binary_log_loss,
     calibration_error,
@@ -52,6 +60,7 @@ __all__ = [
     "binomial_tail",
     "bootstrap_interval",
     "calibration_error",
+    "correlation_intervals",
     "f1_intervals",
     "f1_scores",
     "find_spans",
@@ -59,14 +68,19 @@ __all__ = [
     "log_loss",
     "mcnemar",
     "mean_interval",
+    "mean_ranks",
     "micro_f1_contributions",
     "named_intervals",
+    "paired_correlation_intervals",
     "paired_f1_intervals",
     "paired_interval_over_seeds",
     "paired_interval_over_subsets",
     "paired_span_intervals",
+    "pearson",
+    "query_metrics",
     "sigmoid",
     "softmax",
     "span_intervals",
+    "spearman",
     "wilson_interval",
 ]

@@ -3,14 +3,17 @@
 *Doubtful*: texts are ranked by doubt. With one label per text it is 1 minus the margin between the two most probable
 labels (Scheffer et al. 2001, "Active hidden Markov models for information extraction"; Settles 2009, "Active learning
 literature survey", section 3.1), which many improbable labels do not blur as they do the entropy. With several labels
-it is the mean entropy of the labels. Doubt alone would pick one difficult passage again and again, so only the first
-ten times as many are candidates, and from these a farthest-first traversal picks: always the text with the largest
-product of its doubt and its distance to those picked before. That is the greedy rule for k-centre (Gonzalez 1985;
-Sener and Savarese 2018, arXiv:1708.00489, section 4), weighted with doubt, so that it does not run after outliers.
+it is the mean entropy of the labels. Where words are judged, it is that of the word with the largest entropy: a mean
+would hide one doubtful name in a long text, and a sum would pick long texts. Doubt alone would pick one difficult
+passage again and again, so only the first ten times as many are candidates, and from these a farthest-first traversal
+picks: always the text with the largest product of its doubt and its distance to those picked before. That is the greedy
+rule for k-centre (Gonzalez 1985; Sener and Savarese 2018, arXiv:1708.00489, section 4), weighted with doubt, so that it
+does not run after outliers.
 
-*Sure*: of each label the texts with its highest probability, in turns, beginning with the label that is predicted
-least often. A person confirms them at a glance, which is the cheapest way to more texts of a rare label; and where one
-of them is wrong, the model has learned something wrong.
+*Sure*: of each label the texts with its highest probability, in turns, beginning with the label that is predicted least
+often. Where words are judged, a text has the tags of all its words, and is as sure as its least sure word. A person
+confirms them at a glance, which is the cheapest way to more texts of a rare label; and where one of them is wrong, the
+model has learned something wrong.
 
 Texts that are equal or nearly so to one that is picked or labelled already are left out of both.
 """
@@ -25,9 +28,10 @@ import numpy as np
 
 from liteft.data import Split
 from liteft.data.near_duplicates import bare_text, near_duplicates
-from liteft.tasks import Task
+from liteft.ragged import Ragged, Rows, values_of
+from liteft.tasks import SINGLE_LABEL, Task
 
-__all__ = ["bare_texts", "doubtful_rows", "doubts", "margins", "sure_rows"]
+__all__ = ["bare_texts", "certainties", "doubtful_rows", "doubts", "margins", "sure_rows"]
 
 _CANDIDATES = 10  # times as many candidates as texts that are picked
 _DIMENSIONS = 2048
@@ -35,7 +39,7 @@ _GRAM = 4
 _CLIPPED = 2000  # letters of a text that its vector is made of
 
 
-def doubts(logits: np.ndarray, task: Task) -> np.ndarray:
+def doubts(logits: Rows, task: Task) -> np.ndarray:
     """Return how doubtful each text is, from 0 to 1: float64 (texts,).
 
     Args:
@@ -45,20 +49,45 @@ def doubts(logits: np.ndarray, task: Task) -> np.ndarray:
     """
     if task.several:
         return np.asarray(task.entropy(logits) / (logits.shape[1] * np.log(2)))
+    if isinstance(logits, Ragged):
+        return np.asarray(_largest(logits.like(SINGLE_LABEL.entropy(logits.values)), 0.0) / np.log(logits.shape[1]))
     return 1 - margins(logits, task)
 
 
-def margins(logits: np.ndarray, task: Task) -> np.ndarray:
+def margins(logits: Rows, task: Task) -> np.ndarray:
     """Return the probability of the most probable label minus that of the second: float64 (texts,).
 
     With several labels per text it is the probability that the least certain label applies minus that it does not,
-    without its sign.
+    without its sign. Where words are judged, it is the smallest margin of a word; 1 for a text without any.
     """
-    probabilities = np.asarray(task.probabilities(logits), dtype=np.float64)
+    probabilities = values_of(task.probabilities(logits)).astype(np.float64)
     if task.several:
         return np.asarray(np.abs(2 * probabilities - 1).min(axis=1))
     two = np.sort(probabilities, axis=1)[:, -2:]
-    return np.asarray(two[:, -1] - two[:, 0])
+    found = np.asarray(two[:, -1] - two[:, 0])
+    return -_largest(logits.like(-found), -1.0) if isinstance(logits, Ragged) else found
+
+
+def certainties(logits: Rows, task: Task) -> np.ndarray:
+    """Return the probability of each label for each text: float (texts, labels).
+
+    Where words are judged, all labels of a text have that of the tag of its least sure word; 1 for a text without any.
+    """
+    probabilities = task.probabilities(logits)
+    if not isinstance(probabilities, Ragged):
+        return np.asarray(probabilities)
+    decided = task.decide(logits).values
+    of_tags = probabilities.values[np.arange(len(decided)), decided]
+    least = -_largest(probabilities.like(-of_tags), -1.0)
+    return np.repeat(least[:, None], logits.shape[1], axis=1)
+
+
+def _largest(values: Ragged, least: float) -> np.ndarray:
+    """Return the largest value of each row, float64 (texts,); ``least`` for a row without any."""
+    found = np.full(len(values), least)
+    first = values.offsets[:-1][values.lengths > 0]
+    found[values.lengths > 0] = np.maximum.reduceat(values.values, first) if len(first) else 0
+    return found
 
 
 def bare_texts(split: Split) -> list[str]:
@@ -67,9 +96,7 @@ def bare_texts(split: Split) -> list[str]:
     return [bare_text(text, pair) for text, pair in zip(split.texts, pairs, strict=True)]
 
 
-def doubtful_rows(
-    bare: Sequence[str], logits: np.ndarray, task: Task, count: int, labelled: Sequence[str]
-) -> list[int]:
+def doubtful_rows(bare: Sequence[str], logits: Rows, task: Task, count: int, labelled: Sequence[str]) -> list[int]:
     """Return the rows of doubtful texts that differ from each other, in the order in which they were picked.
 
     Args:
@@ -96,7 +123,7 @@ def doubtful_rows(
 
 
 def sure_rows(
-    bare: Sequence[str], logits: np.ndarray, task: Task, count: int, labelled: Sequence[str]
+    bare: Sequence[str], logits: Rows, task: Task, count: int, labelled: Sequence[str]
 ) -> list[tuple[int, int]]:
     """Return rows of which the model is surest and the label of each, spread over the labels.
 
@@ -104,8 +131,8 @@ def sure_rows(
         bare, logits, task, count: as for ``doubtful_rows``.
         labelled: texts to leave out, as ``bare_texts`` returns them.
     """
-    probabilities = task.probabilities(logits)
-    predicted = task.indicators(task.decide(logits), logits.shape[1])
+    probabilities = certainties(logits, task)
+    predicted = task.present(task.decide(logits), logits.shape[1])
     ranked = []
     for label in np.argsort(predicted.sum(axis=0), kind="stable").tolist():
         rows = np.flatnonzero(predicted[:, label])
@@ -154,12 +181,22 @@ def _hashed(bare: Sequence[str]) -> np.ndarray:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1))
 
 
-def _distributions(logits: np.ndarray, task: Task) -> np.ndarray:
+def _distributions(logits: Rows, task: Task) -> np.ndarray:
     """Return the square roots of the predicted probabilities, vectors of length 1: float32 (texts, outcomes).
 
-    The product of two of them is the Bhattacharyya coefficient of the distributions.
+    The product of two of them is the Bhattacharyya coefficient of the distributions. That of a text's words is the mean
+    of theirs.
     """
+    if isinstance(logits, Ragged):
+        return np.asarray(np.sqrt(_means(task.probabilities(logits))))
     probabilities = np.asarray(task.probabilities(logits), dtype=np.float32)
     if task.several:
         probabilities = np.hstack([probabilities, 1 - probabilities]) / logits.shape[1]
     return np.sqrt(np.maximum(probabilities, 0))
+
+
+def _means(values: Ragged) -> np.ndarray:
+    """Return the mean of each row's entries, float32 (texts, labels); 0 for a row without any."""
+    sums = np.zeros(values.shape, dtype=np.float32)
+    np.add.at(sums, values.row_numbers, values.values)
+    return np.asarray(sums / np.maximum(values.lengths, 1)[:, None], dtype=np.float32)

@@ -24,13 +24,16 @@ class NextText:
     Attributes:
         text: the text, or the first text of a pair.
         pair: the second text; None for a single text.
-        predicted: the labels that the model predicts: one, or with several labels per text any number.
+        predicted: the labels that the model predicts: one, or with several labels per text any number; where words are
+            judged, the tag of each word.
         probability: of the most probable label; of a sure text, of the label that it was picked for. Of a model with a
-            tuned threshold it is the score.
+            tuned threshold it is the score. Where words are judged, it is that of the least sure word's tag.
         margin: the probability of the most probable label minus that of the second. With several labels per text, the
-            smallest difference, over labels, between the probabilities that a label applies and that it does not.
+            smallest difference, over labels, between the probabilities that a label applies and that it does not. Where
+            words are judged, it is the smallest of a word.
         source: the file, or the object in memory; None if it is unknown.
         row: line in a text file, row in anything else, counted from 1; None if it is unknown.
+        words: where words are judged, the words; else None.
     """
 
     text: str
@@ -40,17 +43,27 @@ class NextText:
     margin: float
     source: str | None = None
     row: int | None = None
+    words: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain data."""
         found = {name: getattr(self, name) for name in self.__slots__}
-        return found | {"predicted": list(self.predicted)}
+        return found | {"predicted": list(self.predicted), "words": None if self.words is None else list(self.words)}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> NextText:
         """Return the text that ``to_dict`` described; other keys, such as labels that were added, are ignored."""
         values = {name: row[name] for name in cls.__slots__}
-        return cls(**values | {"predicted": tuple(row["predicted"])})
+        words = None if row["words"] is None else tuple(row["words"])
+        return cls(**values | {"predicted": tuple(row["predicted"]), "words": words})
+
+    @property
+    def shown(self) -> str:
+        """What is predicted, in a few words: the labels, or the words with tags other than "O"."""
+        if self.words is None:
+            return ", ".join(self.predicted) or "none"
+        tagged = zip(self.words, self.predicted, strict=True)
+        return shortened(" ".join(f"{word}/{tag}" for word, tag in tagged if tag != "O") or "none", _WIDTH)
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,6 +135,6 @@ def _table(name: str, texts: tuple[NextText, ...]) -> str:
     for each in texts[:_SHOWN]:
         whole = " ".join((each.text if each.pair is None else f"{each.text} | {each.pair}").split())
         words = shortened(whole, _WIDTH)
-        rows.append((words, ", ".join(each.predicted) or "none", f"{each.probability:.2f}", f"{each.margin:.2f}"))
+        rows.append((words, each.shown, f"{each.probability:.2f}", f"{each.margin:.2f}"))
     more = len(texts) - _SHOWN
     return aligned(rows, texts=2) + (f"\nand {more} more" if more > 0 else "")

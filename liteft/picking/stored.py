@@ -75,7 +75,9 @@ def _read(path: Path, key: str) -> ToLabel | None:
             return None
         lists: dict[str, list[NextText]] = {"doubtful": [], "sure": []}
         for row in rows:
-            lists[row["why"]].append(NextText.from_dict({"pair": None, "source": None, "row": None} | row))
+            lists[row["why"]].append(
+                NextText.from_dict({"pair": None, "source": None, "row": None, "words": None} | row)
+            )
         return ToLabel(tuple(lists["doubtful"]), tuple(lists["sure"]), int(rows[0]["asked"]), int(rows[0]["pool"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -222,15 +222,20 @@ def _measured(worker: Worker, gold: Gold, first: Rows, logits: Rows) -> Measured
     task, targets, unseen_label = gold.task, gold.targets, gold.split.unseen_label
     paired, difference = None, None
     if logits is not first:
-        paired = metrics.mcnemar(
-            task.correct(first, targets, unseen_label=unseen_label),
-            task.correct(logits, targets, unseen_label=unseen_label),
-        )
+        if not task.numeric:
+            paired = metrics.mcnemar(
+                task.correct(first, targets, unseen_label=unseen_label),
+                task.correct(logits, targets, unseen_label=unseen_label),
+            )
         difference = task.primary_difference(first, logits, targets, unseen_label=unseen_label)
+    own = task.activated(worker.subject.task.activation)
+    ranked: tuple[dict[str, float], dict[str, tuple[float, float]]] = ({}, {})
+    if gold.split.pairs is not None:
+        ranked = own.score_queries(logits, targets, gold.split.texts)
     return Measured(
         subject=worker.subject,
-        scores=task.score(logits, targets, unseen_label=unseen_label),
-        intervals=task.intervals(logits, targets, unseen_label=unseen_label),
+        scores=own.score(logits, targets, unseen_label=unseen_label) | ranked[0],
+        intervals=own.intervals(logits, targets, unseen_label=unseen_label) | ranked[1],
         paired=paired,
         f1_difference=difference,
         agreement=task.agreement(first, logits),

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from liteft import metrics
 from liteft.data import Dataset
 from liteft.data.relabeling import relabeled
 from liteft.floors import FLOORS_FILE, Floor, Floors, can_train, read_floors, train_floors
+from liteft.ragged import Rows
 from liteft.report.gold import Gold
 from liteft.report.subjects import Subject
 from liteft.report.verdict import not_better_than_floors
@@ -27,8 +26,9 @@ class MeasuredFloor:
         name: such as "naive Bayes".
         scores, intervals: metrics by name, and 95% intervals of some of them.
         paired: McNemar's test against the first model.
-        f1_difference: for multi-label tasks, the 95% interval of its micro F1 minus the first model's; else None.
-        agreement: share of texts that get the same answer from the first model.
+        f1_difference: where the main metric is an F1 (micro F1, that of spans), the 95% interval of its own minus the
+            first model's; else None.
+        agreement: share of texts, or words, that get the same answer from the first model.
     """
 
     name: str
@@ -53,6 +53,8 @@ class MeasuredFloor:
 def why_no_floors(gold: Gold) -> str:
     """Return why a comparison has no floors, which was not asked to leave them out."""
     dataset, split = gold.dataset, gold.split.name
+    if gold.task.numeric:
+        return "no floors: there are none for scores"
     if gold.task.extractive:
         return "no floors: they give labels, and these questions are answered from contexts"
     if dataset is None:
@@ -88,6 +90,7 @@ def find_floors(gold: Gold, asked: bool | None, progress: Callable[[str], None])
     if (
         asked is False
         or gold.task.extractive
+        or gold.task.numeric
         or dataset is None
         or split in ("all", "train")
         or "train" not in dataset.splits
@@ -121,7 +124,7 @@ def _trained_on(gold: Gold, dataset: Dataset) -> list[Subject]:
     return [subject for subject in gold.subjects if _fingerprint(subject) == fingerprint]
 
 
-def measured_floors(floors: Floors, gold: Gold, first: np.ndarray) -> tuple[MeasuredFloor, ...]:
+def measured_floors(floors: Floors, gold: Gold, first: Rows) -> tuple[MeasuredFloor, ...]:
     """Return the floors' numbers beside those of the first model.
 
     Args:
@@ -132,7 +135,7 @@ def measured_floors(floors: Floors, gold: Gold, first: np.ndarray) -> tuple[Meas
     return tuple(_measured(row, floors, gold, first) for row in floors.rows)
 
 
-def _measured(row: Floor, floors: Floors, gold: Gold, first: np.ndarray) -> MeasuredFloor:
+def _measured(row: Floor, floors: Floors, gold: Gold, first: Rows) -> MeasuredFloor:
     task, split, unseen_label = gold.task, gold.split.name, gold.split.unseen_label
     logits = row.logits(split, task, len(floors.labels))
     one, other = (task.correct(each, gold.targets, unseen_label=unseen_label) for each in (first, logits))
@@ -146,7 +149,7 @@ def _measured(row: Floor, floors: Floors, gold: Gold, first: np.ndarray) -> Meas
     )
 
 
-def verdicts(floors: Floors, gold: Gold, logits: Sequence[np.ndarray]) -> tuple[str, ...]:
+def verdicts(floors: Floors, gold: Gold, logits: Sequence[Rows]) -> tuple[str, ...]:
     """Return a sentence for each of the compared models that does not beat the floors."""
     split = gold.split
     unseen = split.unseen_label

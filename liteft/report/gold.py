@@ -97,7 +97,8 @@ def find_gold(
     if not isinstance(on, Split) and chosen.name in ("train", "validation"):
         use = "trained" if chosen.name == "train" else "chosen"
         notes += (f"models may have been {use} on {chosen.name}: its numbers flatter them",)
-    return Gold(aligned, first.labels, first.task, data, named + seen + notes, subjects, named, dataset, seen)
+    task = first.task.bound(first.labels)
+    return Gold(aligned, first.labels, task, data, named + seen + notes, subjects, named, dataset, seen)
 
 
 def find_test(

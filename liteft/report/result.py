@@ -29,9 +29,11 @@ class Measured:
         subject: the model: name, folder, engine, sizes.
         scores: metrics by name, shares between 0 and 1 (log_loss in nats); see ``Task.score``.
         intervals: 95% confidence intervals of some of the metrics, by the same names.
-        paired: McNemar's test against the first model on which texts are entirely right; None for the first model.
-        f1_difference: for multi-label tasks, the 95% interval of this model's micro F1 minus the first's; else None.
-        agreement: share of texts that get the same answer from the first model.
+        paired: McNemar's test against the first model on which texts are entirely right; None for the first model, and
+            for scores, which are not right or wrong.
+        f1_difference: where the main metric is no share of texts (an F1, a correlation), the 95% interval of this
+            model's minus the first's; else None.
+        agreement: share of texts, or words, that get the same answer from the first model.
         speed: latency and throughput; None if it was not timed.
         peak_memory_bytes: peak memory of the model's process after loading and timing, or None.
         versions: package -> version, of the packages that ran the model.
@@ -82,7 +84,7 @@ class Comparison(Result):
         data: name of the data set, or "".
         split: name of the split.
         texts: number of texts in the split.
-        majority: share of texts that the most frequent answer alone gets right.
+        majority: share of texts that the most frequent answer alone gets right; of words, one tag for all of them.
         threads: threads of each model.
         device: "cpu" or "cuda".
         batch_size: texts per call in the measurement of ``texts_per_second``.
@@ -138,7 +140,7 @@ class Comparison(Result):
             "split": self.split,
             "texts": self.texts,
             "task": self.task,
-            "majority": self.majority,
+            "majority": None if self.task.numeric else self.majority,
             "threads": self.threads,
             "device": self.device,
             "batch_size": self.batch_size,
@@ -158,17 +160,20 @@ class Comparison(Result):
 
 def _quality(comparison: Comparison) -> list[tuple[str, ...]]:
     """Return the rows of the table of metrics, the header first."""
-    shown = comparison.task.headline_metrics
+    task = comparison.task
+    shown = [*task.headline_metrics, *(name for name in task.metrics_of_queries if _all_have(comparison, name))]
     first = comparison.models[0].subject.name
     several = len(comparison.models) + len(comparison.floors) > 1
-    header: tuple[str, ...] = ("model", "form", *(f"{metric_words(name)} %" for name in shown))
+    header: tuple[str, ...] = ("model", "form", *(f"{metric_words(name)} %" for name in shown), *task.metrics_in_units)
     if several:
-        header += (f"vs {first}", "p", "agree %")
+        header += (f"vs {first}", *(["p"] if task.paired_units else []), "agree %")
     rows = [header]
     for model in comparison.models:
         cells = [share(model.scores[name], model.intervals.get(name)) for name in shown]
+        cells += [f"{model.scores[name]:.4g}" for name in task.metrics_in_units]
         if several:
-            cells += [_difference(model), _p_value(model), f"{100 * model.agreement:.1f}"]
+            tested = [_p_value(model)] if task.paired_units else []
+            cells += [_difference(model), *tested, f"{100 * model.agreement:.1f}"]
         rows.append((model.subject.name, model.subject.form, *cells))
     for floor in comparison.floors:
         cells = [share(floor.scores[name], floor.intervals.get(name)) for name in shown]
@@ -200,13 +205,17 @@ def _costs(comparison: Comparison) -> list[tuple[str, ...]]:
     return rows
 
 
+def _all_have(comparison: Comparison, metric: str) -> bool:
+    return all(metric in each.scores for each in comparison.models)
+
+
 def _difference(model: Measured | MeasuredFloor) -> str:
     """Return the points gained over the first model, with a 95% interval."""
-    if model.paired is None:
-        return "-"
     if model.f1_difference is not None:
         low, high = model.f1_difference
         return f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+    if model.paired is None:
+        return "-"
     low, high = model.paired.low, model.paired.high
     return points(model.paired.difference, (low, high))
 
@@ -227,11 +236,15 @@ def _three_digits(value: float) -> str:
 
 
 def _title(comparison: Comparison) -> str:
-    majority = f"the most frequent answer alone: {100 * comparison.majority:.1f}%"
+    majority = f"; the most frequent answer alone: {100 * comparison.majority:.1f}%"
+    if comparison.task.per_word:
+        majority = f"; one tag for all words is right in {100 * comparison.majority:.1f}% of them"
+    if comparison.task.numeric:
+        majority = ""
     if comparison.split == "all":
-        return f"{comparison.data}: all {comparison.texts:,} texts; {majority}"
+        return f"{comparison.data}: all {comparison.texts:,} texts{majority}"
     where = f"{comparison.data} {comparison.split}".strip()
-    return f"{where}: {comparison.texts:,} texts; {majority}"
+    return f"{where}: {comparison.texts:,} texts{majority}"
 
 
 def _explanations(comparison: Comparison) -> Sequence[str]:
@@ -242,20 +255,29 @@ def _explanations(comparison: Comparison) -> Sequence[str]:
     starts = {model.subject.form.partition(",")[0]: _start(model.subject) for model in comparison.models}
     if starts.keys() & set(COMPARED.values()):
         lines += [f"{arm.described(starts[kind])}." for kind, arm in ARMS.items() if kind in starts]
+    if comparison.task.per_word:
+        lines.append(
+            "F1: of spans with the right words and type; macro F1: mean over the types; accuracy: of words' tags; "
+            "exact match: texts with every tag right."
+        )
     if comparison.floors:
         lines.append("floor: a simple model that was trained on the labels alone.")
     if len(comparison.models) + len(comparison.floors) > 1:
         tested = comparison.task.paired_units
-        lines.append(f"vs {first}: points of {metric} gained. p: McNemar's paired test on {tested}.")
+        tests = f" p: McNemar's paired test on {tested}." if tested else ""
+        lines.append(f"vs {first}: points of {metric} gained.{tests}")
+        if comparison.task.per_word:
+            lines.append(f"agree: words with the same tag as {first}'s.")
     speed = comparison.models[0].speed
     if speed is not None:
         threads = f"{comparison.threads} thread{'s' if comparison.threads > 1 else ''}"
         place = f"{comparison.machine['processor']}, {threads}"
         if comparison.device != "cpu":
             place = f"{comparison.device}, {place}"
+        answer = "spans" if comparison.task.per_word else "label"
         rounds = f"{len(speed.rounds)} round{'s' if len(speed.rounds) > 1 else ''}"
         lines.append(
-            f"Speed: {place}; from text to label, tokenization included; medians of {rounds} in turns, "
+            f"Speed: {place}; from text to {answer}, tokenization included; medians of {rounds} in turns, "
             f"{speed.calls} single texts and {speed.batches} calls of {comparison.batch_size} each."
         )
         if comparison.doubt:

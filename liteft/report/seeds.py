@@ -17,6 +17,7 @@ import numpy as np
 from liteft.arms import ARMS, threshold_notes, worse_than_arms
 from liteft.errors import ConfigError, ModelError
 from liteft.metrics import Estimate, paired_interval_over_seeds, paired_interval_over_subsets
+from liteft.ragged import equal_rows
 from liteft.results import Result
 from liteft.run import Run
 from liteft.tasks import Task
@@ -189,7 +190,10 @@ class SeedsTable(Result):
     def _explanations(self) -> list[str]:
         lines = [f"±: standard deviation over {self.unit}s (n - 1)."]
         if self._in_all("log_loss"):
-            lines.append("NLL: mean negative log-likelihood of the right label, nats. ECE: expected calibration error.")
+            right = "tag of a word" if self.task.per_word else "label"
+            lines.append(
+                f"NLL: mean negative log-likelihood of the right {right}, nats. ECE: expected calibration error."
+            )
         if self.differences:
             repeated = any(len(row.seeds) > 1 for row in self.rows)
             of, sampled = ("mean difference", f"both {self.unit}s and texts") if repeated else ("difference", "texts")
@@ -299,7 +303,7 @@ def _check_data(groups: dict[str, list[Run]], first: Run, split: str, unit: Unit
         if unit == "seed":
             same = same and _data(run) == _data(first)
         elif same:
-            same = np.array_equal(run.predictions(split)[1], first.predictions(split)[1])
+            same = equal_rows(run.predictions(split)[1], first.predictions(split)[1])
         if not same:
             raise ModelError(
                 f"{run.path} and {first.path} were trained on different data or labels.",

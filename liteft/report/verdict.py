@@ -10,6 +10,7 @@ import numpy as np
 
 from liteft.floors import Floor, Floors, not_beaten
 from liteft.metrics import mcnemar
+from liteft.ragged import Rows
 from liteft.run import Run
 from liteft.text_tables import metric_words
 
@@ -18,8 +19,8 @@ __all__ = ["not_better_than_floors", "run_not_better_than_floors"]
 
 def not_better_than_floors(
     name: str,
-    logits: np.ndarray,
-    labels: np.ndarray,
+    logits: Rows,
+    labels: Rows,
     floors: Floors,
     split: str,
     *,
@@ -79,8 +80,8 @@ def run_not_better_than_floors(run: Run, floors: Floors, split: str) -> str:
 
 def _differences(
     floor: Floor,
-    logits: np.ndarray,
-    labels: np.ndarray,
+    logits: Rows,
+    labels: Rows,
     floors: Floors,
     split: str,
     unseen_label: np.ndarray | None,

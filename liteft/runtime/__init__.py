@@ -1,9 +1,10 @@
 """Running an artifact with numpy, tokenizers, and the native library or onnxruntime; no training packages.
 
-`classifier` is what callers use; it stands on `opened`, which holds the engine, and on `streaming`. `inputs` checks
-values, `scoring` tokenizes, `batching` plans batches, `backends` chooses the engine, `native_engine` or `onnx_engine`
-computes, and `prediction` turns logits into answers; `tokens`, `word_texts` and `tagged` are their counterparts for
-models of words, `answers` and `answered` for models of questions. The native engine opens its library with
+`classifier` is what callers use; it stands on `texts` and `opened`, which holds the engine, and on `streaming`.
+`inputs` checks values, `scoring` tokenizes, `batching` plans batches, `backends` chooses the engine, `native_engine` or
+`onnx_engine` computes, and `prediction` turns logits into answers; `scorer` is for models of scores, `tokens`,
+`word_texts` and `tagged` are the counterparts for models of words, and `answers` and `answered` for models of
+questions. The native engine opens its library with
 `native_library` and reads the graph with `encoder_file` and `protobuf`. `bulk` classifies files: it reads them with
 `data.rows`, `scored_rows` adds the predictions, `row_formats` and `parts` write. onnxruntime is imported when an
 artifact that needs it is loaded, `bulk` on the first use of ``predict_file``; neither is imported here.
@@ -19,6 +20,7 @@ from liteft.runtime.classifier import Classifier, load
 from liteft.runtime.counters import EngineCounters, Stats
 from liteft.runtime.native_library import custom_ops_library
 from liteft.runtime.prediction import Prediction
+from liteft.runtime.scorer import Ranked, Score, Scorer
 from liteft.runtime.tagged import Span, TaggedText
 from liteft.runtime.tokens import TokenClassifier
 
@@ -34,6 +36,9 @@ __all__ = [
     "EngineCounters",
     "Prediction",
     "Progress",
+    "Ranked",
+    "Score",
+    "Scorer",
     "Span",
     "Stats",
     "TaggedText",

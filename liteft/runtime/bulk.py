@@ -35,6 +35,7 @@ from liteft.runtime.row_formats import RowFormat, row_format
 from liteft.runtime.scored_questions import QuestionScorer, question_columns
 from liteft.runtime.scored_rows import RowScorer, ScoredRow, in_parts
 from liteft.runtime.scored_words import WordScorer, word_columns
+from liteft.runtime.scorer import Scorer
 from liteft.runtime.tokens import TokenClassifier
 
 __all__ = ["Classified", "Progress", "predict_file"]
@@ -78,7 +79,7 @@ class Classified(Result):
 
 
 def predict_file(
-    artifact: str | os.PathLike[str] | Classifier | TokenClassifier | AnswerClassifier,
+    artifact: str | os.PathLike[str] | Classifier | TokenClassifier | Scorer | AnswerClassifier,
     input: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
@@ -107,6 +108,7 @@ def predict_file(
 
     - single-label: ``prediction`` (the best label) and ``score`` (its score);
     - multi-label: ``predictions`` (the labels over their thresholds, possibly none) and ``scores`` (their scores);
+    - scores: ``score``;
     - with ``top_k``: ``top``, a list of {label, score}, best first;
     - of models of words: ``spans``, a list of {label, score, text, start, end}. A .conll file has a word and its tag in
       each line instead, and an empty line after each text;
@@ -226,17 +228,16 @@ def _read(rows: Rows, format: RowFormat, scorer: RowScorer) -> Iterator[ScoredRo
 
 
 def _classifier(
-    artifact: str | os.PathLike[str] | Classifier | TokenClassifier | AnswerClassifier,
+    artifact: str | os.PathLike[str] | Classifier | TokenClassifier | Scorer | AnswerClassifier,
     device: str,
     backend: str,
     threads: int | None,
     engine_precision: str | None,
     trust: bool,
-) -> AbstractContextManager[Classifier | TokenClassifier | AnswerClassifier]:
-    if not isinstance(artifact, Classifier | TokenClassifier | AnswerClassifier):
+) -> AbstractContextManager[Any]:
+    if not isinstance(artifact, Classifier | TokenClassifier | Scorer | AnswerClassifier):
         choices: dict[str, Any] = {"device": device, "backend": backend, "threads": threads}
-        loaded: Classifier | TokenClassifier | AnswerClassifier
-        loaded = load(artifact, **choices, engine_precision=engine_precision, trust=trust)
+        loaded: AbstractContextManager[Any] = load(artifact, **choices, engine_precision=engine_precision, trust=trust)
         return loaded
     if (device, backend, threads, engine_precision) != ("auto", "auto", None, None):
         raise ConfigError(
@@ -260,7 +261,13 @@ def _text_columns(
     if isinstance(classifier, AnswerClassifier):
         return question_columns(file.columns, source=name, text=text, pair=pair)
     if isinstance(classifier, TokenClassifier) and not pair:
-        return word_columns(file.columns, source=name, text=text, marked=classifier.marked)
+        return word_columns(
+            file.columns,
+            source=name,
+            text=text,
+            marked=classifier.marked,
+            lists=file.format not in ("csv", "tsv", "txt"),
+        )
     if not classifier.manifest.paired:
         if pair:
             raise ConfigError(

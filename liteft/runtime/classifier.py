@@ -13,25 +13,22 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from liteft.arguments import require_count, require_path
-from liteft.encoded import Encoded
-from liteft.errors import ConfigError, InputError, option
+from liteft.arguments import require_path
+from liteft.errors import ConfigError, InputError
 from liteft.runtime.answers import AnswerClassifier
 from liteft.runtime.backends import Engine, checked_threads, choose_engine
-from liteft.runtime.inputs import Text, checked_columns, checked_iterable, checked_text, is_one_text, kind_of
-from liteft.runtime.opened import OpenArtifact
+from liteft.runtime.inputs import kind_of
 from liteft.runtime.prediction import Answering, Prediction, activation_of
-from liteft.runtime.scoring import WINDOW, require_finite, run_encoded
-from liteft.runtime.streaming import OnError, Streaming
-from liteft.runtime.token_ids import check_encoded
+from liteft.runtime.scorer import Scorer
+from liteft.runtime.scoring import WINDOW, require_finite
+from liteft.runtime.streaming import OnError
+from liteft.runtime.texts import Asked, TextModel
 from liteft.runtime.tokens import TokenClassifier
 
 if TYPE_CHECKING:
     from liteft.artifact import Artifact
 
 __all__ = ["Classifier", "OnError", "load", "opened_classifier"]
-
-Asked = tuple[str, str, int | None, str | None, bool]
 
 
 def load(
@@ -64,9 +61,8 @@ def load(
             only files from someone whose programs you would run.
 
     Returns:
-        A Classifier; a TokenClassifier if the artifact tags words, or an AnswerClassifier if it answers questions: the
-        manifest decides. Close it, or use it as a
-        context manager.
+        A Classifier, a TokenClassifier if the artifact tags words, a Scorer if it gives scores, or an AnswerClassifier
+        if it answers questions: the manifest decides. Close it, or use it as a context manager.
 
     Raises:
         ArtifactError: the folder is not an artifact, a byte was changed, its format is too new, or its graph cannot be
@@ -94,10 +90,11 @@ def opened_classifier(artifact: Artifact, engine: Engine, *, threads: int, asked
         return TokenClassifier(artifact, engine, threads=threads, asked=asked, again=_load_again)
     if artifact.manifest.task.extractive:
         return AnswerClassifier(artifact, engine, threads=threads, asked=asked, again=_load_again)
-    return Classifier(artifact, engine, threads=threads, asked=asked)
+    kind = Scorer if artifact.manifest.task.numeric else Classifier
+    return kind(artifact, engine, threads=threads, asked=asked, again=_load_again)
 
 
-class Classifier(OpenArtifact):
+class Classifier(TextModel):
     """A loaded artifact. Safe to use from several threads, and in child processes made by fork or spawn.
 
     Made by ``load``. A pickle contains the path and the settings; unpickling loads again.
@@ -108,17 +105,6 @@ class Classifier(OpenArtifact):
         threads: threads of one run on the CPU.
         precision: of the encoder's matmuls: "fp32", "bf16" or "int8".
     """
-
-    def __init__(
-        self,
-        artifact: Artifact,
-        engine: Engine,
-        *,
-        threads: int,
-        asked: Asked,
-    ) -> None:
-        super().__init__(artifact, engine, threads=threads, trust=asked[-1])
-        self._asked = asked
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a string is a collection of strings, too
@@ -157,17 +143,7 @@ class Classifier(OpenArtifact):
             ConfigError: ``top_k`` or ``threshold`` does not fit.
             DeviceError: the classifier was closed, or the backend failed.
         """
-        answer = self._answering(top_k, threshold)
-        engine = self._open_engine()
-        paired = self.manifest.paired
-        if is_one_text(inputs, paired=paired):
-            encoded = self._reader.encode([checked_text(inputs, paired=paired, name="the text")], "the text")
-            return answer(self._run(encoded, engine), encoded.truncated)[0]
-        return [
-            prediction
-            for encoded in self._reader.encode_all(inputs)
-            for prediction in answer(self._run(encoded, engine), encoded.truncated)
-        ]
+        return self._predicted(inputs, self._answering(top_k, threshold))
 
     def stream(
         self,
@@ -199,42 +175,7 @@ class Classifier(OpenArtifact):
             InputError, ConfigError, DeviceError: as in ``predict``; settings are checked at once.
         """
         answer = self._answering(top_k, threshold)
-        if on_error not in ("raise", "null"):
-            raise ConfigError(
-                f"on_error must be raise or null, got {on_error!r}.",
-                accepted={"on_error": "raise, null"},
-                fix=option("on_error", "null"),
-            )
-        require_count("window", window)
-        if token_budget is not None:
-            require_count("token_budget", token_budget)
-        self._open_engine()
-        streaming = Streaming(
-            engine=self._open_engine,
-            reader=self._reader,
-            counters=self._counters,
-            answer=answer,
-            on_error=on_error,
-            token_budget=token_budget,
-            window=window,
-        )
-        return streaming.predictions(checked_iterable(inputs))
-
-    def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
-        """Return the raw logits.
-
-        Args:
-            texts: the texts, or the first text of each pair.
-            pairs: the second texts, one per text; required by a model of pairs, refused by others.
-
-        Returns:
-            float32, shape (texts, labels), in order.
-
-        Raises:
-            InputError: as in ``predict``, or the lengths differ.
-            DeviceError: the classifier was closed, or the backend failed.
-        """
-        return self._logits(texts, pairs, call="logits")
+        return self._streamed(inputs, answer, on_error=on_error, token_budget=token_budget, window=window)
 
     def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Return the probability of every label, as scikit-learn's method of this name does.
@@ -259,45 +200,6 @@ class Classifier(OpenArtifact):
                 fix="logits(texts)",
             )
         return activation_of(self.manifest.activation)(self._logits(texts, pairs, call="predict_proba"))
-
-    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Encoded:
-        """Tokenize texts, without running the model: the first half of ``predict``, for callers that batch themselves.
-
-        Args:
-            texts: as in ``logits``.
-            pairs: as in ``logits``.
-
-        Returns:
-            Encoded, unpadded, truncated to the artifact's ``max_tokens``. It can be sliced, joined with others, and
-            its tokens counted (``lengths``) before it goes to ``run``.
-
-        Raises:
-            InputError, DeviceError: as in ``logits``.
-        """
-        self._open_engine()
-        values = checked_columns(texts, pairs, call="encode")
-        return Encoded.join(self._reader.encode_all(values))
-
-    def run(self, encoded: Encoded) -> np.ndarray:
-        """Run the model on token ids: the second half of ``predict``. Safe to call from several threads.
-
-        Args:
-            encoded: the result of ``encode``, a slice of it, or several joined; or ``Encoded.of`` token ids.
-
-        Returns:
-            Logits, float32, shape (texts, labels), in order. On the native backend, a text's logits are bit-identical
-            however the texts are split into calls; onnxruntime pads, and the last bits may differ.
-
-        Raises:
-            InputError: ``encoded`` is not an Encoded, or has a text without tokens or with too many, ids that this
-                artifact's tokenizer does not have, or type ids that its model does not have.
-            DeviceError: the classifier was closed, or the backend failed.
-        """
-        engine = self._open_engine()
-        check_encoded(encoded, self._reader.tokenizer, self.manifest.token_types)
-        self._reader.refuse(encoded, "text {}")
-        parts = (encoded[start : start + WINDOW] for start in range(0, len(encoded), WINDOW))
-        return self._joined(self._run(part, engine) for part in parts)
 
     def predictions(
         self,
@@ -344,9 +246,6 @@ class Classifier(OpenArtifact):
         state = "closed" if self._engine is None else f"{self.backend} on {self.device}"
         return f"Classifier({str(self.path)!r}, {len(self.labels)} labels, {state})"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _load_again, (self.path, *self._asked)
-
     def _answering(self, top_k: int | None, threshold: float | Sequence[float] | None) -> Answering:
         return Answering(
             task=self.manifest.task,
@@ -356,25 +255,6 @@ class Classifier(OpenArtifact):
             top_k=top_k,
             threshold=threshold,
         )
-
-    def _logits(self, texts: Sequence[str], pairs: Sequence[str] | None, *, call: str) -> np.ndarray:
-        engine = self._open_engine()
-        values = checked_columns(texts, pairs, call=call)
-        return self._joined(self._run(encoded, engine) for encoded in self._reader.encode_all(values))
-
-    def _run(self, encoded: Encoded, engine: Engine) -> np.ndarray:
-        special_tokens = self._reader.special_tokens
-        return run_encoded(encoded, engine=engine, counters=self._counters, special_tokens=special_tokens)
-
-    def _joined(self, logits: Iterable[np.ndarray]) -> np.ndarray:
-        parts = list(logits)
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate([np.zeros((0, len(self.labels)), dtype=np.float32), *parts])
-
-    def refusal(self, text: Text, name: str) -> InputError:
-        """Return the error for a text that ``stream`` refused for its tokens; ``name`` is the text's name in it."""
-        return self._reader.refusal(name, self._reader.encode_some([text])[1].get(0))
 
 
 def _load_again(

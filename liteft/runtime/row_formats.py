@@ -113,7 +113,7 @@ class _Conll:
         with open(path, "w", encoding="utf-8", newline="\n") as file:
             for row in rows:
                 tagged = row.get(self._column) or ()
-                file.writelines(f"{_BLANK.sub('_', word) or '_'} {tag}\n" for word, tag in tagged)
+                file.writelines(f"{_BLANK.sub('_', word) or '_'} {_BLANK.sub('_', tag)}\n" for word, tag in tagged)
                 file.write("\n")
 
     def join(self, parts: Sequence[Path], path: Path) -> None:

@@ -1,7 +1,8 @@
 """Rows of a file and what is added to them: a row's text is checked and classified, and the prediction becomes columns.
 
-Single-label models add `prediction` and `score`, multi-label models `predictions` and `scores`, and `top_k` adds
-`top`. None of these is named `label`, because that is the name of the gold labels in files that people score.
+Single-label models add `prediction` and `score`, multi-label models `predictions` and `scores`, models of scores
+`score`, and `top_k` adds `top`. None of these is named `label`, because that is the name of the gold labels in files
+that people score.
 """
 
 from __future__ import annotations

@@ -67,13 +67,22 @@ def refuse_text_settings(**settings: Any) -> None:
             )
 
 
-def word_columns(columns: Sequence[str], *, source: str, text: str | None, marked: bool) -> list[str]:
+def word_columns(
+    columns: Sequence[str], *, source: str, text: str | None, marked: bool, lists: bool = True
+) -> list[str]:
     """Return the column of the text or of its words, and for a model of roles that of the predicate.
+
+    Args:
+        columns: of the file.
+        source: its name.
+        text: the column that was asked for; None to find it.
+        marked: the model is one of roles.
+        lists: cells may be lists of words; otherwise columns named for words hold something else.
 
     Raises:
         DataError: there is no such column, or several could hold the text.
     """
-    found = next((name for name in _WORDS if name in columns), None) if text is None else None
+    found = next((name for name in _WORDS if name in columns), None) if text is None and lists else None
     if found is None:
         found = choose_columns(columns, source=source, text=text, pair="", labelled=False).text
     if not marked:

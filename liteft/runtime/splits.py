@@ -7,19 +7,19 @@ from typing import Any
 from liteft.data.split import Split
 from liteft.ragged import Rows
 from liteft.runtime.answers import AnswerClassifier
-from liteft.runtime.classifier import Classifier
+from liteft.runtime.texts import TextModel
 from liteft.runtime.tokens import TokenClassifier
 
 __all__ = ["predict_split", "split_logits"]
 
 
-def split_logits(classifier: Classifier | TokenClassifier | AnswerClassifier, split: Split) -> Rows:
+def split_logits(classifier: TextModel | TokenClassifier | AnswerClassifier, split: Split) -> Rows:
     """Return the logits of a split's texts: float32 (texts, labels), a Ragged of words, or of questions.
 
     Raises:
         InputError, DeviceError: as for the classifier's own methods.
     """
-    if isinstance(classifier, Classifier):
+    if isinstance(classifier, TextModel):
         return classifier.logits(split.texts, split.pairs)
     if isinstance(classifier, AnswerClassifier):
         return classifier.logits(split.texts, split.pairs or [])

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+
 from liteft.errors import InputError
 from liteft.runtime.backends import Engine
 from liteft.runtime.counters import Counters
 from liteft.runtime.inputs import Text, as_text, text_error
-from liteft.runtime.prediction import Answering, Prediction
 from liteft.runtime.scoring import Reader, run_encoded, windows
 
 __all__ = ["OnError", "Streaming", "in_order"]
@@ -67,7 +68,7 @@ class Streaming:
         engine: returns the engine, or raises DeviceError once the classifier is closed.
         reader: tokenizes the texts.
         counters: counts what was classified and what was refused.
-        answer: turns logits into predictions.
+        answer: turns logits, and which texts were truncated, into predictions.
         on_error: what to do with a value that is not a text: "raise", or yield None ("null").
         token_budget: maximum tokens of a batch; None for the engine's own.
         window: number of texts that are batched together.
@@ -76,13 +77,13 @@ class Streaming:
     engine: Callable[[], Engine]
     reader: Reader
     counters: Counters
-    answer: Answering
+    answer: Callable[[np.ndarray, np.ndarray], list[Any]]
     on_error: OnError
     token_budget: int | None
     window: int
 
-    def predictions(self, values: Iterable[Any]) -> Iterator[Prediction | None]:
-        """Yield one Prediction per value, None for one that is not a text.
+    def predictions(self, values: Iterable[Any]) -> Iterator[Any]:
+        """Yield one prediction per value, None for one that is not a text.
 
         Raises:
             InputError: a value is not a text or cannot be run, and ``on_error`` is "raise".
@@ -96,7 +97,7 @@ class Streaming:
             on_error=self.on_error,
         )
 
-    def _answered(self, texts: list[Text]) -> tuple[dict[int, int | None], Iterator[Prediction]]:
+    def _answered(self, texts: list[Text]) -> tuple[dict[int, int | None], Iterator[Any]]:
         """Return which texts of a window were refused, and the predictions for the others."""
         engine = self.engine()
         encoded, refused = self.reader.encode_some(texts)

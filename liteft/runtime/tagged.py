@@ -14,10 +14,12 @@ from liteft.results import Result
 from liteft.runtime.prediction import activation_of
 from liteft.runtime.word_texts import WordText
 from liteft.tasks.tokens import Tokens
+from liteft.text_tables import aligned, one_line, shortened
 
 __all__ = ["Offsets", "Span", "TaggedText", "Tagging"]
 
 Offsets = Literal["code points", "utf16"]
+_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,13 @@ class TaggedText(Result):
     backend: str
 
     def render(self) -> str:
-        """Return one line: each span with its label and score."""
-        return ", ".join(f"{span.text!r} {span.label} {span.score:.4f}" for span in self.spans) or "(none)"
+        """Return the text, and below it a line for each span: its characters, label, score and place."""
+        rows = [
+            (one_line(span.text), span.label, f"{span.score:.4f}", f"{span.start}:{span.end}") for span in self.spans
+        ]
+        shown = shortened(one_line(self.text), _SHOWN)
+        lines = aligned(rows, texts=2, rule=False).splitlines() if rows else ["(no spans)"]
+        return "\n".join([shown, *(f"  {line}" for line in lines)])
 
     def to_dict(self, *, offsets: Offsets = "code points") -> dict[str, Any]:
         """Return the tagged text as plain data for JSON; spans have the keys of transformers' pipelines.

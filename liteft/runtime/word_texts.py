@@ -17,7 +17,7 @@ from liteft.ragged import Ragged, offsets_of
 from liteft.runtime.inputs import GIVE_NULL, as_text, kind_of, text_error
 from liteft.runtime.scoring import Reader
 from liteft.windows import WordTokenizer, WordWindows
-from liteft.words import find_words, joined_words
+from liteft.words import find_words, joined_words, misplaced
 
 __all__ = ["WordReader", "WordText", "as_words", "checked_words", "in_windows", "is_one", "words_error"]
 
@@ -82,8 +82,8 @@ def as_words(value: Any, *, marked: bool) -> WordText | None:
         text = as_words(value[0], marked=False)
         return None if text is None or not 0 <= value[1] < len(text.words) else replace(text, predicate=int(value[1]))
     if isinstance(value, str):
-        return None if as_text(value, paired=False) is None else WordText(value, find_words(value))
-    if not isinstance(value, tuple | list) or not all(map(_is_string, value)):
+        return None if as_text(value, paired=False) is None else WordText(str(value), find_words(value))
+    if not isinstance(value, tuple | list) or not all(_is_string(word) and word.strip() for word in value):
         return None
     texts, spans = joined_words([value])
     if as_text(texts[0], paired=False) is None:
@@ -104,7 +104,15 @@ def words_error(value: Any, *, marked: bool, name: str) -> InputError:
     if isinstance(value, str):
         return text_error(value, paired=False, name=name)
     if isinstance(value, tuple | list):
-        place = next(place for place, word in enumerate(value) if as_text(word, paired=False) is None)
+        place = next(
+            place for place, word in enumerate(value) if as_text(word, paired=False) is None or not str(word).strip()
+        )
+        if isinstance(value[place], str) and not value[place].strip():
+            return InputError(
+                f"word {place} of {name} is empty.",
+                accepted={"a text": _WORDS},
+                fix="leave out words without characters, or give the whole text as a string",
+            )
         if isinstance(value[place], str):
             return text_error(value[place], paired=False, name=f"word {place} of {name}")
         return InputError(
@@ -123,7 +131,7 @@ def _predicate_error(value: Any, name: str) -> InputError:
             accepted={"each text": _ABOUT_ONE},
             fix=Hint(
                 "predict(words, predicate=2), or predict_roles(words, predicates=[2, 5])",
-                "--input FILE --output FILE, with a column predicate: the number of the word, counted from 0",
+                "--predicate 2 for the third word, or --input FILE with a column of such numbers, predicate",
             ),
         )
     text = as_words(value[0], marked=False)
@@ -179,7 +187,7 @@ class WordReader:
     def __init__(self, reader: Reader, *, marked: bool) -> None:
         self.marked = marked
         self._reader = reader
-        self._tokenizer = WordTokenizer(reader.tokenizer)
+        self._tokenizer = WordTokenizer(reader.tokenizer, types=reader.token_types > 0)
 
     @property
     def special_tokens(self) -> int:
@@ -207,6 +215,16 @@ class WordReader:
             raise InputError(
                 f"encode got {len(texts):,} texts and words of {len(words):,}.",
                 accepted={"words": "those of each text", "marked": "a word of each, for a model of roles; else None"},
+                fix="encode(split.texts, words=split.words, marked=split.marked)",
+            )
+        wrong = misplaced(texts, words, marked)
+        if wrong:
+            raise InputError(
+                f"encode got {wrong}.",
+                accepted={
+                    "words": "places within their text, in order",
+                    "marked": "the number of a word, or -1 for none",
+                },
                 fix="encode(split.texts, words=split.words, marked=split.marked)",
             )
         return self._tokenizer.encode(texts, words, marked=marked)

@@ -7,6 +7,7 @@ from liteft.tasks.answers import ANSWERS
 from liteft.tasks.base import Answer, Task
 from liteft.tasks.multi_label import MULTI_LABEL
 from liteft.tasks.named import TASKS, TaskName, task_asked, task_named, task_of_labels
+from liteft.tasks.scores import SCORES
 from liteft.tasks.single_label import SINGLE_LABEL
 from liteft.tasks.temperature import FEW_TO_TEST, FEWEST_TO_CALIBRATE, fit_temperature, rows_to_calibrate
 from liteft.tasks.threshold import fit_threshold
@@ -17,6 +18,7 @@ __all__ = [
     "FEWEST_TO_CALIBRATE",
     "FEW_TO_TEST",
     "MULTI_LABEL",
+    "SCORES",
     "SINGLE_LABEL",
     "TASKS",
     "TOKENS",

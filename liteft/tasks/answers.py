@@ -38,6 +38,7 @@ class Answers(Task):
     description = "a part of a second text that answers the first"
     several = False
     extractive = True
+    judged_by_difference = True
     judged = "questions"
     fewest_labels = 2
     label_dtype = np.int64

@@ -1,8 +1,8 @@
 """The interface of a task: everything that depends on what labels mean, as methods of one value.
 
 A task is a string with methods, like a member of a StrEnum. Recipes, manifests, run.json and config.json store
-"single_label", "multi_label", "tokens" or "answers", `task_named` returns the task of that name, and nothing outside
-this package compares names. The parts that need torch (losses, class weights, initial weights of the head) are in
+"single_label", "multi_label", "tokens", "scores" or "answers", `task_named` returns the task of that name, and nothing
+outside this package compares names. The parts that need torch (losses, class weights, the head's first weights) are in
 `liteft.finetuning.task_training`, so that the code that runs artifacts does not import them.
 
 `encode_labels` and `names_of` convert between names and arrays; `decide`, `probabilities` and `cells` turn logits into
@@ -64,16 +64,21 @@ class Task(str, ABC):
             each text, with an entry for each word.
         extractive: whether a text is a question that a part of its pair answers. Label arrays are AnswerLabels then,
             and logits the packed form of `liteft.answer_spans`.
+        numeric: whether a label is a number. Answers are then near or far, not right or wrong, so no test counts the
+            texts that are right.
+        judged_by_difference: whether an export is judged by the paired interval of its main metric.
         judged: what each decision is about, in the plural.
         fewest_labels: the smallest number of labels that a data set or model may have.
         label_dtype: dtype of a label array.
-        activation: the function from logits to probabilities, named in the manifest.
+        activation: the function from logits to probabilities, or to scores, named in the manifest.
         primary_metric: the metric by which checkpoints and candidates are chosen.
-        text_metric: the metric that is the share of texts that are entirely right.
+        text_metric: the metric that is the share of texts that are entirely right; for numbers the main metric.
         headline_metrics: the metrics that tables show.
         judged_by: the main metric and macro F1. The accuracy of word counts is no gain, and neither is an accuracy that
             is paid for by the rare labels.
         metrics: all metrics of `score`, the headline metrics first.
+        metrics_in_units: those of them that are no shares, in the units of the labels.
+        metrics_of_queries: the metrics of `score_queries`.
         paired_units: what McNemar's paired test counts, in words.
         columns: the columns that are added to a scored table: name -> kind, as in the row formats.
     """
@@ -83,15 +88,19 @@ class Task(str, ABC):
     several: ClassVar[bool]
     per_word: ClassVar[bool] = False
     extractive: ClassVar[bool] = False
+    numeric: ClassVar[bool] = False
+    judged_by_difference: ClassVar[bool] = False
     judged: ClassVar[str] = "texts"
     fewest_labels: ClassVar[int]
     label_dtype: ClassVar[type]
-    activation: ClassVar[Literal["softmax", "sigmoid"]]
+    activation: Literal["softmax", "sigmoid", "none"]
     primary_metric: ClassVar[str]
     text_metric: ClassVar[str]
     headline_metrics: ClassVar[tuple[str, ...]]
     judged_by: ClassVar[tuple[str, ...]]
     metrics: ClassVar[tuple[str, ...]]
+    metrics_in_units: ClassVar[tuple[str, ...]] = ()
+    metrics_of_queries: ClassVar[tuple[str, ...]] = ()
     paired_units: ClassVar[str]
     columns: ClassVar[Mapping[str, str]]
 
@@ -109,6 +118,14 @@ class Task(str, ABC):
 
     def bound(self, labels: Sequence[str]) -> Task:
         """Return the task for a list of labels, where their names have a meaning; otherwise the task itself."""
+        return self
+
+    def activated(self, name: str) -> Task:
+        """Return the task of a model with an activation, where models differ in it; otherwise the task itself."""
+        return self
+
+    def suited(self, labels: Rows) -> Task:
+        """Return the task for the label array of a training split, whose range matters to scores; or itself."""
         return self
 
     # Labels
@@ -131,7 +148,7 @@ class Task(str, ABC):
 
         Returns:
             single_label: int64 (texts,). multi_label: bool (texts, labels). tokens: Ragged int64, (words,) for each
-            text.
+            text. scores: float64 (texts,), of names that are numbers.
         """
 
     @abstractmethod
@@ -221,7 +238,8 @@ class Task(str, ABC):
 
         Returns:
             single_label: int64 (texts,), the first of equal logits. multi_label: bool (texts, labels). tokens: int64
-            (words,) for each text, the best tags of which none continues a span that there is not.
+            (words,) for each text, the best tags of which none continues a span that there is not. scores: float
+            (texts,).
 
         Raises:
             ValueError: the logits do not have two axes, there are no labels, or their names are not known.
@@ -258,12 +276,30 @@ class Task(str, ABC):
             single_label: accuracy, macro_f1, log_loss (over rows with a known label; absent if there are none),
             calibration_error. multi_label: exact_match, micro_f1, macro_f1, label_accuracy, log_loss (a mean over
             texts and labels), calibration_error. tokens: f1, macro_f1, precision and recall of spans, conlleval_f1,
-            accuracy, log_loss and calibration_error of words, exact_match.
+            accuracy, log_loss and calibration_error of words, exact_match. scores: the correlations spearman and
+            pearson, and rmse and mae in the units of the labels.
 
         Raises:
             ValueError: there are no texts, or the shapes do not fit together.
             ModelError: logits are not finite.
         """
+
+    def by_label(
+        self, logits: Rows, labels: Rows, *, unseen_label: np.ndarray | None = None
+    ) -> dict[str, dict[str, float]]:
+        """Return metrics of each label by their names; {} for a task that has none. Arguments as for `score`."""
+        return {}
+
+    def score_queries(
+        self, logits: Rows, labels: Rows, queries: Sequence[str]
+    ) -> tuple[dict[str, float], dict[str, Interval]]:
+        """Return metrics of rankings with their 95% intervals over queries, where pairs are queries with candidates.
+
+        Args:
+            logits, labels: as for `correct`.
+            queries: the first text of each pair.
+        """
+        return {}, {}
 
     @abstractmethod
     def primary_difference(
@@ -455,7 +491,7 @@ class Task(str, ABC):
             scores: of `score`.
             labels, count: as for `blind`.
         """
-        right = scores[self.text_metric] > self.majority_share(labels)
+        right = not self.numeric and scores[self.text_metric] > self.majority_share(labels)
         return not right and self.balanced(scores) <= self.blind(labels, count) + _ABOVE_BLIND
 
     # Parts of the methods above

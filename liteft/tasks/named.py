@@ -10,13 +10,14 @@ from liteft.ragged import Ragged, Rows
 from liteft.tasks.answers import ANSWERS
 from liteft.tasks.base import Task
 from liteft.tasks.multi_label import MULTI_LABEL
+from liteft.tasks.scores import SCORES
 from liteft.tasks.single_label import SINGLE_LABEL
 from liteft.tasks.tokens import TOKENS
 
 __all__ = ["TASKS", "TaskName", "task_asked", "task_named", "task_of_labels"]
 
-TaskName = Literal["single_label", "multi_label", "tokens", "answers"]
-TASKS: dict[str, Task] = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TOKENS, ANSWERS)}
+TaskName = Literal["single_label", "multi_label", "tokens", "scores", "answers"]
+TASKS: dict[str, Task] = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TOKENS, SCORES, ANSWERS)}
 
 
 def task_named(name: Any) -> Task:
@@ -45,4 +46,6 @@ def task_of_labels(labels: Rows) -> Task:
     """Return the task that a label array fits by its form, for a split made by hand, which names no task."""
     if isinstance(labels, Ragged):
         return ANSWERS if isinstance(labels, AnswerLabels) else TOKENS
+    if labels.dtype.kind == "f":
+        return SCORES
     return MULTI_LABEL if labels.ndim == 2 else SINGLE_LABEL

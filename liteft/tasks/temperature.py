@@ -33,6 +33,8 @@ def rows_to_calibrate(labels: Rows, task: Task, *, unseen_label: np.ndarray | No
         task: what the labels mean.
         unseen_label: bool (texts,), texts with a label unknown in training, or None; they are left out.
     """
+    if task.numeric:
+        return np.zeros(0, dtype=np.int64)  # scores are no probabilities
     known = task.known(labels) if unseen_label is None else task.known(labels) & ~unseen_label
     rows = np.flatnonzero(known)
     return rows if len(rows) >= FEWEST_TO_CALIBRATE else rows[:0]

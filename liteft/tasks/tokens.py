@@ -34,6 +34,7 @@ class Tokens(Task):
     description = "a tag for every word"
     several = False
     per_word = True
+    judged_by_difference = True
     judged = "words"
     fewest_labels = 2
     label_dtype = np.int64

@@ -35,6 +35,18 @@ def test_flags_of_labels_may_be_repeated(comments: Path, capsys: pytest.CaptureF
     assert "(multi-label, 2 labels)" in capsys.readouterr().out
 
 
+def test_scores_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "similar.csv"
+    lines = [f"a text {n},another text {n},{n % 11 / 2}\n" for n in range(60)]
+    path.write_text("sentence1,sentence2,score\n" + "".join(lines), encoding="utf-8")
+    assert main(["check", str(path), "--label", "score"]) == 1
+    assert "--task scores, if the numbers are scores to predict" in capsys.readouterr().err
+    assert main(["check", str(path), "--task", "scores"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("data: similar (scores, 1 label)\n") and "scores in train: 0 to 5, median" in told.out
+    assert f"next: liteft finetune --data {path} --task scores" in told.err
+
+
 def test_names_of_labels_are_given_with_commas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps({"text": f"t {n}", "label": n % 2}) + "\n" for n in range(30)), encoding="utf-8")

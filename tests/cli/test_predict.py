@@ -32,6 +32,21 @@ def test_each_text_gives_a_line_with_label_score_and_text(call: Any, artifact: A
     assert "next: liteft predict" in called.err
 
 
+def test_a_model_of_scores_gives_lines_without_labels(call: Any, make_artifact: Any, tmp_path: Path) -> None:
+    made = make_artifact(tmp_path / "scores", labels=("score",), task="scores", activation="none")
+    with load(made.path) as scorer:
+        expected = scorer.predict("great service")
+    called = call("predict", made.path, "great service")
+    assert called.out == f"{expected.value:.4f}\tgreat service\n"
+    assert call("predict", made.path, "great service", "--json").document["predictions"] == [expected.to_dict()]
+    refused = call("predict", made.path, "great service", "--top-k", "3")
+    assert refused.status == 2 and "this model gives scores" in refused.err and "leave out --top-k" in refused.err
+    source = tmp_path / "in.csv"
+    source.write_text("text\ngreat service\nthe app\n")
+    assert call("predict", made.path, "--input", source, "--output", tmp_path / "out.csv").status == 0
+    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "text,score"
+
+
 def test_the_folder_of_a_whole_way_stands_for_the_artifact_in_it(
     call: Any, make_artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,7 +191,8 @@ def test_a_model_of_words_shows_its_spans(
     monkeypatch.setattr("liteft.runtime.classifier.choose_engine", lambda *_, **__: fake.FakeEngine())
     expected = fake.tagger_of(artifact).predict("the app closes")
     called = call("predict", artifact.path, "the app closes")
-    assert called.out == f"{expected.render()}\tthe app closes\n"
+    assert called.out == f"{expected.render()}\n"
+    assert called.out.startswith("the app closes\n  ")
     called = call("predict", artifact.path, "the app closes", "--json")
     assert called.document["predictions"][0] == json.loads(json.dumps(expected.to_dict()))
     refused = call("predict", artifact.path, "the app closes", "--top-k", "2")
@@ -186,3 +202,31 @@ def test_a_model_of_words_shows_its_spans(
     assert written.status == 0, written.err
     lines = [f"{word} {tag}\n" for word, tag in zip(["the", "app", "closes"], expected.tags, strict=True)]
     assert (tmp_path / "out.conll").read_text() == "".join([*lines, "\n"])
+
+
+def test_a_predicate_asks_a_model_of_roles_about_a_word(
+    call: Any, make_artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = module_of("runtime", "tagging_engine.py")
+    artifact = make_artifact(tmp_path / "roles", **fake.fields(), marked=True)
+    monkeypatch.setattr("liteft.runtime.classifier.choose_engine", lambda *_, **__: fake.FakeEngine())
+    expected = fake.tagger_of(artifact).predict_roles("the app closes", predicates=[2, 0])
+    called = call("predict", artifact.path, "the app closes", "--predicate", "2", "--predicate", "0")
+    assert called.status == 0, called.err
+    assert called.out == "".join(f"{found.render()}\n" for found in expected)
+    document = call("predict", artifact.path, "the app closes", "--predicate", "0", "--json").document
+    assert document["predictions"] == [json.loads(json.dumps(expected[1].to_dict()))]
+    without = call("predict", artifact.path, "the app closes")
+    assert without.status == 1 and "--predicate 2" in without.err
+    beyond = call("predict", artifact.path, "the app closes", "--predicate", "3")
+    assert beyond.status == 1 and "has 3 words, and the predicate's number is 3" in beyond.err
+    several = call("predict", artifact.path, "the app", "closes", "--predicate", "0")
+    assert several.status == 2 and "--predicate is a word of one text" in several.err
+    of_file = call("predict", artifact.path, "--input", "a.csv", "--output", "b.csv", "--predicate", "0")
+    assert of_file.status == 2 and "the column predicate of --input is read" in of_file.err
+
+
+def test_a_predicate_of_another_model_is_refused(call: Any, artifact: Artifact) -> None:
+    called = call("predict", artifact.path, "the app closes", "--predicate", "2")
+    assert called.status == 2
+    assert "this model has no predicates" in called.err and "leave out --predicate" in called.err

@@ -244,7 +244,10 @@ def test_distill_without_a_teacher_and_with_an_unknown_stage_ends_with_status_2(
 def test_demo_prints_what_it_made_and_names_its_artifact(
     call: Any, artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run_demo(out: Path, *, overwrite: bool, progress: Any) -> Any:
+    tasks = []
+
+    def run_demo(out: Path, *, task: str = "single_label", overwrite: bool, progress: Any) -> Any:
+        tasks.append(task)
         assert overwrite == (out.name == "again")
         progress("training")
         (out / "artifact").mkdir(parents=True)
@@ -255,4 +258,6 @@ def test_demo_prints_what_it_made_and_names_its_artifact(
     assert (called.status, called.out) == (0, "a table\n")
     assert "training" in called.err
     assert f"next: liteft predict {tmp_path / 'demo' / 'artifact'}" in called.err
-    assert call("demo", "--out", tmp_path / "again", "--overwrite", "--json").document["seconds"] == 1
+    words = ["--task", "tokens", "--out", tmp_path / "again", "--overwrite", "--json"]
+    assert call("demo", *words).document["seconds"] == 1
+    assert tasks == ["single_label", "tokens"]

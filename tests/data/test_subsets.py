@@ -15,7 +15,9 @@ from liteft.data.subsets import with_labels_per_class
 from liteft.data.text_streams import open_texts
 from liteft.data.trainable import resolve_data
 from liteft.errors import ConfigError, DataError
+from liteft.ragged import Ragged
 from liteft.recipes import DataRecipe, Recipe, StudentRecipe
+from liteft.words import joined_words
 
 LABELS = ("cold", "hot", "mild")
 WORDS = "north south east west spring summer autumn winter river forest desert valley"
@@ -225,3 +227,17 @@ def test_a_pool_made_by_hand_loses_near_duplicates_of_scored_texts_too() -> None
     found = unlabeled_texts(replace(whole, pool=Split("pool", near)), Recipe(), told.append)
     assert found is not None and found.texts == ["a fresh text"]
     assert len(told) == 1 and "1 equal, 1 nearly equal" in told[0]
+
+
+def test_where_words_are_judged_each_tag_has_so_many_texts_and_the_pool_keeps_its_words() -> None:
+    rows = [text.split() for text, _ in many(40)]
+    texts, words = joined_words(rows)
+    tags = Ragged.of([[0, 1 + row % 2, 0, 1 + row % 2] for row in range(40)], np.int64)
+    train = Split("train", texts, words=words, labels=tags)
+    few = with_labels_per_class(Dataset("tagged", "tokens", ("O", "B-a", "B-b"), {"train": train}), 3)
+    assert len(few.train) == 6 and few.task.present(few.train.labels, 3).sum(axis=0).tolist() == [6, 3, 3]
+    assert few.pool is not None and len(few.pool) == 34 and few.pool.labels is None
+    whole = dict(zip(texts, rows, strict=True))
+    for text, places in zip(few.pool.texts, few.pool.words or (), strict=True):
+        assert [text[start:end] for start, end in places] == whole[text]
+    assert "3 per label" in few.notes[0] and "fewer rows" not in few.notes[0]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from liteft.data import Dataset
+from liteft.data import Dataset, Split
 from liteft.distillation import cache
 from liteft.distillation.augmentation import AugmentingCollator, augmented
 from liteft.distillation.cache import teacher_logits
@@ -245,11 +245,11 @@ def test_logits_of_a_large_pool_are_mapped_and_go_on_where_a_kill_ended_them(
     monkeypatch.setattr(cache, "_MOST_FLOAT32", most)
     asked: list[int] = []
 
-    def killed(model: Any, texts: list[str], pairs: Any, **rest: Any) -> np.ndarray:
-        asked.append(len(texts))
+    def killed(model: Any, split: Split, **rest: Any) -> np.ndarray:
+        asked.append(len(split))
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return predict_logits(model, texts, pairs, **rest)
+        return predict_logits(model, split, **rest)
 
     monkeypatch.setattr(cache, "predict_logits", killed)
     with pytest.raises(KeyboardInterrupt):

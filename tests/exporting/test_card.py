@@ -232,3 +232,29 @@ def test_a_floor_that_is_not_beaten_in_one_metric_is_named_first(metric: str) ->
     floors = {"test": {"naive Bayes": FLOORS["test"]["naive Bayes"] | {metric: metrics["test"][metric]}}}
     found = section(card_text(manifest(metrics=metrics, floors=floors), title="m"), "How good it is")
     assert found.strip().startswith("**The model does not beat naive Bayes on test**")
+
+
+def test_spans_have_their_own_metrics_and_a_table_by_label() -> None:
+    by_label = {
+        "PER": {"precision": 0.9, "recall": 0.8, "f1": 0.847, "spans": 20},
+        "LOC": {"precision": 0.5, "recall": 0.25, "f1": 0.333, "spans": 1234},
+    }
+    shares = {"f1": 0.8123, "f1_interval": [0.79, 0.83], "macro_f1": 0.59, "precision": 0.83, "recall": 0.79}
+    test = {"n": 567, "majority": 0.3, **shares, "accuracy": 0.97, "exact_match": 0.6, "by_label": by_label}
+    words: dict[str, Any] = {"task": "tokens", "labels": ("O", "B-PER", "B-LOC"), "pooling": "none"}
+    card = card_text(manifest(metrics={"train": test, "test": test}, **words), title="t")
+    part = section(card, "How good it is")
+    head, row = rows_of(part)[0], rows_of(part)[2]
+    assert head[3:-1] == ["F1", "precision", "recall", "accuracy", "exact match", "macro F1"]
+    assert row[0] == "test" and row[3] == "81.2 (79.0 to 83.0)" and row[4:6] == ["83.0", "79.0"]
+    assert part.count("### F1 by label") == 1, "nobody asks about the training split"
+    table = rows_of(part.split("### F1 by label: test")[1])
+    assert table[1:] == [["LOC", "1,234", "33.3", "50.0", "25.0"], ["PER", "20", "84.7", "90.0", "80.0"]]
+
+
+def test_of_many_labels_the_frequent_ones_are_shown() -> None:
+    of = {"precision": 0.5, "recall": 0.5, "f1": 0.5}
+    by_label = {f"T{number}": {**of, "spans": number} for number in range(60)}
+    words: dict[str, Any] = {"task": "tokens", "labels": ("O", "B-T1"), "pooling": "none"}
+    card = card_text(manifest(metrics={"test": {"n": 5, "f1": 0.5, "by_label": by_label}}, **words), title="t")
+    assert "| T59 |" in card and "| T19 |" not in card and "20 rarer ones are not shown" in card

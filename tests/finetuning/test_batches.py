@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from liteft.encoded import Encoded
 from liteft.finetuning.batches import Collator, LengthGroupedSampler, RowDataset, collate
+from liteft.finetuning.reading import Reading
 
 
 def encoded(lengths: list[int]) -> Encoded:
@@ -18,6 +19,10 @@ def encoded(lengths: list[int]) -> Encoded:
     ids = [np.full(length, row + 1, dtype=np.int32) for row, length in enumerate(lengths)]
     types = [np.arange(length, dtype=np.int32) % 2 for length in lengths]
     return Encoded.of(ids, types)
+
+
+def reading(lengths: list[int]) -> Reading:
+    return Reading(encoded(lengths))
 
 
 @settings(max_examples=60, deadline=None)
@@ -78,7 +83,7 @@ def test_only_the_last_batch_is_short() -> None:
 
 
 def test_a_batch_is_padded_to_its_longest_text_and_no_further() -> None:
-    collator = Collator(encoded([3, 5, 9]), np.array([2, 0, 1]), pad_id=77, types=True)
+    collator = Collator(reading([3, 5, 9]), np.array([2, 0, 1]), pad_id=77, types=True)
     batch = collator([1, 0])
     assert batch["input_ids"].tolist() == [[2, 2, 2, 2, 2], [1, 1, 1, 77, 77]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
@@ -89,15 +94,15 @@ def test_a_batch_is_padded_to_its_longest_text_and_no_further() -> None:
 
 def test_a_batch_carries_extras_and_leaves_out_what_the_model_does_not_take() -> None:
     extras = {"teacher_logits": np.arange(6, dtype=np.float64).reshape(3, 2)}
-    batch = Collator(encoded([1, 1, 1]), None, pad_id=0, types=False, extras=extras)([2, 0])
+    batch = Collator(reading([1, 1, 1]), None, pad_id=0, types=False, extras=extras)([2, 0])
     assert set(batch) == {"input_ids", "attention_mask", "teacher_logits"}
     assert batch["teacher_logits"].dtype == torch.float32
     assert batch["teacher_logits"].tolist() == [[4.0, 5.0], [0.0, 1.0]]
 
 
 def test_rows_of_two_splits_are_never_mixed_up() -> None:
-    train = Collator(encoded([2, 2, 2, 2]), np.array([0, 1, 2, 3]), pad_id=0, types=False)
-    validation = Collator(encoded([4, 4]), np.array([8, 9]), pad_id=0, types=False)
+    train = Collator(reading([2, 2, 2, 2]), np.array([0, 1, 2, 3]), pad_id=0, types=False)
+    validation = Collator(reading([4, 4]), np.array([8, 9]), pad_id=0, types=False)
     rows = RowDataset(validation, [1, 0])
     first = next(iter(DataLoader(RowDataset(train), batch_size=4, collate_fn=collate)))
     second = next(iter(DataLoader(rows, batch_size=2, collate_fn=collate)))

@@ -176,9 +176,9 @@ def test_the_test_split_is_predicted_once_and_last(
     predicted: list[list[str]] = []
     collated: list[int] = []
 
-    def predict(loaded: Any, texts: list[str], *rest: Any, **keywords: Any) -> np.ndarray:
-        predicted.append(list(texts))
-        return predict_logits(loaded, texts, *rest, **keywords)
+    def predict(loaded: Any, split: Split, *rest: Any, **keywords: Any) -> np.ndarray:
+        predicted.append(split.texts)
+        return predict_logits(loaded, split, *rest, **keywords)
 
     class Counting(TrainerCallback):
         def on_evaluate(self, _args: Any, _state: Any, _control: Any, **_rest: Any) -> None:

@@ -61,18 +61,49 @@ def test_as_many_labels_as_logits_are_named() -> None:
         meaning(Said(("a", "b")), **numbered("a", "b", "c"))
 
 
-@pytest.mark.parametrize("config", [numbered("LABEL_0"), {"problem_type": "regression", **numbered("a", "b")}])
-def test_scores_are_no_labels(config: dict[str, Any]) -> None:
-    with pytest.raises(ModelError, match="Scores are not supported") as caught:
-        meaning(**config)
-    assert caught.value.accepted and caught.value.fix
+@pytest.mark.parametrize(
+    ("config", "activation", "guessed"),
+    [
+        ({}, "none", True),
+        ({"problem_type": "regression"}, "none", False),
+        ({"sentence_transformers": {"activation_fn": "torch.nn.modules.activation.Sigmoid"}}, "sigmoid", False),
+        ({"sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}}, "none", False),
+        ({"sentence_transformers": {"version": "4.1.0"}}, "none", True),
+        ({"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"}, "none", False),
+        ({"sbert_ce_default_activation_function": "torch.nn.modules.activation.Sigmoid"}, "sigmoid", False),
+    ],
+)
+def test_one_logit_is_a_score_with_the_activation_that_is_said(
+    config: dict[str, Any], activation: str, guessed: bool
+) -> None:
+    found = meaning(**config, **numbered("LABEL_0"))
+    assert (found.task, found.labels, found.own) == ("scores", ("score",), False)
+    assert (found.activation, found.guessed, found.settled_task.activation) == (activation, guessed, activation)
+
+
+def test_the_callers_activation_counts_where_the_folder_says_none() -> None:
+    found = meaning(Said(activation="sigmoid", paired=True), **numbered("LABEL_0"))
+    assert (found.activation, found.guessed, found.paired) == ("sigmoid", False, True)
+    with pytest.raises(ConfigError, match="states the activation none, but sigmoid was requested"):
+        meaning(Said(activation="sigmoid"), problem_type="regression", **numbered("LABEL_0"))
+    with pytest.raises(ConfigError, match="activation is 'tanh'"):
+        meaning(Said(activation="tanh"), **numbered("LABEL_0"))
+    with pytest.raises(ConfigError, match="an activation was given"):
+        meaning(Said(activation="sigmoid"), **numbered("a", "b"))
+
+
+def test_scores_that_are_not_supported_are_refused() -> None:
+    with pytest.raises(ModelError, match="gives 2 scores for a text"):
+        meaning(problem_type="regression", **numbered("a", "b"))
+    with pytest.raises(ModelError, match=r"the activation torch.nn.Tanh, which is not supported"):
+        meaning(sentence_transformers={"activation_fn": "torch.nn.Tanh"}, **numbered("a"))
+    with pytest.raises(ConfigError, match="a single label would always be chosen"):
+        meaning(Said(task=SINGLE_LABEL), **numbered("a"))
 
 
 def test_a_regression_is_not_said_to_become_labels_by_a_task() -> None:
-    for task in (None, MULTI_LABEL):
-        with pytest.raises(ModelError, match="is a regression") as caught:
-            meaning(Said(task=task), problem_type="regression", **numbered("a"))
-        assert "correct problem_type" in str(caught.value) and "--task" not in caught.value.command_text()
+    with pytest.raises(ConfigError, match="problem_type regression, but task multi_label"):
+        meaning(Said(task=MULTI_LABEL), problem_type="regression", **numbered("a"))
 
 
 def test_one_logit_may_be_a_label_that_is_there_or_not() -> None:

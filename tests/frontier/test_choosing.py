@@ -13,11 +13,13 @@ import pytest
 from liteft.config import make_recipe
 from liteft.data import Split
 from liteft.errors import ConfigError, MissingExtraError
+from liteft.floors import as_logits
 from liteft.frontier import Budget, Candidate, Frontier
 from liteft.frontier.choosing import choose_winner, compromises, nearest
 from liteft.frontier.picture import draw, figure_of
 from liteft.frontier.state import SearchState
-from liteft.tasks import MULTI_LABEL, SINGLE_LABEL
+from liteft.ragged import Ragged
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, TOKENS
 
 TEXTS = 200
 SPLIT = Split("validation", ["a text"] * TEXTS, None, np.arange(TEXTS) % 2)
@@ -91,6 +93,22 @@ def test_with_several_labels_a_text_micro_f1_decides() -> None:
     small, large = measured("small", mb=5, quality=0.945), measured("large", mb=9, quality=0.95)
     assert choose_winner([small, large], {small.name: poor, large.name: exact}, split, MULTI_LABEL)[0] is large
     assert choose_winner([small, large], {small.name: near, large.name: exact}, split, MULTI_LABEL)[0] is small
+
+
+def test_where_words_are_judged_the_f1_of_spans_decides() -> None:
+    task = TOKENS.bound(("O", "B-a", "B-b"))
+    gold = Ragged.of([[1, 0], [0, 2], [1, 2]] * 40, np.int64)
+    split = Split("validation", ["x y"] * len(gold), labels=gold)
+
+    def logits(wrong: int) -> Ragged:
+        decided = gold.like(gold.values.copy())
+        decided.values[: 2 * wrong] = 0
+        return as_logits(decided, task, 3)
+
+    large, small = measured("large", mb=4, quality=0.95), measured("small", mb=2, quality=0.945)
+    near = {large.name: logits(0), small.name: logits(1)}
+    assert choose_winner([large, small], near, split, task)[0] == small
+    assert choose_winner([large, small], {**near, small.name: logits(50)}, split, task)[0] == large
 
 
 def test_without_a_winner_the_nearest_are_named_and_what_would_have_to_give() -> None:

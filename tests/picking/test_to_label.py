@@ -12,8 +12,10 @@ import pytest
 from liteft.data import Split
 from liteft.errors import ConfigError, DataError
 from liteft.picking import to_label
-from liteft.picking.choice import bare_texts, doubtful_rows, sure_rows
-from liteft.tasks import MULTI_LABEL, SINGLE_LABEL
+from liteft.picking.choice import bare_texts, certainties, doubtful_rows, doubts, margins, sure_rows
+from liteft.picking.picked import _require_kind
+from liteft.ragged import Ragged
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, TOKENS
 from tests.modules import module_of
 
 TEXTS = ["a parcel came late", "A parcel came late!", "refund the second payment", "the app closes", "praise for you"]
@@ -41,6 +43,34 @@ def test_sure_texts_are_spread_over_labels() -> None:
 def test_several_labels_are_ranked_by_mean_entropy() -> None:
     values = np.array([[9, -9], [0, 9], [0, 0], [5, 5], [9, 9]], dtype=np.float32)
     assert doubtful_rows(bare_texts(Split("p", TEXTS)), values, MULTI_LABEL, 1, []) == [2]
+
+
+def tag_logits(*texts: list[list[float]]) -> Ragged:
+    return Ragged.of(texts, np.float32, width=(3,))
+
+
+def test_a_text_is_as_doubtful_as_its_most_doubtful_word() -> None:
+    task = TOKENS.bound(("O", "B-a", "B-b"))
+    sure, even = [9.0, 0.0, 0.0], [0.0, 0.0, 0.0]
+    values = tag_logits([sure, sure], [sure] * 8 + [even], [[1.0, 0.0, 0.0]], [])
+    found = doubts(values, task)
+    assert found[1] == pytest.approx(1) and found[0] < 0.01 < found[2] < 1 and found[3] == 0
+    assert margins(values, task)[[1, 3]] == pytest.approx([0, 1])
+    assert doubtful_rows(bare_texts(Split("p", TEXTS[:4])), values, task, 1, []) == [1]
+
+
+def test_a_text_is_as_sure_as_its_least_sure_word_and_tags_have_their_turns() -> None:
+    task = TOKENS.bound(("O", "B-a", "B-b"))
+    values = tag_logits([[9, 0, 0], [0, 9, 0]], [[9, 0, 0]] * 2, [[9, 0, 0], [0, 1, 0]], [[0, 0, 2]])
+    texts = ["a parcel came late", "refund the second payment", "the app closes", "praise for you"]
+    rows = sure_rows(bare_texts(Split("p", texts)), values, task, 4, [])
+    assert rows == [(3, 2), (0, 1), (2, 1), (1, 0)]
+    assert certainties(values, task)[2].max() == pytest.approx(np.e / (np.e + 2), rel=1e-5)
+
+
+def test_a_pool_without_marked_words_is_refused_for_a_model_of_roles() -> None:
+    with pytest.raises(DataError, match="for one marked word, and the pool has none marked"):
+        _require_kind(Split("p", TEXTS), paired=False, marked=True)
 
 
 def test_an_artifact_picks_the_same_texts_again_and_writes_them(tmp_path: Path) -> None:

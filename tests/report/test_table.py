@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from liteft.metrics import PairedTest
 from liteft.report.result import Comparison
-from liteft.tasks import MULTI_LABEL
+from liteft.tasks import MULTI_LABEL, TOKENS
 from liteft.text_tables import aligned, markdown, share
 
 Make = Callable[..., Comparison]
@@ -81,6 +81,21 @@ def test_several_labels_a_text_show_f1_and_its_difference(invented: Make) -> Non
     assert head[2:5] == ["micro F1 %", "macro F1 %", "exact match %"]
     assert second[2:6] == ["80.0", "70.0", "50.0", "[-1.2, +3.4]"]
     assert "texts with every label right" in several.render()
+
+
+def test_where_words_are_judged_it_speaks_of_words_and_spans(invented: Make) -> None:
+    comparison = invented(("one", 0.9, 1.0, 1.0), ("two", 0.9, 1.0, 1.0))
+    scores = {"f1": 0.8, "macro_f1": 0.7, "accuracy": 0.95, "exact_match": 0.5}
+    models = tuple(replace(model, scores=scores, intervals={}) for model in comparison.models)
+    words = replace(comparison, task=TOKENS, models=models, majority=0.1)
+    head, first = cells_of(words.to_markdown())[:2]
+    assert head[2:6] == ["F1 %", "macro F1 %", "accuracy %", "exact match %"]
+    assert first[2:6] == ["80.0", "70.0", "95.0", "50.0"]
+    text = words.render()
+    assert "1,821 texts; one tag for all words is right in 10.0% of them" in text
+    assert "F1: of spans with the right words and type" in text and "agree: words with the same tag as one's." in text
+    assert "from text to spans, tokenization included" in text and "points of F1 gained" in text
+    assert "of spans" not in comparison.render() and "agree:" not in comparison.render()
 
 
 def test_one_model_alone_is_compared_with_nothing(invented: Make) -> None:

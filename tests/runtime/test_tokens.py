@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from liteft.artifact import Artifact, Manifest
+from liteft.artifact import Artifact
 from liteft.errors import ConfigError, DeviceError, InputError
 from liteft.ragged import Ragged
 from liteft.runtime import Span, TaggedText, TokenClassifier, load
@@ -48,15 +48,10 @@ def tagger(words_artifact: Artifact, fake: ModuleType) -> TokenClassifier:
 
 
 @pytest.fixture
-def roles(
-    tiny: ModuleType, fake: ModuleType, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TokenClassifier]:
+def roles(tiny: ModuleType, fake: ModuleType, tmp_path: Any) -> TokenClassifier:
     """A tagger that is told which word is the predicate."""
     inputs = ("input_ids", "attention_mask", "token_type_ids")
-    artifact = tiny.write_artifact(tmp_path / "roles", **fake.fields(inputs=inputs))
-    if "marked" not in Manifest.model_fields:
-        monkeypatch.setattr(TokenClassifier, "marked", True)
-    yield fake.tagger_of(artifact)
+    return fake.tagger_of(tiny.write_artifact(tmp_path / "roles", **fake.fields(inputs=inputs, marked=True)))
 
 
 def test_a_text_gives_a_tagged_text_and_a_list_gives_a_list(tagger: TokenClassifier) -> None:
@@ -85,10 +80,24 @@ def test_spans_are_where_they_say(tagger: TokenClassifier, text: str) -> None:
 
 
 def test_words_that_are_given_are_joined_by_a_space(tagger: TokenClassifier) -> None:
-    words = ("New", "York,", "", "a b")
+    words = ("New", "York,", "a b")
     found = tagger.predict(words)
-    assert found.text == "New York,  a b"
+    assert found.text == "New York, a b"
     assert [found.text[start:end] for start, end in found.words] == list(words)
+
+
+@pytest.mark.parametrize("words", [("New", "", "York"), ("New", " ")])
+def test_words_without_characters_are_refused(tagger: TokenClassifier, words: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="word 1 of the text is empty"):
+        tagger.predict(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [([[[0, 3], [2, 5]]], "not in order"), ([[[0, 99]]], "not in it"), ([[[-1, 2]]], "not in it")]
+)
+def test_places_that_are_not_in_their_text_are_refused(tagger: TokenClassifier, words: list[Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        tagger.encode(["order"], words=Ragged.of(words, np.int32, width=(2,)))
 
 
 def test_a_text_has_the_same_bits_alone_and_in_company(tagger: TokenClassifier) -> None:
@@ -124,7 +133,7 @@ def test_every_word_of_a_long_text_is_judged_once(tagger: TokenClassifier) -> No
 
 
 def test_a_word_of_many_tokens_is_marked(tagger: TokenClassifier) -> None:
-    found = tagger.predict(["order zzzzzzzzzzzzzzz", "order"])
+    found = tagger.predict(["order zzzzzzzzzzzzzzz" + 30 * " order", "order"])
     assert [each.truncated for each in found] == [True, False] and tagger.stats.truncated == 1
 
 
@@ -211,11 +220,13 @@ def test_places_may_be_counted_as_javascript_does(tagger: TokenClassifier) -> No
 def test_a_result_is_text_and_plain_data() -> None:
     span = Span("PER", 0.75, "Ada", 0, 3, 0, 1)
     found = TaggedText((span,), "Ada", ((0, 3),), ("B-PER",), (0.75,), False, "native")
-    assert str(found) == "'Ada' PER 0.7500"
+    assert str(found) == "Ada\n  Ada  PER  0.7500  0:3"
     assert found.to_dict()["spans"] == [
         {"entity_group": "PER", "score": 0.75, "word": "Ada", "start": 0, "end": 3, "word_start": 0, "word_end": 1}
     ]
-    assert TaggedText((), "", (), (), (), False, "native").render() == "(none)"
+    two = replace(found, text="Ada in New  York", spans=(span, Span("LOC", 0.5, "New  York", 7, 16, 2, 4)))
+    assert two.render() == "Ada in New York\n  Ada       PER  0.7500   0:3\n  New York  LOC  0.5000  7:16"
+    assert TaggedText((), "a\n b", (), (), (), False, "native").render() == "a b\n  (no spans)"
 
 
 def test_a_predicate_is_for_models_of_roles(tagger: TokenClassifier) -> None:

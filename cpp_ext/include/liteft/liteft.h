@@ -70,8 +70,8 @@ typedef struct liteft_batch {
 } liteft_batch;
 
 /* Texts padded to a rectangle (texts, tokens), as ONNX models take them. Tokens whose mask is 0 are not computed,
-   wherever they are in the row; the other tokens keep their positions. If column 0 is hidden itself, it still attends
-   to the others, unless there is no pooling, where nothing needs it. */
+   wherever they are in the row; the other tokens keep their positions. If column 0 is hidden itself, a model that pools
+   it (LITEFT_CLS) still computes it, and it attends to the others. */
 typedef struct liteft_padded {
   int32_t texts, tokens;
   const int64_t* ids;

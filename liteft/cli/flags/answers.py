@@ -20,6 +20,14 @@ PairText = Annotated[
     list[str] | None,
     _answers("--pair-text", metavar="TEXT", help="For models of pairs: the second text, once for each TEXT."),
 ]
+Predicates = Annotated[
+    list[int] | None,
+    _answers(
+        "--predicate",
+        metavar="N",
+        help="For models of roles: number, from 0, of the word of TEXT whose roles are found; once for each such word.",
+    ),
+]
 TopK = Annotated[int | None, _answers("--top-k", metavar="K", help="Also give the K best labels.")]
 Threshold = Annotated[
     float | None,

@@ -83,6 +83,14 @@ Vocabulary = Annotated[
         help="Most tokens of the vocabulary, such as 8000: those that the texts use; pretrain makes them of its texts.",
     ),
 ]
+Activation = Annotated[
+    str | None,
+    _model(
+        "--activation",
+        metavar="NAME",
+        help="Of a model with one logit that does not say it: sigmoid, for scores from 0 to 1, or none.",
+    ),
+]
 Labels = Annotated[
     str | None,
     _model(

@@ -1,0 +1,104 @@
+"""Labels that are numbers: the scores of texts or pairs, read from the cells of a label column."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from liteft.data.cells import is_missing
+from liteft.data.labelling import LabelForm, labelled_rows
+from liteft.data.labels import OTHER_LABEL
+from liteft.data.records import Records
+from liteft.errors import ConfigError, DataError, leave_out, option
+
+__all__ = ["SCORE", "quantile_names", "read_numbers", "score_column"]
+
+SCORE = ("score",)
+"""The labels of a data set of scores."""
+_COLUMNS = ("score", "scores", "similarity", "similarity_score", "relevance", "rating")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_STRATA = 10
+
+
+def score_column(columns: Sequence[str]) -> str | None:
+    """Return the column that holds the scores, if one has a usual name and none is named for labels."""
+    found = [name for name in columns if name.casefold() in _COLUMNS]
+    return found[0] if len(found) == 1 and not {"label", "labels"} & {name.casefold() for name in columns} else None
+
+
+def read_numbers(splits: Mapping[str, Records], form: LabelForm, notes: list[str]) -> dict[str, Records]:
+    """Return the splits with each row's score, written as text in a tuple of one, in place of its cell.
+
+    Args:
+        splits: with raw labels.
+        form: what is known of them.
+        notes: receives a sentence for each decision.
+
+    Raises:
+        ConfigError: settings for names of labels were given.
+        DataError: a cell is not a finite number, a row has none, or all of train have the same.
+    """
+    for name, value in {"label_names": form.names, "label_separator": form.separator}.items():
+        if value is not None:
+            raise ConfigError(f"{name} applies to labels with names, and scores are numbers.", fix=leave_out(name))
+    labelled = {name: records for name, records in splits.items() if records.labels is not None}
+    parsed = {
+        name: [_number(value, records, row) for row, value in enumerate(records.labels or [])]
+        for name, records in labelled.items()
+    }
+    trained = {row[0] for row in parsed["train"] if row is not None}
+    found = {
+        name: labelled_rows(labelled[name], rows, trained, column=form.column, drop_empty=form.drop_empty, notes=notes)
+        for name, rows in parsed.items()
+    }
+    if len(trained) < 2:
+        same = f"the same score, {next(iter(trained))}," if trained else "no score"
+        raise DataError(
+            f"{found['train'].provenance.sources[0]}: all rows have {same} in the column {form.column!r}.",
+            accepted={"scores": "numbers that differ"},
+            fix=OTHER_LABEL,
+        )
+    return {**splits, **found}
+
+
+def quantile_names(records: Records) -> Records:
+    """Return rows with a tenth of the range of ranks as the label of each, by which splits are stratified."""
+    scores = np.array([float(row[0]) for row in records.labels or []])
+    edges = np.unique(np.quantile(scores, np.arange(1, _STRATA) / _STRATA))
+    return replace(records, labels=[(str(place),) for place in np.searchsorted(edges, scores, side="right").tolist()])
+
+
+def _number(value: Any, records: Records, row: int) -> tuple[str] | None:
+    """Return a cell's number as text that `float` reads again exactly, whole numbers without a point; None if empty."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if is_missing(value) or (isinstance(value, str) and not value.strip()):
+        return None
+    found = None
+    if isinstance(value, Real):
+        found = float(value)
+    elif isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            found = float(value)
+    if found is None or not math.isfinite(found):
+        raise _no_number(value, records.provenance.where(row))
+    return (f"{found:.17g}" if found.is_integer() else repr(found),)
+
+
+def _no_number(value: Any, where: str) -> DataError:
+    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+    comma = isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip())
+    point = [f"write {value.strip().replace(',', '.')}: a point, not a comma, marks decimals"] if comma else []
+    names = [option("task", "single_label", note=", if labels are names")] if isinstance(value, str) else []
+    return DataError(
+        f"{where}: the score is {shown}, which is not a finite number.",
+        accepted={"score": "a number, or a number written as text"},
+        fix=[*point, OTHER_LABEL, *names],
+    )
