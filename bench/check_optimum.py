@@ -6,6 +6,11 @@ environment with optimum's own pins, and starts itself there. That second proces
 would, with ORTModelForSequenceClassification and AutoTokenizer, and writes its logits. Then both are compared. The last
 line printed is a JSON document; the exit status is 1 if they disagree.
 
+An artifact that tags words is loaded with ORTModelForTokenClassification. The logits that are compared are those of the
+first tokens of words, in texts that it reads in one piece. The pipeline "token-classification", with the strategy
+"first", must give LiteFT's spans, and their scores, wherever the likeliest tags of the words are legal: elsewhere
+LiteFT takes the likeliest legal ones, and the pipeline joins what it finds.
+
     python bench/check_optimum.py OUT/fp32 OUT/int8 --environment /tmp/optimum
 """
 
@@ -13,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import subprocess
 import sys
@@ -36,6 +42,15 @@ TEXTS = [
     "the slow middle act is saved by a performance of rare wit " * 40,
     "What is the capital of Yugoslavia ?",
 ]
+NAMED_TEXTS = [
+    "Peter Blackburn flew from Brussels to New York on Monday.",
+    "The European Commission said on Thursday it disagreed with German advice.",
+    "China's Li Ning beat Morten Frost (Denmark) 15-7, 15-2 in Kuala Lumpur!",
+    "U.N. officials in Geneva met Ms. O'Neill of Amnesty International.",
+    "Real Madrid drew with AC Milan; Zürich's FC lost.",
+    "SOCCER - JAPAN GET LUCKY WIN , CHINA IN SURPRISE DEFEAT .",
+    "Rain.",
+]
 
 
 def main() -> int:
@@ -57,7 +72,8 @@ def main() -> int:
     compared = []
     for artifact in arguments.artifacts:
         liteft = ask_liteft(artifact, texts)
-        optimum = start_inside(arguments.environment, artifact, {"texts": texts, "pairs": liteft["pairs"]})
+        question = {name: liteft[name] for name in ("texts", "pairs", "words")}
+        optimum = start_inside(arguments.environment, artifact, question)
         compared.append({"artifact": artifact.name, **compare(liteft, optimum)})
     names = [artifact.name for artifact in arguments.artifacts]
     result = {
@@ -76,19 +92,30 @@ def main() -> int:
 
 
 def ask_liteft(artifact: Path, texts: list[str]) -> dict[str, Any]:
-    """Return LiteFT's logits and labels, and what the manifest says of the file."""
-    from liteft.runtime import load
+    """Return LiteFT's logits and labels, a row for each text or word, and what the manifest says of the file."""
+    from liteft.runtime import TokenClassifier, load
 
-    with load(artifact, device="cpu") as classifier:
+    with load(
+        artifact, device="cpu", backend="onnxruntime"
+    ) as classifier:  # as optimum: int8 rounds otherwise elsewhere
         manifest = classifier.manifest
         pairs = texts[::-1] if manifest.paired else None
-        logits = classifier.logits(texts, pairs)
+        spans = None
+        if isinstance(classifier, TokenClassifier):
+            texts = [text for text in [*NAMED_TEXTS, *texts] if len(classifier.encode([text]).encoded) == 1]
+            logits = [row.tolist() for row in classifier.logits(texts)]
+            spans = [plain_spans(*answer) for answer in zip(classifier.predict(texts), logits, strict=True)]
+        else:
+            logits = [[row.tolist()] for row in classifier.logits(texts, pairs)]
         return {
+            "texts": texts,
             "pairs": pairs,
-            "logits": logits.tolist(),
-            "labels": [classifier.labels[row.argmax()] for row in logits],
+            "words": spans is not None,
+            "logits": logits,
+            "labels": [[classifier.labels[row.index(max(row))] for row in rows] for rows in logits],
+            "spans": spans,
             "manifest": {
-                **{name: getattr(manifest, name) for name in ("family", "pooling", "paired", "graph")},
+                **{name: getattr(manifest, name) for name in ("task", "family", "pooling", "paired", "graph")},
                 "precision": manifest.form.precision,
                 "graph_form": "function" if manifest.one_node else "flat",
             },
@@ -96,28 +123,56 @@ def ask_liteft(artifact: Path, texts: list[str]) -> dict[str, Any]:
         }
 
 
+def plain_spans(tagged: Any, logits: list[list[float]]) -> list[list[Any]] | None:
+    """Return type, start, end and score of LiteFT's spans, or None if they are not made of the likeliest tags."""
+    most = [max(row) for row in logits]
+    likeliest = [1 / sum(math.exp(value - top) for value in row) for row, top in zip(logits, most, strict=True)]
+    if any(abs(score - best) > 1e-6 for score, best in zip(tagged.scores, likeliest, strict=True)):
+        return None
+    return [[span.label, span.start, span.end, span.score] for span in tagged.spans]
+
+
 def ask_optimum(artifact: Path, question: dict[str, Any]) -> dict[str, Any]:
-    """Return optimum's logits, of each text alone and of all texts in one padded batch, and its labels."""
+    """Return optimum's logits, of each text alone and of all texts in one padded batch, and its labels and spans."""
     from importlib import metadata
 
-    from optimum.onnxruntime import ORTModelForSequenceClassification
-    from transformers import AutoTokenizer
+    from optimum.onnxruntime import ORTModelForSequenceClassification, ORTModelForTokenClassification
+    from transformers import AutoTokenizer, pipeline
 
-    model = ORTModelForSequenceClassification.from_pretrained(artifact)
+    words = question["words"]
+    model = (ORTModelForTokenClassification if words else ORTModelForSequenceClassification).from_pretrained(artifact)
     tokenizer = AutoTokenizer.from_pretrained(artifact)
 
-    def logits(start: int, end: int) -> Any:
+    def logits(start: int, end: int) -> list[list[list[float]]]:
         columns = [question[name][start:end] for name in ("texts", "pairs") if question[name] is not None]
-        return model(**tokenizer(*columns, truncation=True, padding=True, return_tensors="pt")).logits
+        encoded = tokenizer(*columns, truncation=True, padding=True, return_tensors="pt")
+        found = model(**encoded).logits.tolist()
+        return [first_tokens(row, encoded.word_ids(place)) if words else [row] for place, row in enumerate(found)]
 
     count = len(question["texts"])
     batch = logits(0, count)
+    spans = None
+    if words:
+        tag = pipeline("token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="first")
+        spans = [
+            [[span["entity_group"], span["start"], span["end"], float(span["score"])] for span in tag(text)]
+            if text
+            else []
+            for text in question["texts"]
+        ]
     return {
-        "alone": [logits(row, row + 1)[0].tolist() for row in range(count)],
-        "batch": batch.tolist(),
-        "labels": [model.config.id2label[int(row.argmax())] for row in batch],
+        "alone": [logits(row, row + 1)[0] for row in range(count)],
+        "batch": batch,
+        "labels": [[model.config.id2label[row.index(max(row))] for row in rows] for rows in batch],
+        "spans": spans,
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
+
+
+def first_tokens(rows: list[list[float]], words: list[int | None]) -> list[list[float]]:
+    """Return the rows of the first tokens of words; ``words`` has the word of each token, None for special tokens."""
+    before = [None, *words[:-1]]
+    return [row for row, word, last in zip(rows, words, before, strict=True) if word is not None and word != last]
 
 
 def make_environment(environment: Path) -> None:
@@ -144,24 +199,41 @@ def python_of(environment: Path) -> Path:
 
 
 def compare(liteft: dict[str, Any], optimum: dict[str, Any]) -> dict[str, Any]:
-    """Return whether both agree (every label, and every logit within the precision's limit), with the numbers."""
+    """Return whether both agree (every label and span, and every logit within the precision's limit), with numbers."""
     limit = 1e-2 if liteft["manifest"]["precision"] == "int8" else 1e-4
-    differences = {
-        way: max(
-            abs(ours - theirs)
-            for ours_row, theirs_row in zip(liteft["logits"], optimum[way], strict=True)
-            for ours, theirs in zip(ours_row, theirs_row, strict=True)
-        )
-        for way in ("alone", "batch")
-    }
-    same = sum(ours == theirs for ours, theirs in zip(liteft["labels"], optimum["labels"], strict=True))
-    return {
-        "agrees": same == len(liteft["labels"]) and max(differences.values()) <= limit,
-        "same_labels": same,
-        "largest_logit_difference": differences,
-        "limit": limit,
-        **liteft["manifest"],
-    }
+    differences = {way: largest_difference(liteft["logits"], optimum[way]) for way in ("alone", "batch")}
+    ours, theirs = flat(liteft["labels"]), flat(optimum["labels"])
+    same = sum(own == other for own, other in zip(ours, theirs, strict=True))
+    agrees = same == len(ours) and max(differences.values()) <= limit
+    found: dict[str, Any] = {"labels": len(ours), "same_labels": same, "largest_logit_difference": differences}
+    if liteft["spans"] is not None:
+        plain = [both for both in zip(liteft["spans"], optimum["spans"], strict=True) if both[0] is not None]
+        agreed = [same_spans(*both, limit) for both in plain]
+        agrees = agrees and all(agreed)
+        found |= {
+            "texts_of_legal_tags": len(plain),
+            "texts_of_same_spans": sum(agreed),
+            "spans": sum(len(own) for own, _ in plain),
+        }
+    return {"agrees": agrees, **found, "limit": limit, **liteft["manifest"]}
+
+
+def same_spans(ours: list[list[Any]], theirs: list[list[Any]], limit: float) -> bool:
+    """Return whether spans are the same ones, with scores within a limit."""
+    if [span[:3] for span in ours] != [span[:3] for span in theirs]:
+        return False
+    return all(abs(own[3] - other[3]) <= limit for own, other in zip(ours, theirs, strict=True))
+
+
+def largest_difference(ours: list[Any], theirs: list[Any]) -> float:
+    """Return the largest difference of logits, rows of texts."""
+    pairs = zip(flat(flat(ours)), flat(flat(theirs)), strict=True)
+    return max(abs(own - other) for own, other in pairs)
+
+
+def flat(rows: list[Any]) -> list[Any]:
+    """Return the entries of all rows."""
+    return [entry for row in rows for entry in row]
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ _TEXTS = [
     "[CLS]", "../x", "/etc/passwd", "a" * 300, "a" * 5000, "(a+)+$", "(?<=a)b", "[", "\\", "(" * 500, ".*.*.*x",
     "a{9999}", "A", "B", "$A", "String", "Regex", "type", "Sequence", "BPE", "Unigram", "WordPiece", "Replace",
     "Precompiled", "NaN", "AAAA", "AAEAAA==", "logits", "input_ids", "model.onnx", "fp16", "int8", "static", "last",
+    "none", "cls", "tokens", "single_label", "O", "B-a", "I-a",
 ]
 _PARTS = [
     {"type": "Replace", "pattern": {"Regex": "a*"}, "content": "aa"},
@@ -288,6 +289,7 @@ _OPERATORS = [
     "StringNormalizer", "Attention", "TopK", "Resize", "GRU", "OneHot", "Trilu", "ScatterElements", "ArgMax",
     "Clip", "Max", "Min", "BitShift", "BitwiseAnd", "ReduceMax", "ReduceMean", "Not", "AveragePool", "MaxPool",
     "Size", "Dropout", "Neg", "Abs", "IsNaN", "Round", "Relu", "Elu", "PRelu", "LogSoftmax",
+    "EncoderClassifier", "EncoderTokenClassifier",
 ]
 # fmt: on
 

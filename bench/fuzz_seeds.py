@@ -17,6 +17,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 
 import liteft
 from liteft.data import Split
+from liteft.words import words_of_texts
 
 __all__ = ["WORDS", "charsmap", "make_seeds", "mended", "tokenizers"]
 
@@ -33,7 +34,14 @@ _FORMS: dict[str, dict[str, Any]] = {
     "edge": {"precision": "int8", "target": "edge"},
 }
 _TRACED = {"traced": {"precision": "fp32"}, "traced int8": {"precision": "int8"}}
+_TAGGERS = {
+    "words": {"precision": "fp32"},
+    "words int8": {"precision": "int8"},
+    "words flat": {"precision": "fp32", "flat": True},
+    "words edge": {"precision": "int8", "target": "edge"},
+}
 _QUICK = ("fp32", "static", "4-bit", "flat int8")
+_QUICK_TAGGERS = ("words", "words int8")
 _TOKENIZERS = ("bpe", "unigram", "words", "mapped")
 
 
@@ -126,7 +134,7 @@ def make_seeds(folder: Path, *, every: bool = True) -> dict[str, Path]:
         folder: where to write them.
         every: include traced graphs and other artifacts that take a few seconds more.
     """
-    forms = [*_FORMS, *_TRACED, "trimmed"] if every else list(_QUICK)
+    forms = [*_FORMS, *_TRACED, "trimmed", *_TAGGERS] if every else [*_QUICK, *_QUICK_TAGGERS]
     names = [*forms, *(f"tokenizer {name}" for name in _TOKENIZERS)]
     done = folder / "done.json"
     if not done.is_file() or json.loads(done.read_text()) != names:
@@ -142,10 +150,14 @@ def _write_seeds(folder: Path, *, every: bool) -> None:
 
     contents, texts = tokenizers(), _texts()[:24]
     split = Split("validation", texts, None, None)
+    tagged = Split("validation", texts, words=words_of_texts(texts))
     loose = Limits(agreement=0.0, accuracy_drop=1.0)
     source = _write_model(folder / "model", "bert", contents["wordpiece"])
     for name in _FORMS if every else _QUICK:
         export(source, folder / name, verify=split, limits=loose, **_FORMS[name])
+    tagger = _write_model(folder / "tagger", "bert", contents["wordpiece"], tags=True)
+    for name in _TAGGERS if every else _QUICK_TAGGERS:
+        export(tagger, folder / name, verify=tagged, limits=loose, **_TAGGERS[name])
     if every:
         other = _write_model(folder / "traced model", "gpt2", contents["wordpiece"])
         for name, settings in _TRACED.items():
@@ -159,9 +171,14 @@ def _write_seeds(folder: Path, *, every: bool) -> None:
         mended(target)
 
 
-def _write_model(folder: Path, family: str, tokenizer: str) -> Path:
+def _write_model(folder: Path, family: str, tokenizer: str, *, tags: bool = False) -> Path:
     import torch
-    from transformers import AutoModelForSequenceClassification, BertConfig, GPT2Config
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoModelForTokenClassification,
+        BertConfig,
+        GPT2Config,
+    )
 
     from liteft.finetuning.model import save_classifier
     from liteft.finetuning.settings import ModelSettings
@@ -174,15 +191,20 @@ def _write_model(folder: Path, family: str, tokenizer: str) -> Path:
     else:
         sizes = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 40, "bos_token_id": 1, "eos_token_id": 1}
         config = GPT2Config(**common, **sizes)
-    model = AutoModelForSequenceClassification.from_config(config).eval()
+    kind = AutoModelForTokenClassification if tags else AutoModelForSequenceClassification
+    model = kind.from_config(config).eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             norm = "norm" in name.lower() or ".ln_" in name
             weight.copy_(torch.randn(weight.shape) * 0.2 + (1.0 if norm and name.endswith("weight") else 0.0))
     folder.mkdir()
     (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
-    pooling = "cls" if family == "bert" else "last"
-    save_classifier(model, ModelSettings(("a", "b", "c"), "single_label", pooling, 32, False), folder, folder)
+    if tags:
+        settings = ModelSettings(("O", "B-a", "I-a"), "tokens", "none", 32, False)
+    else:
+        pooling = "cls" if family == "bert" else "last"
+        settings = ModelSettings(("a", "b", "c"), "single_label", pooling, 32, False)
+    save_classifier(model, settings, folder, folder)
     return folder
 
 

@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 from machine import own_module
+from peer_kinds import Text, kind_of
 from peer_models import INPUTS
-from peer_texts import open_tokenizer
 
 PAD_ID = 0
 
 Ids = Sequence[Sequence[int]]
+Types = Sequence[Sequence[int]] | None
 
 
 @dataclass(frozen=True)
@@ -59,28 +60,34 @@ class Contestant(ABC):
     """An engine that runs one model; it may be called from as many threads as it has lanes."""
 
     def __init__(self, checkpoint: Path) -> None:
-        self._tokenizer = open_tokenizer(checkpoint / "tokenizer.json")
+        self._kind = kind_of(checkpoint)
+        self._read = self._kind.reader(checkpoint)
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+    def encode(self, texts: Sequence[Text]) -> list[list[int]]:
         """Return the token ids of texts, without padding."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        return self._read(texts).ids
 
-    def classify(self, texts: Sequence[str]) -> np.ndarray:
-        """Return the logits of texts, float32, shape (texts, labels)."""
-        return self.run(self.encode(texts))
+    def classify(self, texts: Sequence[Text]) -> np.ndarray:
+        """Return the logits of texts or of their words, float32, shape (texts or words, labels)."""
+        rows = self._read(texts)
+        logits = self.run(rows.ids, rows.types)
+        return logits if rows.places is None else logits[rows.places]
 
     @abstractmethod
-    def run(self, ids: Ids) -> np.ndarray:
-        """Return the logits of token ids, float32, shape (texts, labels)."""
+    def run(self, ids: Ids, types: Types = None) -> np.ndarray:
+        """Return the logits of token ids, float32, shape (rows, labels), or (rows, longest, labels) for words."""
 
 
-def rectangle(ids: Ids) -> dict[str, np.ndarray]:
+def rectangle(ids: Ids, types: Types = None) -> dict[str, np.ndarray]:
     """Pad token ids: return ids, mask and type ids, int64, shape (texts, longest)."""
     lengths = np.array([len(row) for row in ids])
     padded = np.full((len(ids), lengths.max()), PAD_ID, dtype=np.int64)
     mask = np.arange(lengths.max()) < lengths[:, None]
     padded[mask] = np.concatenate(ids)
-    return dict(zip(INPUTS, (padded, mask.astype(np.int64), np.zeros_like(padded)), strict=True))
+    padded_types = np.zeros_like(padded)
+    if types is not None:
+        padded_types[mask] = np.concatenate(types)
+    return dict(zip(INPUTS, (padded, mask.astype(np.int64), padded_types), strict=True))
 
 
 class Torch(Contestant):
@@ -97,10 +104,10 @@ class Torch(Contestant):
         model = load_checkpoint(checkpoint)
         self._model = torch.compile(model, dynamic=True) if compiled else model
 
-    def run(self, ids: Ids) -> np.ndarray:
+    def run(self, ids: Ids, types: Types = None) -> np.ndarray:
         torch = self._torch
         with torch.no_grad():
-            feed = [torch.from_numpy(array) for array in rectangle(ids).values()]
+            feed = [torch.from_numpy(array) for array in rectangle(ids, types).values()]
             return self._model(*feed).numpy()
 
 
@@ -119,8 +126,8 @@ class OnnxRuntime(Contestant):
         )
         self._inputs = [value.name for value in self._session.get_inputs()]
 
-    def run(self, ids: Ids) -> np.ndarray:
-        feed = rectangle(ids)
+    def run(self, ids: Ids, types: Types = None) -> np.ndarray:
+        feed = rectangle(ids, types)
         return self._session.run(None, {name: feed[name] for name in self._inputs})[0]
 
 
@@ -137,16 +144,16 @@ class OpenVino(Contestant):
         self._model = openvino.Core().compile_model(folder / "model.xml", "CPU", settings)
         self._lane = threading.local()
 
-    def run(self, ids: Ids) -> np.ndarray:
+    def run(self, ids: Ids, types: Types = None) -> np.ndarray:
         request = getattr(self._lane, "request", None)
         if request is None:
             request = self._lane.request = self._model.create_infer_request()
-        request.infer(rectangle(ids), share_inputs=True)
+        request.infer(rectangle(ids, types), share_inputs=True)
         return request.get_output_tensor(0).data.copy()
 
 
 class CTranslate2(Contestant):
-    """CTranslate2's encoder and pooler; the classifier layer is a small matmul in numpy."""
+    """CTranslate2's encoder, and pooler if there is one; the classifier layer is a small matmul in numpy."""
 
     def __init__(self, checkpoint: Path, folder: Path, cores: Cores, *, compute_type: str) -> None:
         super().__init__(checkpoint)
@@ -164,9 +171,11 @@ class CTranslate2(Contestant):
         head = np.load(folder / "classifier.npz")
         self._weight, self._bias = head["weight"].T.copy(), head["bias"]
 
-    def run(self, ids: Ids) -> np.ndarray:
-        pooled = np.array(self._encoder.forward_batch([list(row) for row in ids]).pooler_output)
-        return pooled @ self._weight + self._bias
+    def run(self, ids: Ids, types: Types = None) -> np.ndarray:
+        given = None if types is None else [list(row) for row in types]
+        found = self._encoder.forward_batch([list(row) for row in ids], token_type_ids=given)
+        states = np.array(found.pooler_output if self._kind.pooled else found.last_hidden_state)
+        return states @ self._weight + self._bias
 
 
 class LiteFT(Contestant):
@@ -184,11 +193,12 @@ class LiteFT(Contestant):
 
         self._encoded = liteft.Encoded.of
 
-    def classify(self, texts: Sequence[str]) -> np.ndarray:
-        return self._classifier.logits(list(texts))
+    def classify(self, texts: Sequence[Text]) -> np.ndarray:
+        logits = self._classifier.logits(list(texts))
+        return logits if self._kind.pooled else logits.values
 
-    def run(self, ids: Ids) -> np.ndarray:
-        return self._classifier.run(self._encoded(ids))
+    def run(self, ids: Ids, types: Types = None) -> np.ndarray:
+        return self._classifier.run(self._encoded(ids, types))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Speed does not depend on the values of the weights, so nothing has to be trained. The logits are scaled to mean 0 and
 standard deviation 1 over real texts, which gives differences between engines a scale. For each contestant the same
-folder is converted once, in the contestant's own documented way, into a folder of its own.
+folder is converted once, in the contestant's own documented way, into a folder of its own. A folder of a trained model
+of words can be taken instead (`--model`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 from machine import tell
+from peer_kinds import Text, kind_of
 from peer_texts import MAX_TOKENS
 
 LABELS = 2
@@ -54,20 +56,25 @@ def write_checkpoint(folder: Path, feeds: Feeds) -> None:
 def load_checkpoint(folder: Path, attention: str = "sdpa") -> Any:
     """Return a torch module that maps ids, mask and type ids to logits."""
     import torch
-    from transformers import AutoModelForSequenceClassification
+    import transformers
+
+    kind = kind_of(folder)
 
     class Logits(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.model = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation=attention)
+            self.model = getattr(transformers, kind.auto).from_pretrained(folder, attn_implementation=attention)
 
         def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
-            return self.model(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids).logits
+            found = self.model(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+            if len(kind.outputs) == 1:
+                return found[kind.outputs[0]]
+            return torch.stack([found[name] for name in kind.outputs], dim=-1)
 
     return Logits().eval()
 
 
-def export_liteft(checkpoint: Path, out: Path, precision: Literal["fp32", "int8"], texts: Sequence[str]) -> None:
+def export_liteft(checkpoint: Path, out: Path, precision: Literal["fp32", "int8"], texts: Sequence[Text]) -> None:
     """Export with LiteFT.
 
     The usual limits are for trained models, whose logits are far apart. Here they are loose, since agreement with torch
@@ -75,9 +82,15 @@ def export_liteft(checkpoint: Path, out: Path, precision: Literal["fp32", "int8"
     """
     from liteft import Split, export
     from liteft.exporting.limits import Limits
+    from liteft.words import joined_words
 
     limits = Limits() if precision == "fp32" else Limits(agreement=0.5, batch_difference=0.5)
-    export(checkpoint, out, precision=precision, verify=Split("texts", list(texts)), limits=limits)
+    if isinstance(texts[0], str):
+        split = Split("texts", list(texts))
+    else:
+        joined, words = joined_words(texts)
+        split = Split("texts", joined, words=words)
+    export(checkpoint, out, precision=precision, verify=split, limits=limits)
 
 
 def export_onnxruntime(checkpoint: Path, out: Path, int8: bool) -> dict[str, int]:
@@ -89,7 +102,12 @@ def export_onnxruntime(checkpoint: Path, out: Path, int8: bool) -> dict[str, int
     import torch
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.transformers import optimizer
+    from transformers import AutoConfig
 
+    config = AutoConfig.from_pretrained(checkpoint)
+    dynamic = {name: {0: "texts", 1: "tokens"} for name in INPUTS}
+    if not kind_of(checkpoint).pooled:
+        dynamic["logits"] = {0: "texts", 1: "tokens"}
     out.mkdir(parents=True, exist_ok=True)
     ids = torch.randint(1000, 2000, (2, 9))
     with warnings.catch_warnings():
@@ -101,11 +119,15 @@ def export_onnxruntime(checkpoint: Path, out: Path, int8: bool) -> dict[str, int
             dynamo=False,
             input_names=list(INPUTS),
             output_names=["logits"],
-            dynamic_axes={name: {0: "texts", 1: "tokens"} for name in INPUTS},
+            dynamic_axes=dynamic,
             opset_version=17,
         )
     optimized = optimizer.optimize_model(
-        str(out / "plain.onnx"), model_type="bert", num_heads=12, hidden_size=384, opt_level=1
+        str(out / "plain.onnx"),
+        model_type="bert",
+        num_heads=config.num_attention_heads,
+        hidden_size=config.hidden_size,
+        opt_level=1,
     )
     target = out / ("fused.onnx" if int8 else "model.onnx")
     optimized.save_model_to_file(str(target))
@@ -145,16 +167,19 @@ def export_openvino(checkpoint: Path, out: Path, int8: bool, feeds: Feeds) -> No
 
 
 def export_ctranslate2(checkpoint: Path, out: Path) -> None:
-    """Convert with CTranslate2, which keeps the encoder and the pooler; the classifier layer is stored beside it."""
+    """Convert with CTranslate2, which keeps the encoder and the pooler; the last layer is stored beside it."""
     import ctranslate2.converters
     from safetensors.numpy import load_file
 
     ctranslate2.converters.TransformersConverter(str(checkpoint)).convert(str(out), force=True)
     weights = load_file(checkpoint / "model.safetensors")
-    np.savez(out / "classifier.npz", weight=weights["classifier.weight"], bias=weights["classifier.bias"])
+    layer = kind_of(checkpoint).layer
+    np.savez(out / "classifier.npz", weight=weights[f"{layer}.weight"], bias=weights[f"{layer}.bias"])
 
 
-def convert(models: Path, wanted: Iterable[str], texts: Sequence[str], feeds: Feeds) -> dict[str, Any]:
+def convert(
+    models: Path, wanted: Iterable[str], texts: Sequence[Text], feeds: Feeds, model: Path | None = None
+) -> dict[str, Any]:
     """Convert the classifier for contestants, except where that has been done before.
 
     Args:
@@ -162,13 +187,17 @@ def convert(models: Path, wanted: Iterable[str], texts: Sequence[str], feeds: Fe
         wanted: names of the converted models.
         texts: for LiteFT's verification.
         feeds: for calibration, each of them one text.
+        model: folder of a trained model; None for an untrained classifier of texts.
 
     Returns:
         For each conversion what it reports, or why it failed.
     """
     checkpoint = models / "checkpoint"
     if not checkpoint.exists():
-        write_checkpoint(checkpoint, feeds)
+        if model is None:
+            write_checkpoint(checkpoint, feeds)
+        else:
+            shutil.copytree(model, checkpoint)
     makers: dict[str, Callable[[Path], Any]] = {
         "onnxruntime-fp32": lambda out: export_onnxruntime(checkpoint, out, int8=False),
         "onnxruntime-int8": lambda out: export_onnxruntime(checkpoint, out, int8=True),

@@ -32,17 +32,21 @@ class Task:
     weight: float
 
 
-def plan(cores: Sequence[Cores], lengths: Mapping[str, Sequence[int]], batches: Sequence[int]) -> list[Task]:
+def plan(
+    cores: Sequence[Cores], lengths: Mapping[str, Sequence[int]], batches: Sequence[int], *, words: bool = False
+) -> list[Task]:
     """Return all cells, those on the same cores together.
 
     On the first cores all batch sizes are timed in both orders, and batches of 1 and 32 in arrival order also without
     tokenization. On other cores only batches of 1 and 32 are timed; with several calls at a time, all batches but 1.
     Orders are not distinguished if a batch is one text or all texts, and batches larger than the set are left out.
+    Models of words are timed in arrival order with tokenization only.
 
     Args:
         cores: the cores to use; the first are the most important.
         lengths: number of tokens of each text, for each set.
         batches: numbers of texts per call.
+        words: whether the model is one of words.
     """
     tasks = []
     for place, each in enumerate(cores):
@@ -58,7 +62,7 @@ def plan(cores: Sequence[Cores], lengths: Mapping[str, Sequence[int]], batches: 
                     tasks.append(Task(name, order, batch, False, each, weight))
                     if order == "arrival" and batch in (1, 32) and not place:
                         tasks.append(Task(name, order, batch, True, each, weight))
-    return tasks
+    return [task for task in tasks if not words or (task.order == "arrival" and not task.tokenized)]
 
 
 def allowance(tasks: Sequence[Task], done: int, seconds: float) -> float:

@@ -12,8 +12,8 @@ OURS_FLOAT = "LiteFT fp32"
 TABLE_BATCH = 32
 ASKED_SHARE = 0.7  # the target, as a share of the machine's rate of int8 operations
 
-# name of the comparison; our contestant; which peers' rows count; the target
-_Comparison = tuple[str, tuple[str, int], Callable[[Row], bool], float]
+# name of the comparison; our contestant; which peers' rows count; the target, if there is one
+_Comparison = tuple[str, tuple[str, int], Callable[[Row], bool], float | None]
 COMPARISONS: tuple[_Comparison, ...] = (
     (
         "int8, batch 32, arrival order, over the best peer in arrival order",
@@ -38,6 +38,16 @@ COMPARISONS: tuple[_Comparison, ...] = (
         (OURS_FLOAT, TABLE_BATCH),
         lambda row: row["precision"] == "fp32",
         1.3,
+    ),
+)
+WORD_COMPARISONS: tuple[_Comparison, ...] = (
+    (*COMPARISONS[0][:3], None),
+    (*COMPARISONS[2][:3], None),
+    (
+        "fp32, batch 32, arrival order, over the best fp32 peer in arrival order",
+        (OURS_FLOAT, TABLE_BATCH),
+        lambda row: row["precision"] == "fp32",
+        None,
     ),
 )
 
@@ -68,7 +78,7 @@ def fastest(rows: Iterable[Row]) -> Row | None:
     return max(rows, key=lambda row: row["texts_per_second"], default=None)
 
 
-def ratios(rows: Sequence[Row], cores: str) -> list[Row]:
+def ratios(rows: Sequence[Row], cores: str, comparisons: Sequence[_Comparison] = COMPARISONS) -> list[Row]:
     """Return the ratios of LiteFT's speed to its best peer's for each set of texts, tokenization included.
 
     Small matmuls gain little from a second thread, so one call at a time on two threads and two calls at a time on one
@@ -87,7 +97,7 @@ def ratios(rows: Sequence[Row], cores: str) -> list[Row]:
             own = [row for row in inside if row["texts"] == name and (calls == "any" or "x" not in row["cores"])]
             if calls == "any" and not any("x" in row["cores"] for row in own):
                 continue
-            for what, (contestant, batch), allowed, asked in COMPARISONS:
+            for what, (contestant, batch), allowed, asked in comparisons:
                 us = fastest(
                     row
                     for row in own
@@ -100,14 +110,14 @@ def ratios(rows: Sequence[Row], cores: str) -> list[Row]:
     return found
 
 
-def _ratio(us: Row, them: Row, asked: float, peak: float | None) -> Row:
+def _ratio(us: Row, them: Row, asked: float | None, peak: float | None) -> Row:
     ratio = us["texts_per_second"] / them["texts_per_second"]
-    takes = {}
-    if peak and us["precision"] == "int8":
+    takes: Row = {}
+    if peak and asked and us["precision"] == "int8":
         takes = {"asked_share_of_int8_rate": round(us["operations_per_second"] / peak * asked / ratio, 3)}
     return takes | {
         "ratio": round(ratio, 2),
-        "asked": asked,
+        **({} if asked is None else {"asked": asked}),
         "texts_per_second": us["texts_per_second"],
         "cores": us["cores"],
         "peer_texts_per_second": them["texts_per_second"],

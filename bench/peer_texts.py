@@ -1,4 +1,7 @@
-"""The texts of bench/peers.py: a random sample of each set of real texts, in random order, as they would arrive."""
+"""The texts of bench/peers.py: a random sample of each set of real texts, in random order, as they would arrive.
+
+Models of words are given words: those of CoNLL-2003, and whole reviews, cut into words as LiteFT cuts them.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,31 @@ SETS = {
     "imdb": ("imdb/test.jsonl", 64),
 }
 
+WORD_SETS = {"conll2003": ("conll2003/test.jsonl", 256), "imdb": ("imdb/test.jsonl", 32)}
+_LONGEST_WORD = 30  # so that no word has more tokens than a quarter of a window
+
+
+def read_words(data: Path, name: str, most: int | None = None) -> list[tuple[str, ...]]:
+    """Return the words of a set's texts, at most ``most`` texts; they are the same each time."""
+    from liteft.words import find_words
+
+    rows = _sample(data, *WORD_SETS[name], most)
+    found = [row.get("tokens") or [row["text"][start:end] for start, end in find_words(row["text"])] for row in rows]
+    return [tuple(word for word in words if word.isprintable() and len(word) <= _LONGEST_WORD) for words in found]
+
 
 def read_texts(data: Path, name: str, most: int | None = None) -> list[str]:
     """Return the texts of a set, at most ``most``; they are the same each time."""
-    file, count = SETS[name]
+    return [row["text"] for row in _sample(data, *SETS[name], most)]
+
+
+def _sample(data: Path, file: str, count: int, most: int | None) -> list[dict[str, Any]]:
+    """Return some rows of a file in random order."""
     lines = (
         (data / file).read_text(encoding="utf-8").rstrip("\n").split("\n")
     )  # splitlines would also split within texts
     chosen = random.Random(0).sample(lines, min(count, most or count, len(lines)))
-    return [json.loads(line)["text"] for line in chosen]
+    return [json.loads(line) for line in chosen]
 
 
 def open_tokenizer(file: Path) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from machine import tell
 from peer_contestants import CONTESTANTS, Cores
+from peer_kinds import Text
 from peer_plan import Task
 from peer_ratios import OURS, Row, operations
 from peer_worker import Cell, Worker
@@ -45,7 +46,7 @@ def started(models: Path, only: Sequence[str], cores: Cores) -> Iterator[tuple[d
             worker.close()
 
 
-def check(workers: dict[str, Worker], checks: Checks, texts: tuple[str, ...], reference: np.ndarray) -> None:
+def check(workers: dict[str, Worker], checks: Checks, texts: tuple[Text, ...], reference: np.ndarray) -> None:
     """Compare logits with torch's, and end the workers of contestants that do not agree.
 
     Float engines must be within FLOAT_TOLERANCE; the others must give the same label on most texts. The outcome, and
@@ -75,10 +76,12 @@ def measure(
     workers: dict[str, Worker],
     checks: Checks,
     task: Task,
-    texts: Sequence[str],
+    texts: Sequence[Text],
     lengths: Sequence[int],
     rounds: tuple[int, int],
     seconds: float,
+    *,
+    pooled: bool = True,
 ) -> list[Row]:
     """Time a cell, and return a row for each contestant that completes it; the others are dropped for good.
 
@@ -90,6 +93,8 @@ def measure(
         lengths: number of tokens of each text.
         rounds: the least and the greatest number of timed passes, which follow one that is not timed.
         seconds: after this time, no round begins beyond the least number.
+        pooled: whether rows have one answer; only then the operations of a pass are known, and the share of the
+            machine's rate.
     """
     order = np.argsort(lengths, kind="stable") if task.order == "sorted" else range(len(texts))
     cell = Cell(tuple(texts[place] for place in order), task.batch, task.tokenized)
@@ -104,7 +109,7 @@ def measure(
         for name in names[number % len(names) :] + names[: number % len(names)]:
             try:
                 taken = workers[name].seconds(cell)
-                if number and name == OURS:  # the machine's rate at the same time
+                if number and name == OURS and pooled:  # the machine's rate at the same time
                     peaks.append(workers[name].int8_peak())
             except RuntimeError as error:
                 _drop(workers, checks, name, error)
@@ -115,7 +120,7 @@ def measure(
             return []
     rows = [_row(name, task, times[name], len(texts), sum(lengths)) for name in workers]
     for row in rows:
-        if row["contestant"] == OURS:
+        if row["contestant"] == OURS and peaks:
             pairs = zip(times[OURS], peaks, strict=True)
             row["operations_per_second"] = round(work / statistics.median(times[OURS]))
             row["int8_peak"] = round(max(peaks))

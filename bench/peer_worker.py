@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from peer_contestants import CONTESTANTS, Contestant, Cores
+from peer_kinds import Text
 
 _INT8 = 2  # LITEFT_INT8
 _GLANCE_SECONDS = 0.01
@@ -36,7 +37,7 @@ class Cell:
         tokenized: whether calls get token ids, so that tokenization is not timed.
     """
 
-    texts: tuple[str, ...]
+    texts: tuple[Text, ...]
     batch: int
     tokenized: bool
 
@@ -56,8 +57,8 @@ class Worker:
             self.close()
             raise
 
-    def logits(self, texts: tuple[str, ...]) -> np.ndarray:
-        """Return the logits of texts, (texts, labels), computed in batches of 16."""
+    def logits(self, texts: tuple[Text, ...]) -> np.ndarray:
+        """Return the logits of texts or their words, (texts or words, labels), computed in batches of 16."""
         return self._ask("logits", texts)
 
     def seconds(self, cell: Cell) -> float:
@@ -126,7 +127,7 @@ def _serve(pipe: Connection, name: str, checkpoint: Path, folder: Path, cores: C
             pipe.send((False, f"{type(error).__name__}: {error}"))
 
 
-def _logits(contestant: Contestant, texts: tuple[str, ...]) -> np.ndarray:
+def _logits(contestant: Contestant, texts: tuple[Text, ...]) -> np.ndarray:
     return np.concatenate([contestant.classify(texts[start : start + 16]) for start in range(0, len(texts), 16)])
 
 

@@ -13,6 +13,12 @@ The result has the ratio of LiteFT to the best peer at its best order, batch and
 engine reaches of the machine's rate of int8 operations, measured at the same time. To keep within --minutes there may
 be fewer rounds, but at least three; converting and starting take additional time. --quick is for a first look, not for
 numbers.
+
+    .bench/bin/python bench/peers.py --model RUN/model --cores 2 --minutes 6
+
+does the same with a trained model of words, such as liteft finetune writes: every engine is given words, reads long
+texts in the same windows, and returns the logits of the first token of each word. Calls of one text and of 32 are
+timed, in arrival order, tokenization included.
 """
 
 from __future__ import annotations
@@ -30,45 +36,65 @@ from typing import Any
 
 from machine import ROOT, commit, machine, tell, versions
 from peer_contestants import CONTESTANTS, Cores, Torch, rectangle
+from peer_kinds import OF_A_TEXT, kind_of, most_tokens
 from peer_models import base_folder, convert
 from peer_picture import draw
 from peer_plan import BATCHES, allowance, plan
-from peer_ratios import ratios, shares, table
-from peer_texts import MAX_TOKENS, SETS, describe, open_tokenizer, read_texts
+from peer_ratios import COMPARISONS, TABLE_BATCH, WORD_COMPARISONS, ratios, shares, table
+from peer_texts import SETS, WORD_SETS, describe, read_texts, read_words
 from peer_timing import Checks, check, measure, started
 
 PACKAGES = ("liteft", "torch", "transformers", "onnxruntime", "onnx", "openvino", "nncf", "ctranslate2")
 PACKAGES += ("tokenizers", "numpy")
-CORES = [Cores(1, 2), Cores(1, 1), Cores(2, 1)]
 CHECKED_TEXTS = 48  # of each set
 CALIBRATION_TEXTS = 75  # of each set
 LEAST_ROUNDS = 3
-QUICK = {"sets": ["clinc150", "news"], "batches": [1, 32], "cores": [Cores(1, 2)], "rounds": 1}
-QUICK_TEXTS = 64
+QUICK = {"batches": [1, 32], "cores": [Cores(1, 2)], "rounds": 1, "texts": 64}
+OF_TEXTS = {
+    "sets": list(SETS),
+    "batches": list(BATCHES),
+    "cores": [Cores(1, 2), Cores(1, 1), Cores(2, 1)],
+    "only": list(CONTESTANTS),
+    "out": ROOT / "bench" / "results" / "peers.json",
+}
+OF_WORDS = {
+    "sets": list(WORD_SETS),
+    "batches": [1, TABLE_BATCH],
+    "cores": [Cores(1, 2)],
+    "only": [name for name in CONTESTANTS if name not in ("torch compile fp32", "CTranslate2 fp32")],
+    "out": ROOT / "bench" / "results" / "peers_tokens.json",
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Path(os.environ.get("LITEFT_DATA", ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=default, help="folder of the data sets")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--batches", nargs="+", type=int, choices=BATCHES, default=list(BATCHES))
-    parser.add_argument("--cores", nargs="+", type=Cores.parse, default=CORES, metavar="N",
+    parser.add_argument(
+        "--model", type=Path, help="folder of a trained model of words; default: an untrained one of texts"
+    )
+    parser.add_argument("--sets", nargs="+", choices=sorted({*SETS, *WORD_SETS}))
+    parser.add_argument("--texts", type=int, help="largest number of texts of a set")
+    parser.add_argument("--batches", nargs="+", type=int, choices=BATCHES)
+    parser.add_argument("--cores", nargs="+", type=Cores.parse, metavar="N",
                         help="2: one call at a time on two threads; 2x1: two calls, one thread each")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=9, help="largest number of rounds per cell")
     parser.add_argument("--minutes", type=float, default=75.0, help="time for all rounds together")
-    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), metavar="CONTESTANT")
+    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, metavar="CONTESTANT")
     parser.add_argument("--quick", action="store_true", help="a few cells, one round")
     parser.add_argument("--models", type=Path, help="folder in which converted models are kept for the next run")
-    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "peers.json")
+    parser.add_argument("--out", type=Path, help="default: bench/results/peers.json, or peers_tokens.json with --model")
     parser.add_argument("--table", action="store_true", help="print the README's table from --out; measure nothing")
     arguments = parser.parse_args()
+    for name, value in (OF_TEXTS if arguments.model is None else OF_WORDS).items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
     if arguments.table:
         found = json.loads(arguments.out.read_text(encoding="utf-8"))
         print(table(found["rows"], found["cores"][0]))
         return 0
     if arguments.quick:
-        vars(arguments).update(QUICK)
+        vars(arguments).update(QUICK | ({"sets": ["clinc150", "news"]} if arguments.model is None else {}))
     result = measured(arguments)
     draw_result(arguments.out.with_suffix(".png"), result)
     tell(table(result["rows"], result["cores"][0]))
@@ -84,26 +110,30 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
         "versions": versions(PACKAGES),
         "native_instructions": native_instructions(),
         "commit": commit(),
-        "model": "sentence-transformers/all-MiniLM-L6-v2, [CLS] pooler, untrained classifier of 2 labels",
+        "model": described(arguments.model),
     }
-    tokenizer = open_tokenizer(base_folder() / "tokenizer.json")
-    most = QUICK_TEXTS if arguments.quick else None
-    texts = {name: read_texts(arguments.data, name, most) for name in arguments.sets}
-    lengths = {name: [len(each.ids) for each in tokenizer.encode_batch(own)] for name, own in texts.items()}
+    folder, kind = arguments.model or base_folder(), OF_A_TEXT if arguments.model is None else kind_of(arguments.model)
+    sample, files = (read_texts, SETS) if kind.pooled else (read_words, WORD_SETS)
+    read, words = kind.reader(folder), not kind.pooled
+    texts = {name: sample(arguments.data, name, arguments.texts) for name in arguments.sets}
+    lengths = {name: [sum(map(len, read([text]).ids)) for text in own] for name, own in texts.items()}
     checked = tuple(text for own in texts.values() for text in own[:CHECKED_TEXTS])
-    calibration = [text for name in arguments.sets for text in read_texts(arguments.data, name, CALIBRATION_TEXTS)]
-    feeds = [rectangle([each.ids]) for each in tokenizer.encode_batch(calibration)]
-    result["texts"] = {name: {"file": SETS[name][0], "cut_to": MAX_TOKENS} | describe(lengths[name]) for name in texts}
+    calibration = [text for name in arguments.sets for text in sample(arguments.data, name, CALIBRATION_TEXTS)]
+    rows = read(calibration)
+    feeds = [rectangle([ids], rows.types and [rows.types[row]]) for row, ids in enumerate(rows.ids)]
+    cut = {"windows_of" if words else "cut_to": most_tokens(folder)}
+    result["texts"] = {name: {"file": files[name][0], **cut} | describe(lengths[name]) for name in texts}
     result["cores"] = [str(cores) for cores in arguments.cores]
-    tasks = plan(arguments.cores, lengths, arguments.batches)
-    rounds = (min(LEAST_ROUNDS, arguments.rounds), arguments.rounds)
-    rows: list[dict[str, Any]] = []
+    tasks = plan(arguments.cores, lengths, arguments.batches, words=words)
+    comparisons = WORD_COMPARISONS if words else COMPARISONS
+    bounds = (min(LEAST_ROUNDS, arguments.rounds), arguments.rounds)
+    timed: list[dict[str, Any]] = []
     checks: dict[str, Checks] = {}
     seconds = 60 * arguments.minutes
     with contextlib.ExitStack() as stack:
         models = arguments.models or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         wanted = [CONTESTANTS[name].model for name in arguments.only]
-        result["conversions"] = convert(models, wanted, calibration, feeds)
+        result["conversions"] = convert(models, wanted, calibration, feeds, arguments.model)
         checkpoint = models / "checkpoint"
         reference = Torch(checkpoint, checkpoint, Cores(1, 1), compiled=False).classify(checked)
         for cores in arguments.cores:
@@ -114,12 +144,23 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
                     if task.cores == cores and workers:
                         begin = time.perf_counter()
                         allowed = allowance(tasks, done, seconds)
-                        rows += measure(workers, found, task, texts[task.texts], lengths[task.texts], rounds, allowed)
+                        own = texts[task.texts], lengths[task.texts]
+                        timed += measure(workers, found, task, *own, bounds, allowed, pooled=kind.pooled)
                         seconds -= time.perf_counter() - begin
             first = str(arguments.cores[0])
-            result |= {"checks": checks, "ratios": ratios(rows, first), "shares": shares(rows, first), "rows": rows}
+            compared = {"ratios": ratios(timed, first, comparisons), "shares": shares(timed, first)}
+            result |= {"checks": checks, **compared, "rows": timed}
             write(arguments.out, result)
     return result
+
+
+def described(model: Path | None) -> str:
+    """Return in words which weights the engines run."""
+    if model is None:
+        return "sentence-transformers/all-MiniLM-L6-v2, [CLS] pooler, untrained classifier of 2 labels"
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    size = f"{config['num_hidden_layers']} layers of {config['hidden_size']}"
+    return f"{config['architectures'][0]}, {size}, {len(config['id2label'])} labels, trained"
 
 
 def native_instructions() -> str:

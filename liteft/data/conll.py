@@ -1,9 +1,9 @@
 """CoNLL files: a word and its tags per line, in columns, with a blank line between texts.
 
 Columns are separated by tabs or spaces. The first is the word, or the second where the first counts the words of a
-text, as in CoNLL-U. Lines "-DOCSTART-" and comments (#) belong to no text; of CoNLL-U, so do the ranges (1-2) and empty
-nodes (1.1). Each text becomes a row: its words under "tokens", each other column under its name or its number, and the
-last one under "tags".
+text, as in CoNLL-U. Lines "-DOCSTART-", comments (#) and a first line that names the columns belong to no text; of
+CoNLL-U, so do the ranges (1-2) and empty nodes (1.1). Each text becomes a row: its words under "tokens", each other
+column under its name or its number, and the last one under "tags".
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ __all__ = ["Block", "ConllFile", "column_of", "looks_like_conll"]
 WORDS, TAGS = "tokens", "tags"
 _CONLLU = ("id", WORDS, "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 _OTHER_NAMES = {"ner": TAGS, "tag": TAGS, "word": WORDS, "words": WORDS, "token": WORDS, "form": WORDS}
+_WORD_NAMES = {"token", "tokens", "word", "words", "form", "text"}
+_TAG_NAMES = {"tag", "tags", "ner", "ner_tag", "ner_tags", "label", "labels", "entity", "iob", "bio", "iob_tag",
+              "bio_tag", "pos", "pos_tag", "upos", "xpos", "chunk", "chunk_tag", "slot", "misc"}  # fmt: skip
 _SPACES = re.compile(r"[ \t]+")
 _NUMBER = re.compile(r"\d+")
 _NO_WORD = re.compile(r"\d+[-.]\d+")
@@ -58,12 +61,14 @@ class ConllFile:
         columns: names of its columns, in order: "tokens" for the words, "tags" for the last one, "2" for the second;
             those of CoNLL-U, if it has its ten columns.
         tabs: whether tabs separate the columns; otherwise spaces and tabs do.
+        header: number of the line that names the columns, which is no word; 0 without.
     """
 
     path: Path
     encoding: str
     columns: tuple[str, ...]
     tabs: bool
+    header: int = 0
 
     @classmethod
     def open(cls, path: Path, *, encoding: str | None = None) -> ConllFile:
@@ -79,8 +84,13 @@ class ConllFile:
         if not kept:
             raise DataError(f"{path} is empty.", accepted={"format": "a word and its tag per line"}, fix=EMPTY)
         tabs = "\t" in kept[0]
+        header = next(at for at, line in enumerate(lines, 1) if line.strip())
+        if len(kept) > 1 and _is_header(_split(lines[header - 1], tabs)):
+            kept = kept if lines[header - 1] != kept[0] else kept[1:]
+        else:
+            header = 0
         rows = [_split(line, tabs) for line in kept]
-        return cls(path, encoding, _named(rows, _stated(lines)), tabs)
+        return cls(path, encoding, _named(rows, _stated(lines)), tabs, header)
 
     @property
     def separator(self) -> str:
@@ -123,6 +133,8 @@ class ConllFile:
         numbered = self.columns[0] in ("1", "id")
         for at, line in enumerate(lines):
             if not line.strip(" \t") or line.startswith(_DOCUMENT):
+                continue
+            if first + at == self.header:
                 continue
             row = _split(line, self.tabs)
             if line.startswith("#") and (len(row) != len(self.columns) or (not words and " = " in line)):
@@ -180,6 +192,12 @@ def looks_like_conll(path: Path, *, encoding: str | None = None) -> bool:
 
 def _split(line: str, tabs: bool) -> list[str]:
     return [cell.strip(" ") for cell in line.split("\t")] if tabs else _SPACES.split(line.strip(" \t"))
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    """Return whether the cells of a file's first line name a column of words, the first or second, and one of tags."""
+    names = [cell.lstrip("# ").casefold() for cell in cells]
+    return len(names) > 1 and names[-1] in _TAG_NAMES and any(name in _WORD_NAMES for name in names[:-1][:2])
 
 
 def _stated(lines: Sequence[str]) -> list[str]:

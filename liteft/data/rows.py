@@ -231,7 +231,10 @@ def open_rows(path: str | Path, *, encoding: str | None = None, delimiter: str |
 def open_conll(path: Path, *, encoding: str | None = None) -> RowFile:
     """Open a CoNLL file, whatever its suffix: a row for each text, with lists of words and of their tags."""
     file = ConllFile.open(path, encoding=encoding)
-    return RowFile(path, "conll", file.columns, file, encoding=file.encoding, remarks=_remarks(file.encoding, encoding))
+    remarks = _remarks(file.encoding, encoding)
+    if file.header:
+        remarks += (f"line {file.header}, which names the columns, is left out",)
+    return RowFile(path, "conll", file.columns, file, encoding=file.encoding, remarks=remarks)
 
 
 def _open_columns(path: Path, kind: str) -> RowFile:

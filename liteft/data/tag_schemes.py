@@ -17,11 +17,27 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["OUTSIDE", "Scheme", "find_scheme", "spans_of_tags", "tag_order", "tags_of_spans", "type_of_tag"]
+__all__ = [
+    "OUTSIDE",
+    "Scheme",
+    "Spelling",
+    "find_scheme",
+    "find_spelling",
+    "has_prefix",
+    "odd_tags",
+    "scheme_of_split",
+    "spans_of_tags",
+    "tag_order",
+    "tags_of_spans",
+    "type_of_tag",
+]
 
 OUTSIDE = "O"
 _PREFIXED = re.compile(r"([BIESLUM])-(.+)", re.DOTALL)
 _CLOSING = {"E": "E", "L": "E", "S": "S", "U": "S", "M": "I", "B": "B", "I": "I"}
+_LOOSE = re.compile(r"([BIESLUMbieslum])[-_](.+)", re.DOTALL)
+_SUFFIXED = re.compile(r"(.+)[-_]([BIESLUMbieslum])", re.DOTALL)
+_SCHEMES = ("BIES", "BILU", "BMES")
 _UNTYPED = "SPAN"  # the type of spans whose tags are B and I alone
 Span = tuple[int, int, str]
 
@@ -81,14 +97,107 @@ def find_scheme(rows: Iterable[Sequence[str]]) -> Scheme:
     prefixed = [found[1] for tag in tags if (found := _PREFIXED.fullmatch(tag))]
     letters = tags if untyped else set(prefixed)
     spans_only = untyped or len(prefixed) == len(tags)
-    if spans_only and letters - {"B", "I"} and ("B" in letters or any(OUTSIDE in row for row in rows)):
-        name = "BILOU" if letters & {"L", "U"} else "BMES" if "M" in letters else "BIOES"
-        return Scheme(name, closed=True, untyped=untyped)
+    if spans_only and letters - {"B", "I"} and (letters & {"B", "I"} or any(OUTSIDE in row for row in rows)):
+        return _closed(letters, untyped)
     if not letters & {"B", "I"}:
         return Scheme("")
     scheme = Scheme("IOB2", untyped=untyped)
     by_inside, by_begin = _beginnings(rows, scheme)
     return Scheme("IOB1", untyped=untyped) if by_inside > by_begin else scheme
+
+
+def _closed(letters: set[str], untyped: bool) -> Scheme:
+    name = "BILOU" if letters & {"L", "U"} else "BMES" if "M" in letters else "BIOES"
+    return Scheme(name, closed=True, untyped=untyped)
+
+
+def scheme_of_split(rows: Iterable[Sequence[str]], trained: Scheme) -> Scheme | None:
+    """Return the scheme by which to read another split than that of training; None if its tags are of another kind.
+
+    Args:
+        rows: the tags of the split.
+        trained: the scheme of the training split, where it has tags other than O.
+    """
+    rows = list(rows)
+    tags = {tag for row in rows for tag in row} - {OUTSIDE}
+    if not tags or (trained.untyped and tags <= set(_CLOSING)):
+        return trained if not tags - {"B", "I"} or trained.closed else _closed(tags, untyped=True)
+    own = find_scheme(rows)
+    prefixed = [found[1] for tag in tags if (found := _PREFIXED.fullmatch(tag))]
+    letters = set(prefixed)
+    if not trained.name:
+        return None if letters & {"B", "I"} and len(prefixed) == len(tags) else trained
+    if not prefixed or trained.untyped or own.untyped:
+        return None
+    if letters - {"B", "I"}:
+        return trained if trained.closed and letters <= set(trained.name) else _closed(letters, untyped=False)
+    return own if trained.closed and "I" in letters and own.name and not _closes(rows) else trained
+
+
+def _closes(rows: Sequence[Sequence[str]]) -> bool:
+    return any(tag[:2] in ("E-", "S-", "L-", "U-") for row in rows for tag in row)
+
+
+def has_prefix(tag: str) -> bool:
+    """Return whether a tag is a letter of a scheme with the type of its span."""
+    return _PREFIXED.fullmatch(tag) is not None
+
+
+def odd_tags(tags: Iterable[str]) -> set[str]:
+    """Return the tags that are neither outside nor of spans where others are of spans; none where none are."""
+    tags = set(tags) - {OUTSIDE}
+    parts = {tag: found for tag in tags if (found := _PREFIXED.fullmatch(tag))}
+    others = tags - set(parts)
+    if not parts:
+        unknown = others - set(_CLOSING)
+        return unknown if {"B", "I"} <= others and len(unknown) == 1 else set()
+    kinds = [found[2] for found in parts.values()]
+    spans = any(found[1] in "BI" for found in parts.values()) or len(kinds) > len(set(kinds))
+    return others if spans else set()
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """Tags of spans that are not written as B-X.
+
+    Attributes:
+        example: such a tag.
+        written: how it is written in a scheme.
+        suffixed: whether the letter stands behind the type, and the tags stay as they are.
+    """
+
+    example: str
+    written: str
+    suffixed: bool = False
+
+    @staticmethod
+    def respelt(tag: str) -> str:
+        """Return a tag with its letter in upper case and a hyphen."""
+        found = _LOOSE.fullmatch(tag)
+        return f"{found[1].upper()}-{found[2]}" if found else OUTSIDE if tag == "o" else tag
+
+
+def find_spelling(tags: Iterable[str], *, sure: bool = False) -> Spelling | None:
+    """Return how tags of spans are written, if not as B-X; None if they are, or if they are not of spans.
+
+    Args:
+        tags: all tags of a split.
+        sure: the tags are known to be of spans, so that they need not have a begin and an inside.
+    """
+    tags = sorted(set(tags) - {OUTSIDE, "o"})
+    loose = [found for tag in tags if (found := _LOOSE.fullmatch(tag))]
+    if tags and len(loose) == len(tags) and _one_scheme({found[1].upper() for found in loose}, sure):
+        odd = next((found for found in loose if not has_prefix(found[0])), None)
+        return None if odd is None else Spelling(odd[0], Spelling.respelt(odd[0]))
+    behind = [found for tag in tags if (found := _SUFFIXED.fullmatch(tag))]
+    if tags and len(behind) == len(tags) and _one_scheme({found[2].upper() for found in behind}, False):
+        return Spelling(tags[0], f"{behind[0][2].upper()}-{behind[0][1]}", suffixed=True)
+    return None
+
+
+def _one_scheme(letters: set[str], sure: bool) -> bool:
+    known = any(letters <= set(scheme) for scheme in _SCHEMES)
+    return known and (sure or ("B" in letters and bool(letters & set("IELM"))))
 
 
 def _beginnings(rows: Sequence[Sequence[str]], scheme: Scheme) -> tuple[int, int]:

@@ -134,7 +134,7 @@ def _found(table: Table, *, text: str | None, label: str | None, sure: bool) -> 
             return WordColumns(words, args, "args", _PREDICATES, guessed=guessed)
         tags = label if label is not None else _tags(table, head, words)
         if tags is not None and tags != words and _parallel(head[words], head[tags], sure and label is not None):
-            return WordColumns(words, tags, "tags", _predicate(head, words, tags), guessed=guessed)
+            return WordColumns(words, tags, "tags", _predicate(table, head, words, tags), guessed=guessed)
     raw = text if text is not None and text != words else None
     if text is None:
         raw = _named({name: cells for name, cells in head.items() if _strings(cells)}, _TEXT)
@@ -170,7 +170,7 @@ def given_words(table: Table, text: str | None = None, *, sure: bool = False) ->
         return None
     if _PREDICATES in head and (sure or _named(head, (_ARGUMENTS,)) is not None):
         return WordColumns(words, None, "args", _PREDICATES)
-    return WordColumns(words, None, "tags", _predicate(head, words))
+    return WordColumns(words, None, "tags", _predicate(table, head, words))
 
 
 def _head(table: Table) -> dict[str, list[Any]]:
@@ -212,15 +212,12 @@ def _parallel(words: Sequence[Any], cells: Sequence[Any], sure: bool) -> bool:
     return 2 * sum(sure or len(row) == len(cell) for row, cell in tags) > len(held)
 
 
-def _predicate(head: Mapping[str, list[Any]], *taken: str) -> str | None:
-    """Return the column with the number of each text's predicate."""
-    whole = {name: cells for name, cells in head.items() if name not in taken and _whole_numbers(cells)}
-    return _named(whole, tuple((name,) for name in _PREDICATE))
-
-
-def _whole_numbers(cells: Sequence[Any]) -> bool:
-    held = [cell for cell in cells if not is_missing(cell)]
-    return bool(held) and all(isinstance(cell, int | np.integer) and not isinstance(cell, bool) for cell in held)
+def _predicate(table: Table, head: Mapping[str, list[Any]], *taken: str) -> str | None:
+    """Return the column with the number of each text's predicate; what its cells hold is checked when they are read."""
+    if isinstance(table, RowFile) and table.format == "conll":  # all columns are of words
+        return None
+    filled = {name for name, cells in head.items() if any(not is_missing(cell) for cell in cells)}
+    return _named(dict.fromkeys(filled - set(taken)), tuple((name,) for name in _PREDICATE))
 
 
 def _answer(head: Mapping[str, list[Any]]) -> str | None:

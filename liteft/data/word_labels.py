@@ -7,13 +7,13 @@ have a row for each predicate of a text, which is marked.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from liteft.data.cells import counted, is_list, is_missing
+from liteft.data.cells import counted, is_empty, is_list, is_missing
 from liteft.data.dataset import MAIN_SPLITS, Provenance
 from liteft.data.findings import short_place
 from liteft.data.labelling import labelled_rows
@@ -22,7 +22,17 @@ from liteft.data.notes import worded
 from liteft.data.records import Records, usable_rows
 from liteft.data.spans import NO_TAG, SpanReader
 from liteft.data.tables import Source, Table
-from liteft.data.tag_schemes import OUTSIDE, find_scheme, tag_order
+from liteft.data.tag_schemes import (
+    OUTSIDE,
+    Scheme,
+    Spelling,
+    find_scheme,
+    find_spelling,
+    has_prefix,
+    odd_tags,
+    scheme_of_split,
+    tag_order,
+)
 from liteft.data.word_columns import WordColumns
 from liteft.errors import DataError, option
 from liteft.ragged import Ragged
@@ -32,9 +42,9 @@ from liteft.words import joined_words, words_of_texts
 __all__ = ["WordForm", "read_given_words", "read_word_rows"]
 
 Tags = tuple[str, ...]
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _NO_ROLE = {"_", "O", "", "*", "-"}
 _PREDICATES_OWN = re.compile(r"(?:[BIESLU]-)?(?:C-)?V")
-_PREFIXED = re.compile(r"[BIESLU]-.+", re.DOTALL)
 _CONTINUED = 0.25  # share of labelled words with the label of the word before, above which runs of words are spans
 
 
@@ -83,9 +93,14 @@ def read_word_rows(source: Source, form: WordForm, notes: list[str]) -> dict[str
     tags = {name: _tags(records, form, notes) for name, records in splits.items() if records.labels is not None}
     for name in [name for name, rows in tags.items() if name == "train"]:
         splits[name], tags[name] = _readable(splits[name], tags[name], notes)
-    if any(records.marked is not None for records in splits.values()):
-        tags = _roles(tags, notes)
-    tags = _as_iob2(tags, splits, notes)
+    roles = any(records.marked is not None for records in splits.values())
+    if form.columns.kind != "spans":
+        tags = _respelt(tags, notes, roles=roles)
+    if roles:
+        tags = _roles(tags, splits, notes)
+    elif form.columns.kind != "spans":
+        _refuse_odd(tags["train"], splits["train"])
+    tags = _as_iob2(tags, splits, notes, spans=form.columns.kind == "spans")
     trained = {tag for row in tags["train"] if row is not None for tag in row}
     for name, rows in tags.items():
         splits[name] = labelled_rows(
@@ -177,7 +192,7 @@ def _raw_rows(name: str, tables: Sequence[Table], form: WordForm, train: str, no
     if columns.predicate is None or columns.predicate not in cells:
         return records
     predicates = cells[columns.predicate]
-    return _per_predicate(records, predicates, notes) if columns.kind == "args" else _marked(records, predicates)
+    return _per_predicate(records, predicates, notes) if columns.kind == "args" else _marked(records, predicates, notes)
 
 
 def _accepted(records: Records, answers: list[Any], notes: list[str]) -> Records:
@@ -189,15 +204,47 @@ def _accepted(records: Records, answers: list[Any], notes: list[str]) -> Records
     return replace(records, labels=labels).without(others)
 
 
-def _marked(records: Records, predicates: list[Any]) -> Records:
-    """Return rows with the number of their predicate."""
+def _marked(records: Records, predicates: list[Any], notes: list[str]) -> Records:
+    """Return rows with the number of their predicate; of labelled ones, those that have one."""
     assert records.words is not None
-    marked = np.array([-1 if is_missing(cell) else int(cell) for cell in predicates], dtype=np.int64)
+    read = [-1 if _is_no_predicate(cell) else _predicate_number(records, row, cell)
+            for row, cell in enumerate(predicates)]  # fmt: skip
+    marked = np.array(read, dtype=np.int64)
     wrong = np.flatnonzero((marked >= records.words.lengths) | (marked < -1))
     if len(wrong):
         row = int(wrong[0])
         raise _no_such_predicate(records, row, int(marked[row]))
-    return replace(records, marked=marked)
+    found = replace(records, marked=marked)
+    without = np.flatnonzero(marked == -1).tolist()
+    if records.labels is None or not without:
+        return found
+    place = short_place(records.provenance.places(without))
+    notes.append(f"{records.name}: {counted(len(without))} without a predicate left out ({place})")
+    return found.without(without)
+
+
+def _is_no_predicate(cell: Any) -> bool:
+    return is_empty(cell.item() if isinstance(cell, np.generic) else cell)
+
+
+def _predicate_number(records: Records, row: int, cell: Any) -> int:
+    """Return the number of a predicate: a whole number, or its digits.
+
+    Raises:
+        DataError: it is neither.
+    """
+    value = cell.item() if isinstance(cell, np.generic) else cell
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        return int(value)
+    raise DataError(
+        f"{records.provenance.where(row)}: the predicate is {shortened(repr(value), 40)}, not the number of a word.",
+        accepted={"predicate": "the number of a word, counted from 0"},
+        fix=["correct or remove that row", "rename or remove the column, if it holds something else"],
+    )
 
 
 def _no_such_predicate(records: Records, row: int, predicate: object) -> DataError:
@@ -217,6 +264,12 @@ def _per_predicate(records: Records, predicates: list[Any], notes: list[str]) ->
     marked: list[int] = []
     labels: list[Any] = []
     for row, cell in enumerate(predicates):
+        if not is_missing(cell) and not is_list(cell):
+            raise DataError(
+                f"{records.provenance.where(row)}: the predicates are {shortened(repr(cell), 40)}, not a list.",
+                accepted={"predicates": "a list with the number of each predicate's word, counted from 0"},
+                fix="correct or remove that row",
+            )
         own = [] if is_missing(cell) else list(cell)
         args = None if records.labels is None else records.labels[row]
         args = [] if args is None else list(args)
@@ -228,10 +281,11 @@ def _per_predicate(records: Records, predicates: list[Any], notes: list[str]) ->
             )
         for number, one in enumerate(own):
             at = one[0] if is_list(one) and len(one) else one
-            if not isinstance(at, int | np.integer) or isinstance(at, bool) or not 0 <= at < len(records.words[row]):
+            at = _predicate_number(records, row, at)
+            if not 0 <= at < len(records.words[row]):
                 raise _no_such_predicate(records, row, at)
             rows.append(row)
-            marked.append(int(at))
+            marked.append(at)
             labels.append(args[number] if args else None)
     without = len(predicates) - len(set(rows))
     notes.append(
@@ -345,7 +399,60 @@ def _readable(records: Records, tags: list[Tags | None], notes: list[str]) -> tu
     return records.without(misfit), [names for row, names in enumerate(tags) if row not in gone]
 
 
-def _roles(tags: Mapping[str, list[Tags | None]], notes: list[str]) -> dict[str, list[Tags | None]]:
+def _all_tags(rows: Iterable[Tags | None]) -> set[str]:
+    return {tag for row in rows if row is not None for tag in row}
+
+
+def _respelt(tags: Mapping[str, list[Tags | None]], notes: list[str], *, roles: bool) -> dict[str, list[Tags | None]]:
+    """Return tags with prefixes as schemes have them, such as B-X for b_X; note those with a letter behind the type."""
+    outside = _NO_ROLE | {"V"} if roles else set()
+    known = {tag for tag in _all_tags(tags["train"]) if tag not in outside}
+    spelling = find_spelling(known)
+    spans = (spelling is not None and not spelling.suffixed) or bool(find_scheme([tuple(known)]).name)
+    found = dict(tags)
+    for name, rows in tags.items():
+        own = {tag for tag in _all_tags(rows) if tag not in outside}
+        spelling = find_spelling(own, sure=spans and name != "train")
+        if spelling is not None and spelling.suffixed:
+            notes.append(
+                f"{name}: tags such as {spelling.example!r} are read without prefixes, each with its letter as a type "
+                f"of its own; write {spelling.written!r} for spans"
+            )
+        elif spelling is not None:
+            notes.append(f"{name}: tags such as {spelling.example!r} are read as {spelling.written!r}")
+            found[name] = [None if row is None else tuple(map(Spelling.respelt, row)) for row in rows]
+    return found
+
+
+def _refuse_odd(rows: Sequence[Tags | None], records: Records) -> None:
+    """Refuse tags without a prefix among those of spans.
+
+    Raises:
+        DataError: there are such; it names one with its place.
+    """
+    odd = odd_tags(_all_tags(rows))
+    if not odd:
+        return
+    row, at = next(
+        (row, at) for row, tags in enumerate(rows) for at, tag in enumerate(tags or ()) if tag in odd
+    )  # fmt: skip
+    own = rows[row]
+    assert own is not None
+    count = sum((tags or ()).count(own[at]) for tags in rows)
+    others = f", as {len(odd) - 1:,} other tag{'s' if len(odd) > 2 else ''}" if len(odd) > 1 else ""
+    where = records.provenance.where(row)
+    first = ["remove that line, if it names the columns"] if at == 0 and where.endswith(", line 1") else []
+    raise DataError(
+        f"{where}: the tag of word {at + 1} is {own[at]!r} ({count:,} in {records.name}), "
+        f"without a prefix such as B- that others have{others}.",
+        accepted={"tags": "O, or a prefix and a type, such as B-PER and I-PER; or no prefixes at all"},
+        fix=["correct that tag, or write O if the word is in no span", *first],
+    )
+
+
+def _roles(
+    tags: Mapping[str, list[Tags | None]], splits: Mapping[str, Records], notes: list[str]
+) -> dict[str, list[Tags | None]]:
     """Return labels of arguments as tags: outside where a word is none, and the predicate itself is not one."""
     bare = {
         name: [
@@ -356,40 +463,74 @@ def _roles(tags: Mapping[str, list[Tags | None]], notes: list[str]) -> dict[str,
         ]
         for name, rows in tags.items()
     }  # fmt: skip
-    labelled = continued = prefixed = 0
-    for row in bare["train"]:
+    trained: bool | None = None
+    for name in sorted(bare, key=lambda name: name != "train"):
+        _refuse_odd(bare[name], splits[name])
+        labels = _all_tags(bare[name]) - {OUTSIDE}
+        if all(map(has_prefix, labels)):
+            continue
+        runs = _in_runs(bare[name]) if trained is None else trained
+        trained = runs if name == "train" else trained
+        if name == "train" or trained is None:
+            how = "runs of words with the same label are spans" if runs else "labels stand on single words, each a span"
+            notes.append(f"{'' if name == 'train' else f'{name}: '}arguments: {how}")
+        bare[name] = [None if row is None else _begun(row, runs) for row in bare[name]]
+    return bare
+
+
+def _in_runs(rows: Sequence[Tags | None]) -> bool:
+    """Return whether words beside each other often have the same label."""
+    labelled = continued = 0
+    for row in rows:
         for at, tag in enumerate(row or ()):
             if tag != OUTSIDE:
                 labelled += 1
-                prefixed += _PREFIXED.fullmatch(tag) is not None
                 continued += bool(at and row and row[at - 1] == tag)
-    if prefixed == labelled:
-        return bare
-    runs = continued >= _CONTINUED * labelled
-    how = "runs of words with the same label are spans" if runs else "labels stand on single words, each a span"
-    notes.append(f"arguments: {how}")
+    return continued >= _CONTINUED * labelled
 
-    def begun(row: Tags) -> Tags:
-        before = ("", *row)
-        return tuple(
-            tag if tag == OUTSIDE else f"{'I' if runs and before[at] == tag else 'B'}-{tag}"
-            for at, tag in enumerate(row)
-        )
 
-    return {name: [None if row is None else begun(row) for row in rows] for name, rows in bare.items()}
+def _begun(row: Tags, runs: bool) -> Tags:
+    """Return labels with prefixes; ``runs``: words with the same label are one span."""
+    before = ("", *row)
+    return tuple(
+        tag if tag == OUTSIDE else f"{'I' if runs and before[at] == tag else 'B'}-{tag}" for at, tag in enumerate(row)
+    )
+
+
+def _own_scheme(scheme: Scheme, rows: Sequence[Tags | None], records: Records, notes: list[str]) -> Scheme:
+    """Return the scheme of a split that is not to be trained on, and note it if it is another.
+
+    Raises:
+        DataError: its tags have prefixes and those of train none, or the other way round.
+    """
+    own = scheme_of_split((row for row in rows if row is not None), scheme)
+    if own is not None:
+        if own.name != scheme.name:
+            notes.append(f"{records.name}: tags read as {own.name}, unlike {scheme.name} of train")
+        return own
+    row, tag = next((row, tag) for row, tags in enumerate(rows) for tag in tags or () if tag != OUTSIDE)
+    how = "of another form than those" if scheme.name else "for spans, unlike those"
+    raise DataError(
+        f"{records.provenance.where(row)}: the tags, such as {tag!r}, are {how} of train.",
+        accepted={"tags of train": f"{scheme.name}, {'without' if scheme.untyped else 'with'} types"
+                  if scheme.name else "without prefixes such as B-"},
+        fix=f"write the tags of {records.name} and train alike",
+    )  # fmt: skip
 
 
 def _as_iob2(
-    tags: Mapping[str, list[Tags | None]], splits: Mapping[str, Records], notes: list[str]
+    tags: Mapping[str, list[Tags | None]], splits: Mapping[str, Records], notes: list[str], *, spans: bool
 ) -> dict[str, list[Tags | None]]:
     """Return tags as IOB2, and note the scheme and the rows that it does not allow."""
-    scheme = find_scheme(row for row in tags["train"] if row is not None)
-    if scheme.name not in ("", "IOB2"):
-        notes.append(f"tags read as {scheme.name}, and turned into IOB2")
-    if scheme.untyped:
+    trained = find_scheme(row for row in tags["train"] if row is not None)
+    if trained.name not in ("", "IOB2"):
+        notes.append(f"tags read as {trained.name}, and turned into IOB2")
+    if trained.untyped:
         notes.append("tags without a type: their spans are called SPAN")
+    one = spans or not _all_tags(tags["train"]) - {OUTSIDE}
     found: dict[str, list[Tags | None]] = {}
     for name, rows in tags.items():
+        scheme = trained if one or name == "train" else _own_scheme(trained, rows, splits[name], notes)
         read = [None if row is None else scheme.iob2(row) for row in rows]
         found[name] = [None if row is None else row[0] for row in read]
         broken = [at for at, row in enumerate(read) if row is not None and not row[1]]

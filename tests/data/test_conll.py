@@ -148,3 +148,26 @@ def test_names_of_columns() -> None:
     assert column_of(("tokens", "2", "tags"), "NER") == "tags"
     assert column_of(("id", "tokens", "upos"), "FORM") == "tokens"
     assert column_of(("tokens", "tags"), "7") == "7"
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.conll"])
+@pytest.mark.parametrize("header", ["Token\tTag\n", "\nword\tNER\n", "# text\tlabel\n", "Form\tTag\n\n"])
+def test_a_line_that_names_the_columns_is_left_out(write: Write, name: str, header: str) -> None:
+    file = write(name, header + "Ann\tB-PER\nleft\tO\n\nRome\tB-LOC\n")
+    dataset = _load(file)
+    assert dataset.train.texts == ["Ann left", "Rome"] and _tags(dataset) == [["B-PER", "O"], ["B-LOC"]]
+    place = len(header.rstrip("\n").split("\n"))
+    assert any(f"line {place}, which names the columns, is left out" in note for note in dataset.notes)
+    with_lines = next(ConllFile.open(file).blocks())
+    assert header.split("\n")[0] == with_lines.lines[0]
+
+
+def test_a_line_of_names_before_numbered_words(write: Write) -> None:
+    dataset = _load(write("a.conll", "ID\tWord\tTag\n1\tAnn\tB-PER\n2\tleft\tO\n\n1\tRome\tB-LOC\n"))
+    assert dataset.train.texts == ["Ann left", "Rome"]
+
+
+def test_an_odd_first_line_is_named(write: Write) -> None:
+    with pytest.raises(DataError, match=r"line 1: the tag of word 1 is 'Art' \(1 in train\)") as caught:
+        _load(write("a.conll", "Wort\tArt\nAnn\tB-PER\nleft\tO\n\nRome\tB-LOC\n"))
+    assert "remove that line, if it names the columns" in caught.value.fix and caught.value.accepted

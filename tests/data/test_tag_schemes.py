@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liteft.data.tag_schemes import find_scheme, spans_of_tags, tag_order, tags_of_spans
+from liteft.data.tag_schemes import (
+    find_scheme,
+    find_spelling,
+    odd_tags,
+    scheme_of_split,
+    spans_of_tags,
+    tag_order,
+    tags_of_spans,
+)
 
 _TYPES = st.sampled_from(["PER", "LOC", "a-b", "B-X", "é"])
 Span = tuple[int, int, str]
@@ -24,7 +32,7 @@ def _spans(draw: st.DrawFn) -> tuple[list[Span], int]:
 
 
 def _as_bioes(spans: list[Span], words: int, *, letters: str = "BIES") -> list[str]:
-    begin, inside, end, single = letters
+    begin, inside, end, single = list(letters)
     tags = ["O"] * words
     for first, last, kind in spans:
         middle = [inside] * (last - first - 2)
@@ -115,3 +123,70 @@ def test_spans_without_a_type_get_one() -> None:
 def test_the_order_of_tags() -> None:
     assert tag_order(["Z", "I-b", "B-a", "O", "A"]) == ("O", "B-a", "I-a", "B-b", "I-b", "A", "Z")
     assert tag_order(["VERB", "NOUN"]) == ("NOUN", "VERB")
+
+
+@pytest.mark.parametrize(("tags", "found"), [("S-X I-X E-X", "B-X B-X I-X"), ("I-X L-X U-X", "B-X I-X B-X")])
+def test_ends_without_begins_are_no_iob1(tags: str, found: str) -> None:
+    scheme = find_scheme([tags.split()])
+    assert scheme.closed and scheme.iob2(tags.split())[0] == tuple(found.split())
+
+
+@pytest.mark.parametrize(
+    ("tags", "odd"),
+    [
+        ("B-X I-X O", ""),
+        ("B-X I-X O X", "X"),
+        ("S-X E-X X", "X"),
+        ("B I O X", "X"),
+        ("NOUN O E-mail", ""),
+        ("NOUN VERB", ""),
+        ("B-X I", "I"),
+    ],
+)
+def test_tags_that_are_odd_among_those_of_spans(tags: str, odd: str) -> None:
+    assert odd_tags(tags.split()) == set(odd.split())
+
+
+@pytest.mark.parametrize(
+    ("tags", "written"),
+    [
+        ("b-per i-per o", "B-per"),
+        ("B_PER I_PER O", "B-PER"),
+        ("b_x e_x", "B-x"),
+        ("PER-B PER-I O", "B-PER"),
+        ("PER_B PER_I", "B-PER"),
+        ("B-PER I-PER O", None),
+        ("B_PER O", None),
+        ("B_X I_X NOUN", None),
+        ("b-x l-x e-x", None),
+    ],
+)
+def test_other_spellings_of_tags(tags: str, written: str | None) -> None:
+    found = find_spelling(tags.split())
+    assert (found and found.written) == written and (found is None or found.suffixed == tags.startswith("PER"))
+
+
+@pytest.mark.parametrize(
+    ("train", "other", "name"),
+    [
+        ("B-X I-X O", "B-X I-X E-X S-X O", "BIOES"),
+        ("B-X I-X O", "S-X", "BIOES"),
+        ("B-X I-X O", "U-X B-X L-X O", "BILOU"),
+        ("B-X I-X E-X S-X O", "B-X I-X O", "IOB2"),
+        ("B-X I-X E-X S-X O", "B-X E-X", "BIOES"),
+        ("B-X I-X O", "I-X O", "IOB2"),
+        ("B-X I-X O", "O", "IOB2"),
+        ("B I O", "I O", "IOB2"),
+        ("B I O", "B I E S O", "BIOES"),
+        ("X Y", "B-X I-X", None),
+        ("B-X I-X", "X O", None),
+        ("B-X I-X", "B I O", None),
+        ("X Y", "X Z", ""),
+    ],
+)
+def test_the_scheme_of_another_split(train: str, other: str, name: str | None) -> None:
+    found = scheme_of_split([other.split()], find_scheme([train.split()]))
+    assert (found.name if found else None) == name
+    if found and name:
+        tags, _ = found.iob2(other.split())
+        assert {tag[:2] for tag in tags} <= {"O", "B-", "I-"}

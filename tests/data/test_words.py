@@ -240,7 +240,90 @@ def test_labels_of_whole_texts_stay_labels_of_whole_texts(rows: Rows, task: str)
     assert _load(rows, **settings).task == task
 
 
+# Tags that are not as they should be
+
+
+def test_an_odd_tag_is_named_with_its_place(write: Write) -> None:
+    rows = [*ROWS, {"tokens": ["a", "b", "c"], "tags": ["O", "X", "X"]}]
+    with pytest.raises(DataError, match=r"a.jsonl, line 3: the tag of word 2 is 'X' \(2 in train\)") as caught:
+        _load(write("a.jsonl", rows))
+    assert caught.value.accepted and "write O" in str(caught.value)
+    with pytest.raises(DataError, match=r"is 'Y' .* as 1 other tag\."):
+        _load([*ROWS, {"tokens": ["a", "b"], "tags": ["Y", "X"]}])
+
+
+@pytest.mark.parametrize("spelt", ["b-P i-P o", "B_P I_P O", "b_P i_P O"])
+def test_other_spellings_of_tags_are_read(spelt: str) -> None:
+    rows = [{"tokens": ["a", "b", "c"], "tags": spelt.split()}] * 2
+    dataset = _load({"train": rows, "test": [{"tokens": ["a"], "tags": [spelt.split()[0]]}]})
+    assert _tags(dataset) == [["B-P", "I-P", "O"]] * 2 and _tags(dataset, "test") == [["B-P"]]
+    assert f"train: tags such as {spelt.split()[0]!r} are read as 'B-P'" in _told(dataset)
+
+
+def test_letters_behind_the_type_are_noted() -> None:
+    dataset = _load([{"tokens": ["a", "b", "c"], "tags": ["PER-B", "PER-I", "O"]}] * 2)
+    assert dataset.labels == ("O", "PER-B", "PER-I") and "write 'B-PER' for spans" in _told(dataset)
+
+
+def test_a_split_in_another_scheme_than_train() -> None:
+    ends = [{"tokens": ["a", "b", "c", "d"], "tags": ["B-PER", "E-PER", "O", "S-LOC"]}]
+    dataset = _load({"train": ROWS, "validation": ends, "test": [ANN]})
+    assert _tags(dataset, "validation") == [["B-PER", "I-PER", "O", "B-LOC"]] and _tags(dataset, "test") == [
+        ANN["tags"]
+    ]
+    assert "validation: tags read as BIOES, unlike IOB2 of train" in _told(dataset)
+    with pytest.raises(DataError, match=r"row 1: the tags, such as 'PER', are of another form") as caught:
+        _load({"train": ROWS, "test": [{"tokens": ["a", "b"], "tags": ["PER", "O"]}]})
+    assert caught.value.accepted and caught.value.fix
+    with pytest.raises(DataError, match="are for spans, unlike those of train"):
+        _load({"train": [{"tokens": ["a", "b"], "tags": ["X", "Y"]}], "test": ends})
+
+
 # Semantic roles
+
+
+def test_roles_of_which_some_have_prefixes_are_refused() -> None:
+    rows = [{"tokens": ["a", "b", "c"], "predicate": 1, "tags": ["B-A0", "V", "A1"]}] * 2
+    with pytest.raises(DataError, match=r"row 1: the tag of word 3 is 'A1' \(2 in train\)") as caught:
+        _load(rows)
+    assert caught.value.accepted and caught.value.fix
+
+
+@pytest.mark.parametrize(("train", "test"), [("B-A0", "A0"), ("A0", "B-A0")])
+def test_roles_with_prefixes_in_one_split_only(train: str, test: str) -> None:
+    row = {"tokens": ["a", "b"], "predicate": 1}
+    dataset = _load({"train": [{**row, "tags": [train, "V"]}] * 2, "test": [{**row, "tags": [test, "V"]}]})
+    assert dataset.labels == ("O", "B-A0", "I-A0") and _tags(dataset, "test") == [["B-A0", "O"]]
+
+
+@pytest.mark.parametrize("cell", [1, 1.0, "1", np.int64(1), np.float32(1)])
+def test_numbers_of_predicates(cell: Any) -> None:
+    row = {"tokens": ["a", "b"], "tags": ["B-A0", "V"]}
+    none = [{**row, "predicate": missing} for missing in (None, float("nan"), -1)]
+    dataset = _load({"train": [{**row, "predicate": cell}, *none], "test": [{**row, "predicate": cell}, *none]})
+    for split in ("train", "test"):
+        marked = dataset.split(split).marked
+        assert marked is not None and marked.tolist() == [1]
+        assert f"{split}: 3 rows without a predicate left out" in _told(dataset)
+
+
+@pytest.mark.parametrize("cell", [2.7, "x", True, float("inf"), [1], {}])
+def test_predicates_that_are_no_numbers(cell: Any) -> None:
+    rows = [{"tokens": ["a", "b"], "tags": ["B-A0", "V"], "predicate": each} for each in (1, cell)]
+    for order in (rows, rows[1:]):
+        with pytest.raises(
+            DataError, match=f"row {len(order)}: the predicate is .*, not the number of a word"
+        ) as caught:
+            _load(order)
+        assert caught.value.accepted and caught.value.fix
+
+
+@pytest.mark.parametrize("cell", [1, "1", {}])
+def test_predicates_that_are_no_list(cell: Any) -> None:
+    rows = [{"tokens": ["a", "b"], "predicates": each, "args": [["A0", "V"]]} for each in ([1.0], cell)]
+    with pytest.raises(DataError, match=r"row 2: the predicates are .*, not a list") as caught:
+        _load(rows)
+    assert caught.value.accepted and caught.value.fix
 
 
 def test_a_row_for_each_predicate(write: Write) -> None:

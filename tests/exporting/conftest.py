@@ -51,6 +51,7 @@ from liteft.finetuning.model import (
 from liteft.finetuning.settings import ModelSettings, read_settings
 from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.form import ExportForm
+from liteft.words import words_of_texts
 
 WIDTH, LAYERS, HEADS, INNER, WORDS, POSITIONS = 64, 3, 4, 128, 240, 70
 CONFIGS = {
@@ -198,6 +199,8 @@ class Workshop:
         model = self.model(family, pooling, labels=labels, **changes)
         write_tokenizer(path, model.config.pad_token_id)
         names = tuple(f"label {number}" for number in range(labels))
+        if task == "tokens":
+            names = ("O", *(f"{'BI'[number % 2]}-{number // 2}" for number in range(labels - 1)))
         settings = ModelSettings(names, task, pooling, 32, paired)  # type: ignore[arg-type]
         save_classifier(model, settings, path, path)
         return path
@@ -207,10 +210,12 @@ class Workshop:
         return of_tokens(path) if read_config(path).liteft["pooling"] == "none" else load_classifier(path)
 
     def learned(self, *arguments: Any, count: int = 80, **keywords: Any) -> tuple[Path, Split]:
-        """Return a model folder, and a validation split whose labels are what the model says."""
+        """Return a model folder, and a validation split whose labels are what the model says; words have none."""
         path = self.folder(*arguments, **keywords)
-        loaded = load_classifier(path)
         texts = random_texts(count)
+        if keywords.get("task") == "tokens":
+            return path, Split("validation", texts, words=words_of_texts(texts))
+        loaded = load_classifier(path)
         pairs = random_texts(count, seed=1) if loaded.settings.paired else None
         logits = centre(loaded, texts, pairs)
         save_classifier(loaded.model, loaded.settings, path, path)

@@ -39,6 +39,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("roberta", "mean", False, "fp16", {}),
         ("roberta", "mean", False, "int8", {"flat": True}),
         ("distilbert", "cls", False, "int8", {"target": "edge"}),
+        ("bert", "none", False, "fp32", {}),
+        ("bert", "none", False, "int8", {}),
+        ("roberta", "none", False, "int8", {"target": "edge"}),
     ],
 )
 def test_an_artifact_gives_the_same_logits_in_onnxruntime_web(
@@ -53,7 +56,8 @@ def test_an_artifact_gives_the_same_logits_in_onnxruntime_web(
     batch: Any,
     tmp_path: Path,
 ) -> None:
-    folder, split = workshop.learned(family, pooling, paired=paired)
+    task = "tokens" if pooling == "none" else "single_label"
+    folder, split = workshop.learned(family, pooling, paired=paired, task=task)
     limits = Limits(agreement=0.8, accuracy_drop=0.2)  # tiny random models decide by hairs
     artifact = export(folder, tmp_path / "out", precision=precision, **form, verify=split, limits=limits)
     feed = batch("right", 4, 20, pad=artifact.manifest.pad_id)
@@ -69,4 +73,5 @@ def test_an_artifact_gives_the_same_logits_in_onnxruntime_web(
     logits = np.array(answer["logits"], dtype=np.float32).reshape(answer["shape"])
     expected = run_graph(onnx.load(artifact.model_path), feed)
     np.testing.assert_allclose(logits, expected, atol=TOLERANCE[precision])
-    np.testing.assert_array_equal(logits.argmax(axis=1), expected.argmax(axis=1))
+    if task != "tokens":  # of so many rows some are decided by hairs
+        np.testing.assert_array_equal(logits.argmax(axis=1), expected.argmax(axis=1))

@@ -10,9 +10,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
+import liteft
+from liteft.data import Split, load_dataset
 from liteft.encoded import Encoded
 from liteft.errors import ArtifactError
+from liteft.exporting import export
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.calibration import calibrate_ranges
 from liteft.exporting.probes import run_probes
@@ -21,15 +26,19 @@ from liteft.exporting.rewriting import find_products, store_int8
 from liteft.exporting.sensitivity import rank_products
 from liteft.exporting.sessions import run_logits
 from liteft.exporting.traced import trace_model
-from liteft.finetuning.model import TorchClassifier
+from liteft.finetuning.model import TorchClassifier, save_classifier
+from liteft.finetuning.settings import ModelSettings
 from liteft.form import ExportForm
+from liteft.runtime import load
 from liteft.runtime.native_engine import NativeEngine
 from liteft.runtime.native_library import VARIABLE
 from liteft.runtime.onnx_engine import OnnxEngine
 from liteft.tasks import SINGLE_LABEL
 from liteft.torch_module import native_module
+from liteft.words import words_of_texts
 from tests.exporting.conftest import Workshop, random_texts, write_unverified
 
+CORPUS = Path(liteft.__file__).parent / "data" / "corpus"
 LABELS = 5
 
 
@@ -68,6 +77,47 @@ def test_the_classifier_is_transformers_own(loaded: TorchClassifier) -> None:
     blueprint = Blueprint(loaded)
     assert blueprint.trace_reason is None
     assert not {"head.dense", "classifier"} & set(blueprint.products)
+
+
+def test_transformers_alone_gives_the_same_tags_and_spans_from_the_model_folder(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    known = " ".join(load_dataset(CORPUS).test.texts[:30]).split()
+    texts = [" ".join(known[start : start + 4]) for start in range(0, len(known), 4)]
+    source = tmp_path / "model"
+    source.mkdir()
+    pieces = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    pieces.normalizer, pieces.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
+    pieces.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special))
+    pieces.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    pieces.save(str(source / "tokenizer.json"))
+    tags = ("O", "B-item", "I-item", "B-date", "I-date")
+    own = workshop.model("bert", "none", labels=len(tags), vocab_size=pieces.get_vocab_size(), pad_token_id=0)
+    save_classifier(own, ModelSettings(tags, "tokens", "none", 64, False), source, source)
+
+    model, tokenizer = AutoModelForTokenClassification.from_pretrained(source), AutoTokenizer.from_pretrained(source)
+    assert model.config.id2label == dict(enumerate(tags))
+    tag = pipeline("token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="first")
+    split = Split("validation", texts, words=words_of_texts(texts))
+    with load(export(source, tmp_path / "out", precision="fp32", verify=split).path, threads=1) as classifier:
+        logits, found = classifier.logits(texts), classifier.predict(texts)
+    legal = 0
+    for text, ours, tagged in zip(texts, logits, found, strict=True):
+        encoded = tokenizer(text, return_tensors="pt")
+        with torch.inference_mode():
+            rows = model(**encoded).logits[0].numpy()
+        words = encoded.word_ids()
+        first = [place for place, word in enumerate(words) if word is not None and word != words[place - 1]]
+        np.testing.assert_allclose(ours, rows[first], atol=1e-4)
+        if [tags[row.argmax()] for row in ours] == list(tagged.tags):  # else the pipeline has illegal ones
+            legal += 1
+            spans = tag(text)
+            assert [(span["entity_group"], span["start"], span["end"]) for span in spans] == [
+                (span.label, span.start, span.end) for span in tagged.spans
+            ]
+            assert [span["score"] for span in spans] == pytest.approx([span.score for span in tagged.spans], abs=1e-4)
+    assert legal > len(texts) / 4
 
 
 def test_a_traced_graph_is_right_at_every_real_token(

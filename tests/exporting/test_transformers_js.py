@@ -21,10 +21,13 @@ from liteft.finetuning.model import load_classifier, save_classifier
 from liteft.finetuning.settings import ModelSettings
 from liteft.metrics import sigmoid, softmax
 from liteft.tokenization import TextTokenizer
+from liteft.words import words_of_texts
 from tests.exporting.conftest import centre
 from tests.exporting.node import install_in
 
 PACKAGE = "@huggingface/transformers@4.3.1"
+TAGS = ("O", "B-item", "I-item", "B-date", "I-date")
+UNKNOWN = 100  # [UNK] of MiniLM's tokenizer
 SCRIPT = Path(__file__).with_name("transformers_js.mjs")
 CORPUS = Path(liteft.__file__).parent / "data" / "corpus"
 HARD = [
@@ -89,22 +92,29 @@ def exported(
     (folder / "model").mkdir(parents=True)
     pad = (byte_tokenizer if family == "roberta" else minilm_tokenizer)(folder / "model")
     size = TextTokenizer.from_file(folder / "model" / "tokenizer.json", max_tokens=64).vocabulary_size
-    model = workshop.model(family, labels=3, vocab_size=size, pad_token_id=pad, max_position_embeddings=260)
-    settings = ModelSettings(("yes", "no", "maybe"), task, "cls", 250, paired)
+    pooling, labels = ("none", TAGS) if task == "tokens" else ("cls", ("yes", "no", "maybe"))
+    changes = {"vocab_size": size, "pad_token_id": pad, "max_position_embeddings": 260}
+    model = workshop.model(family, pooling, labels=len(labels), **changes)
+    settings = ModelSettings(labels, task, pooling, 250, paired)
+    limits = Limits(agreement=0.8, accuracy_drop=0.3)  # tiny random models decide by hairs
+    if task == "tokens":
+        save_classifier(model, settings, folder / "model", folder / "model")
+        split = Split("validation", texts, words=words_of_texts(texts))
+        return export(folder / "model", folder / "edge", precision="int8", target="edge", verify=split, limits=limits)
     save_classifier(model, settings, folder / "model", folder / "model")
     loaded = load_classifier(folder / "model")
     second = texts[::-1] if paired else None
     logits = centre(loaded, texts, second)
     save_classifier(loaded.model, settings, folder / "model", folder / "model")
-    labels = logits > 0 if task == "multi_label" else logits.argmax(axis=1)
-    split = Split("validation", texts, second, labels)
-    limits = Limits(agreement=0.8, accuracy_drop=0.3)  # tiny random models decide by hairs
+    gold = logits > 0 if task == "multi_label" else logits.argmax(axis=1)
+    split = Split("validation", texts, second, gold)
     return export(folder / "model", folder / "edge", precision="int8", target="edge", verify=split, limits=limits)
 
 
 def in_javascript(where: Path, artifact: Artifact, texts: list[str], pairs: list[str] | None = None) -> dict[str, Any]:
     file = artifact.path.parent / "texts.json"
-    file.write_text(json.dumps({"texts": texts, "pairs": pairs}))
+    tokens = artifact.manifest.pooling == "none"
+    file.write_text(json.dumps({"texts": texts, "pairs": pairs, "tokens": tokens}))
     command = ["node", SCRIPT.name, artifact.path, "q8", file]
     done = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
@@ -142,6 +152,28 @@ def test_ids_and_types_of_pairs_are_those_of_python(
     assert not artifact.tokenizer().encode(texts, texts[::-1]).truncated.any()
     with liteft.load(artifact.path, threads=1) as classifier:
         np.testing.assert_allclose(answer["logits"], classifier.logits(texts, texts[::-1]), atol=5e-2)
+
+
+def test_tokens_of_words_have_the_ids_the_logits_and_the_tags_of_python(
+    javascript: Path, workshop: Any, texts: list[str], tmp_path: Path
+) -> None:
+    plain = texts[:60]  # words are tokenized alone, which makes no difference in texts such as these
+    artifact = exported(workshop, tmp_path, plain, family="bert", task="tokens")
+    answer = in_javascript(javascript, artifact, plain)
+    with liteft.load(artifact.path, threads=1) as classifier:
+        windows = classifier.encode(plain)
+        expected = classifier.run(windows).values
+    assert [row["ids"] for row in answer["whole"]] == [row.ids.tolist() for row in windows.encoded]
+    assert answer["cut"] == answer["whole"]
+    rows = [np.reshape(logits, (-1, len(TAGS))) for logits in answer["logits"]]
+    np.testing.assert_allclose(np.concatenate(rows)[windows.places], expected, atol=5e-2)
+    for logits, row, tokens in zip(rows, windows.encoded, answer["predictions"], strict=True):
+        named = [token["index"] for token in tokens]
+        left_out = set(range(1, len(logits) - 1)) - set(named)
+        assert {row.ids[place] for place in left_out} <= {UNKNOWN}  # the pipeline takes [UNK] for a special token
+        chances = softmax(logits)[named]
+        assert [token["entity"] for token in tokens] == [TAGS[tag] for tag in chances.argmax(axis=1)]
+        np.testing.assert_allclose([token["score"] for token in tokens], chances.max(axis=1), atol=1e-5)
 
 
 def test_longer_texts_lose_their_last_token_in_javascript_as_the_card_says(

@@ -1,14 +1,21 @@
 // Tokenizes and classifies texts with transformers.js: node transformers_js.mjs FOLDER DTYPE TEXTS
-// FOLDER is an artifact for the target edge, TEXTS a JSON file, {"texts": [...], "pairs": [...] or null}. The output is
-// one line of JSON: ids and type ids of every text, uncut and cut; labels with scores, or the logits of pairs.
+// FOLDER is an artifact for the target edge, TEXTS a JSON file, {"texts": [...], "pairs": [...] or null, "tokens": whether
+// tokens are classified}. The output is one line of JSON: ids and type ids of every text, uncut and cut; labels with
+// scores; the logits of pairs, or of all tokens one after another.
 import { readFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { AutoModelForSequenceClassification, AutoTokenizer, env, pipeline } from "@huggingface/transformers";
+import {
+  AutoModelForSequenceClassification,
+  AutoModelForTokenClassification,
+  AutoTokenizer,
+  env,
+  pipeline,
+} from "@huggingface/transformers";
 
 const [folder, dtype, file] = process.argv.slice(2);
 env.allowRemoteModels = false;
 env.localModelPath = dirname(folder);
-const { texts, pairs } = JSON.parse(readFileSync(file));
+const { texts, pairs, tokens } = JSON.parse(readFileSync(file));
 const tokenizer = await AutoTokenizer.from_pretrained(basename(folder));
 const read = (truncation) =>
   texts.map((text, row) => {
@@ -18,7 +25,16 @@ const read = (truncation) =>
     return { ids: input_ids, types: token_type_ids ?? null };
   });
 const answer = { whole: read(false), cut: read(true) };
-if (pairs) {
+if (tokens) {
+  const model = await AutoModelForTokenClassification.from_pretrained(basename(folder), { dtype });
+  const tag = await pipeline("token-classification", basename(folder), { dtype });
+  answer.logits = [];
+  answer.predictions = [];
+  for (const text of texts) {
+    answer.logits.push(Array.from((await model(tokenizer(text, { truncation: true }))).logits.data));
+    answer.predictions.push(await tag(text, { ignore_labels: [] }));
+  }
+} else if (pairs) {
   const model = await AutoModelForSequenceClassification.from_pretrained(basename(folder), { dtype });
   answer.logits = [];
   for (const [row, text] of texts.entries()) {

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
+import shutil
+import subprocess
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -215,6 +218,25 @@ def test_places_may_be_counted_as_javascript_does(tagger: TokenClassifier) -> No
     assert [units[2 * start : 2 * end].decode("utf-16-le") for start, end in words] == text.split()
     with pytest.raises(ConfigError, match="offsets must be code points or utf16, got 'utf8'"):
         found.to_dict(offsets="utf8")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_javascript_cuts_the_same_words_out_of_texts_with_emoji(tagger: TokenClassifier) -> None:
+    texts = ["😀 order 👩\u200d💻 zz é app", "👍🏽👍🏽, naïve 𠮷野家 🇩🇪order", "e\u0301 𝒳 app\u200b 我的😀 the"]
+    found = [text.to_dict(offsets="utf16") | {"text": text.text} for text in tagger.predict(texts)]
+    assert any(one["spans"] for one in found)
+    script = (
+        "const found = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
+        "const cut = ({ text, spans, words }) => [spans.map((span) => text.slice(span.start, span.end)),"
+        "  words.map(([start, end]) => text.slice(start, end))];"
+        "console.log(JSON.stringify(found.map(cut)));"
+    )
+    done = subprocess.run(["node", "-e", script], input=json.dumps(found), capture_output=True, text=True, check=True)
+    expected = [
+        [[span["word"] for span in one["spans"]], [text[start:end] for start, end in find_words(text)]]
+        for one, text in zip(found, texts, strict=True)
+    ]
+    assert json.loads(done.stdout) == expected
 
 
 def test_a_result_is_text_and_plain_data() -> None:
