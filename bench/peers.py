@@ -105,7 +105,7 @@ def main() -> int:
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     """Convert, check and time everything, and return the result, which is also written after each set of cores."""
     result: dict[str, Any] = {
-        "command": shlex.join(["python", "bench/peers.py", *sys.argv[1:]]),
+        "command": shlex.join(["python", "bench/peers.py", *(_named(each) for each in sys.argv[1:])]),
         "machine": machine(),
         "versions": versions(PACKAGES),
         "native_instructions": native_instructions(),
@@ -161,6 +161,11 @@ def described(model: Path | None) -> str:
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     size = f"{config['num_hidden_layers']} layers of {config['hidden_size']}"
     return f"{config['architectures'][0]}, {size}, {len(config['id2label'])} labels, trained"
+
+
+def _named(argument: str) -> str:
+    """Return an argument as it is, or a path of this machine without its folders."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def native_instructions() -> str:
