@@ -217,7 +217,7 @@ def test_a_text_that_is_cut_inside_a_word_has_the_tokens_of_the_whole(
 def test_a_word_without_an_end_is_cut_inside(kinds: dict[str, str], kind: str, word: str) -> None:
     read: list[int] = []
     tokenizer = TextTokenizer(kinds[kind], max_tokens=128)
-    alone = tokenizer._alone
+    alone = tokenizer.encode_alone
     text = word * 20_000
     clipper = Clipper(kinds[kind], lambda texts: read.extend(map(len, texts)) or alone(texts), side="right", start=2048)
     assert len(clipper.clip(text, 126)) < 5_000

@@ -50,7 +50,9 @@ def test_a_folder_holds_a_recipe_that_goes_the_whole_way_on_any_machine(folder: 
     assert recipe.teacher.base and not Path(recipe.teacher.base).is_absolute()
     assert recipe.student.size
     assert recipe.data.source is None, "data are named by --data"
-    assert recipe.student.unlabeled is None and recipe.student.student is None
+    assert recipe.student.student is None
+    pool = recipe.student.unlabeled
+    assert pool is None or f"--out {pool}" in (folder / "recipe.toml").read_text(), "the recipe says how it is made"
 
 
 @each

@@ -25,6 +25,7 @@ INFO = {
 }
 
 NOT_RESULTS = {
+    "Any": "what an artifact is loaded as depends on its task",
     "Classifier": "it answers questions, and is closed",
     "NativeModule": "torch shows modules its own way",
     "Recipe": "settings: pydantic shows and dumps them",

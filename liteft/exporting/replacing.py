@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +52,10 @@ def refuse_another(
     for name, here, there in zip(("vocabulary", "fill_vocabulary"), trimming_of(manifest), trimming, strict=True):
         if here != there:
             differing[name] = f"{here} -> {there}"
-    for name, value in ({} if settings is None else asdict(settings)).items():
+    for name in () if settings is None else (field.name for field in fields(settings)):
+        value = getattr(settings, name)
         stored = getattr(manifest, name, value)
-        if stored != value:
+        if stored != value and not (name == "activation" and value is None):  # only scores choose theirs
             differing[name] = f"{_listed(stored)} -> {_listed(value)}"
     if differing:
         raise ArtifactError(

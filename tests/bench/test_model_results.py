@@ -21,7 +21,7 @@ import torch
 
 import liteft
 from liteft.config import read_recipe
-from liteft.data import Dataset
+from liteft.data import Dataset, Split
 from liteft.errors import ArtifactError, ConfigError, DataError, RunError
 from liteft.report import Comparison, comparison, measure
 from liteft.report.subjects import Subject
@@ -87,9 +87,8 @@ class InProcess:
         self._measuring = loader(str(subject.folder), 1, "cpu")
         self.versions = self._measuring.versions
 
-    def logits(self, texts: Path) -> Any:
-        content = json.loads(texts.read_text(encoding="utf-8"))
-        return self._measuring.logits(content["texts"], content["pairs"])
+    def logits(self, texts: Path, split: Split) -> Any:
+        return self._measuring.logits(split)
 
 
 @contextmanager

@@ -46,9 +46,12 @@ def test_the_splits_of_a_data_set_are_named_as_it_names_its_labels() -> None:
     assert replace(dataset, labels=("blau", "rot")).train.label_names == ("blau", "rot")
 
 
-@pytest.mark.parametrize("labels", [["a", "b"], [0.5, 1.0]])
-def test_labels_of_another_kind_are_refused_where_they_are_named(labels: list[object]) -> None:
-    with pytest.raises(DataError, match="are not an array of integers or booleans"):
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [(["a", "b"], "are not an array of integers, booleans or scores"), ([0.5, 1.0], "one score for each text")],
+)
+def test_labels_of_another_kind_are_refused_where_they_are_named(labels: list[object], said: str) -> None:
+    with pytest.raises(DataError, match=said):
         split_of(labels, "a", "b")
 
 
