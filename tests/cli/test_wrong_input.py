@@ -51,7 +51,7 @@ def test_data_that_cannot_be_read_are_named_before_anything_is_made(call: Any, w
         (["--max-chars", "0"], "data.max_chars must be a whole number above 0, got 0", "leave out data.max_chars"),
         (
             ["--task", "both"],
-            "data.task must be one of single_label, multi_label, tokens, scores, got 'both'",
+            "data.task must be one of single_label, multi_label, tokens, scores, answers, got 'both'",
             "data.task",
         ),
         (["--recipe", "nothing.toml"], "nothing.toml cannot be read", "--recipe FILE.toml"),
