@@ -87,7 +87,7 @@ class InProcess:
         self._measuring = loader(str(subject.folder), 1, "cpu")
         self.versions = self._measuring.versions
 
-    def logits(self, texts: Path, split: Split) -> Any:
+    def logits(self, _texts: Path, split: Split) -> Any:
         return self._measuring.logits(split)
 
 
