@@ -172,7 +172,7 @@ def test_a_word_of_more_characters_than_are_read_is_marked_and_not_kept() -> Non
     texts = ["a" * 2000, "a b"]
     reader = WordTokenizer(wordpiece())
     assert reader.encode(texts, words_of_texts(texts)).truncated.tolist() == [True, False]
-    assert set(reader._kept) == {"a", "b"}
+    assert set(reader._pieces._kept) == {"a", "b"}
 
 
 def test_places_beyond_a_text_and_marks_beyond_its_words_are_told() -> None:

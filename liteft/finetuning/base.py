@@ -104,7 +104,7 @@ def create_classifier(
         config,
         labels=len(labels),
         pooling=settings.pooling,
-        extractive=task.extractive,
+        extractive=settings.task.extractive,
         quantization=quantization,
     )
     own_shift = (read_config_json(base).get("liteft") or {}).get("threshold_shift", 0.0)
