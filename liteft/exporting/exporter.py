@@ -313,7 +313,7 @@ def _check_nibbles(loaded: TorchClassifier, reason: str | None) -> None:
 
 
 def _summary(checked: dict[str, Any], task: Task) -> str:
-    agreed = f"same label as the model on {100 * checked['agreement']:.2f}% of "
+    agreed = f"same {'tag' if task.per_word else 'label'} as the model on {100 * checked['agreement']:.2f}% of "
     agreed += f"{'the words of ' if task.per_word else ''}{checked['texts']:,} texts"
     primary = checked["primary"]
     if checked["accuracy"] is None:

@@ -169,11 +169,11 @@ def _quality(comparison: Comparison) -> list[tuple[str, ...]]:
     for model in comparison.models:
         cells = [share(model.scores[name], model.intervals.get(name)) for name in shown]
         if several:
-            cells += [_difference(model), _p_value(model), f"{100 * model.agreement:.1f}"]
+            cells += [_difference(model, comparison), _p_value(model), f"{100 * model.agreement:.1f}"]
         rows.append((model.subject.name, model.subject.form, *cells))
     for floor in comparison.floors:
         cells = [share(floor.scores[name], floor.intervals.get(name)) for name in shown]
-        cells += [_difference(floor), _p_value(floor), f"{100 * floor.agreement:.1f}"]
+        cells += [_difference(floor, comparison), _p_value(floor), f"{100 * floor.agreement:.1f}"]
         rows.append((floor.name, "floor", *cells))
     return rows
 
@@ -201,13 +201,13 @@ def _costs(comparison: Comparison) -> list[tuple[str, ...]]:
     return rows
 
 
-def _difference(model: Measured | MeasuredFloor) -> str:
+def _difference(model: Measured | MeasuredFloor, comparison: Comparison) -> str:
     """Return the points gained over the first model, with a 95% interval."""
     if model.paired is None:
         return "-"
     if model.f1_difference is not None:
-        low, high = model.f1_difference
-        return f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+        metric = comparison.task.primary_metric
+        return points(model.scores[metric] - comparison.models[0].scores[metric], model.f1_difference)
     low, high = model.paired.low, model.paired.high
     return points(model.paired.difference, (low, high))
 
