@@ -340,12 +340,6 @@ def test_folds_have_all_types() -> None:
         assert isinstance(labels, Ragged) and set(labels.values.tolist()) == {0, 1, 3}
 
 
-def test_labels_per_class_is_refused() -> None:
-    with pytest.raises(ConfigError, match="labels of words") as caught:
-        load_dataset(_many(), labels_per_class=2)
-    assert "leave out labels_per_class" in str(caught.value) and caught.value.accepted
-
-
 def test_tags_in_another_order() -> None:
     dataset = _load(ROWS)
     names = ("B-PER", "I-PER", "O", "X")

@@ -44,7 +44,7 @@ def test_sizes_and_parameters_are_those_of_adapter_and_base(run: Run) -> None:
 def test_an_adapter_is_loaded_to_be_measured_as_it_was_trained(run: Run, training: ModuleType) -> None:
     (subject,) = find_subjects([run])
     test = training.make_dataset().test
-    logits = load_model(str(subject.folder), 1, "cpu", said=subject.said).logits(test.texts, None)
+    logits = load_model(str(subject.folder), 1, "cpu", said=subject.said).logits(test)
     assert (logits.argmax(axis=1) == test.labels).mean() == run.metrics["test"]["accuracy"]
 
 
