@@ -173,11 +173,11 @@ def _quality(comparison: Comparison) -> list[tuple[str, ...]]:
         cells += [f"{model.scores[name]:.4g}" for name in task.metrics_in_units]
         if several:
             tested = [_p_value(model)] if task.paired_units else []
-            cells += [_difference(model), *tested, f"{100 * model.agreement:.1f}"]
+            cells += [_difference(model, comparison), *tested, f"{100 * model.agreement:.1f}"]
         rows.append((model.subject.name, model.subject.form, *cells))
     for floor in comparison.floors:
         cells = [share(floor.scores[name], floor.intervals.get(name)) for name in shown]
-        cells += [_difference(floor), _p_value(floor), f"{100 * floor.agreement:.1f}"]
+        cells += [_difference(floor, comparison), _p_value(floor), f"{100 * floor.agreement:.1f}"]
         rows.append((floor.name, "floor", *cells))
     return rows
 
@@ -209,11 +209,11 @@ def _all_have(comparison: Comparison, metric: str) -> bool:
     return all(metric in each.scores for each in comparison.models)
 
 
-def _difference(model: Measured | MeasuredFloor) -> str:
+def _difference(model: Measured | MeasuredFloor, comparison: Comparison) -> str:
     """Return the points gained over the first model, with a 95% interval."""
     if model.f1_difference is not None:
-        low, high = model.f1_difference
-        return f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+        metric = comparison.task.primary_metric
+        return points(model.scores[metric] - comparison.models[0].scores[metric], model.f1_difference)
     if model.paired is None:
         return "-"
     low, high = model.paired.low, model.paired.high

@@ -79,7 +79,7 @@ def test_several_labels_a_text_show_f1_and_its_difference(invented: Make) -> Non
     several = replace(comparison, task=MULTI_LABEL, models=tuple(models))
     head, _, second = cells_of(several.to_markdown())[:3]
     assert head[2:5] == ["micro F1 %", "macro F1 %", "exact match %"]
-    assert second[2:6] == ["80.0", "70.0", "50.0", "[-1.2, +3.4]"]
+    assert second[2:6] == ["80.0", "70.0", "50.0", "+0.0 [-1.2, +3.4]"]
     assert "texts with every label right" in several.render()
 
 
