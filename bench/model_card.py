@@ -17,7 +17,7 @@ from stored import stored_comparison, stored_seeds
 
 from liteft.arms import ARMS
 from liteft.floors import not_beaten
-from liteft.tasks import task_named
+from liteft.tasks import Task, task_named
 from liteft.text_tables import markdown, metric_words, share
 
 __all__ = ["card_text", "table_text", "with_table"]
@@ -40,7 +40,7 @@ def card_text(results: Results) -> str:
         "Quality": [_quality(results), _floors(results)],
         "What the teacher brings": [stored_seeds(results["seeds"]).to_markdown().strip(), _verdicts(results)],
         "Side by side: quality, size, speed": [_side_by_side(results["comparison"])],
-        "How the artifact was verified": [_verification(results["artifact"])],
+        "How the artifact was verified": [_verification(results["artifact"], task_named(results["data"]["task"]))],
         "Recipe and training": [_training(results), f"```toml\n{tomli_w.dumps(results['recipe']).strip()}\n```"],
         "Use": [_use(results)],
         "Limits": [_limits(results)],
@@ -237,26 +237,29 @@ def _side_by_side(comparison: Results) -> str:
     return text if comparison["models"][0]["timing"] else f"{text}\n- Speed and memory were not measured."
 
 
-def _verification(artifact: Results) -> str:
+def _verification(artifact: Results, task: Task) -> str:
     gate, test = artifact["verification"], artifact["against_model"]
     paired, f1 = test["paired"], test["micro_f1_difference"]
-    metric, right = ("accuracy", "Right") if f1 is None else ("micro_f1", "All labels right")
+    metric, right = ("accuracy", "Right") if f1 is None else (task.primary_metric, "All right")
+    if f1 is not None and not task.extractive:
+        right = f"All {'tags' if task.per_word else 'labels'} right"
+    each = " of the words" if task.per_word else ""
     fp32, written = (
         share(test[side]["metrics"][metric], test[side]["intervals"].get(metric)) for side in ("model", "artifact")
     )
     lines = [
         f"- Gate of the export, on {gate['texts']:,} texts of {gate['split']}: same answer as the model for "
-        f"{100 * gate['agreement']:.2f}%; logits differ by at most {gate['logit_difference']:.2g}, and those of a text "
-        f"alone and in a padded batch by {gate['batch_difference']:.2g}.",
+        f"{100 * gate['agreement']:.2f}%{each}; logits differ by at most {gate['logit_difference']:.2g}, and those of "
+        f"a text alone and in a padded batch by {gate['batch_difference']:.2g}.",
         f"- Beside the fp32 model on {test['texts']:,} texts of {test['split']}, which the gate never saw: same answer "
-        f"for {100 * test['agreement']:.2f}%; {metric_words(metric)} {written}% ({artifact['precision']}) and "
+        f"for {100 * test['agreement']:.2f}%{each}; {metric_words(metric)} {written}% ({artifact['precision']}) and "
         f"{fp32}% (fp32).",
         f"- {right} there and not in fp32: {paired['c']:,} texts; the other way round: {paired['b']:,}. That is "
         f"{100 * paired['difference']:+.2f} points, 95% interval {_interval(paired['low'], paired['high'])}, McNemar's "
         f"p {'<0.001' if paired['p_value'] < 0.001 else format(paired['p_value'], '.3f')}.",
     ]
     if f1 is not None:
-        lines.append(f"- Points of micro F1 gained over fp32: 95% interval {_interval(*f1)}.")
+        lines.append(f"- Points of {metric_words(metric)} gained over fp32: 95% interval {_interval(*f1)}.")
     return "\n".join(lines)
 
 
@@ -290,9 +293,13 @@ def _use(results: Results) -> str:
 
 def _limits(results: Results) -> str:
     teacher = results["settings"]["teacher"]
-    cut = f"Longer texts are truncated to {teacher['max_tokens']} tokens"
-    kept = "the beginning is kept" if teacher["truncation_side"] == "right" else "the end is kept"
-    lines = [*results["about"].get("limits", ()), f"{cut}: {kept}."]
+    tokens, task = results["runs"]["teacher"]["max_tokens"], task_named(results["data"]["task"])
+    if task.per_word or task.extractive:
+        read = f"Longer texts are read in windows of {tokens} tokens: none is cut."
+    else:
+        kept = "the beginning is kept" if teacher["truncation_side"] == "right" else "the end is kept"
+        read = f"Longer texts are truncated to {tokens} tokens: {kept}."
+    lines = [*results["about"].get("limits", ()), read]
     count = results["seeds"]["texts"]
     lines.append(f"Every test number here is from {count:,} texts of the same source as the training texts.")
     return "\n".join(f"- {line}" for line in lines)
