@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 import liteft
 from liteft.data import Dataset, Split
-from liteft.errors import DataError
+from liteft.errors import DataError, ModelError
+from liteft.finetuning.foreign_tags import refuse_iob1
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import load_classifier
 from liteft.floors import read_floors
 from liteft.ragged import Ragged
 from liteft.recipes import Recipe, StudentRecipe, TeacherRecipe
@@ -103,6 +108,30 @@ def test_the_floors_beside_them_are_those_of_words(made: Path, data: Dataset) ->
         "linear SVM of words and their neighbours",
     ]
     assert floors.best("test").scores["test"]["f1"] > 0.9
+
+
+def test_a_head_of_iob1_tags_from_elsewhere_is_refused_by_export_distillation_and_comparison(
+    runs: dict[str, Run], data: Dataset, tiny: ModuleType, tmp_path: Path
+) -> None:
+    folder = tmp_path / "iob1"
+    shutil.copytree(runs["teacher"].model_path, folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["liteft"]
+    (folder / "config.json").write_text(json.dumps(config))
+    loaded = load_classifier(folder)
+    refuse_iob1(loaded, predict_logits(loaded, data.test))  # its tags are IOB2
+    weights = load_file(folder / "model.safetensors")
+    swapped = [0, 2, 1, 4, 3, 6, 5]  # B-X for I-X
+    save_file({name: each[swapped] if "classifier" in name else each for name, each in weights.items()},
+              folder / "model.safetensors", {"format": "pt"})  # fmt: skip
+    with pytest.raises(ModelError, match="begins its spans with I-") as refused:
+        liteft.export(folder, tmp_path / "out", verify=data.validation, precision="fp32")
+    assert "spans that it begins with I-" in refused.value.accepted
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ModelError, match="begins its spans with I-"):
+        liteft.distill(str(folder), data, out=tmp_path / "student", recipe=recipe_of(tiny))
+    with pytest.raises(ModelError, match="begins its spans with I-"):
+        liteft.compare(folder, on=data, rounds=0)
 
 
 def test_models_and_floors_are_compared(runs: dict[str, Run], data: Dataset) -> None:

@@ -21,6 +21,8 @@ from liteft.errors import ConfigError, Hint, LiteftError, ModelError, leave_out
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.calibration import calibrate, without_threshold
 from liteft.finetuning.context import RunContext
+from liteft.finetuning.foreign_tags import refuse_iob1
+from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, is_classifier, load_classifier
 from liteft.finetuning.teacher import train_teacher
 from liteft.foreign import Said, adopted_labels
@@ -196,11 +198,15 @@ def _calibrated(teacher: Teacher, dataset: Dataset, recipe: Recipe, context: Run
     """Return a teacher whose logits were divided by a temperature; a model of LiteFT's is as its recipe wanted it.
 
     Raises:
-        ModelError: as for ``with_labels``.
+        ModelError: as for ``with_labels``, or its tags are IOB1.
     """
     if teacher.run is not None or _says_all(teacher.loaded) or dataset.task.extractive:
         return teacher
     validation = with_labels(dataset, teacher).validation
+    if dataset.task.per_word:
+        refuse_iob1(
+            teacher.loaded, predict_logits(teacher.loaded, validation.take(np.arange(min(256, len(validation)))))
+        )
     untuned = recipe.teacher.model_copy(update={"tune_threshold": False})
     temperature = calibrate(teacher.loaded, validation, untuned)["temperature"]
     if temperature != 1.0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import platform
 import tomllib
 from collections.abc import Mapping
@@ -50,8 +51,9 @@ def write_companions(loaded: TorchClassifier, folder: Path) -> None:
     Raises:
         ModelError: transformers would read different ids.
     """
-    apply_settings(loaded.config, loaded.settings)
-    loaded.config.save_pretrained(folder)
+    config = copy.deepcopy(loaded.config)  # that of a model from elsewhere goes on to say so
+    apply_settings(config, loaded.settings)
+    config.save_pretrained(folder)
     settings, types = read_tokenizer(loaded.path).settings, uses_type_ids(loaded.config)
     write_tokenizer(settings, loaded.tokenizer, folder, types=types)
 

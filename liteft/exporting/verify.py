@@ -41,6 +41,7 @@ from liteft.exporting.limits import Limits, logit_scale
 from liteft.exporting.probes import run_probes
 from liteft.exporting.sessions import optimized_kinds
 from liteft.exporting.source import SourceReading
+from liteft.finetuning.foreign_tags import refuse_iob1
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.reading import read_texts
@@ -310,6 +311,7 @@ def _reference(loaded: TorchClassifier, chosen: Split) -> Rows:
     reference = predict_logits(loaded, chosen)
     if not np.isfinite(values_of(reference)).all():
         raise ModelError(f"the logits of {loaded.path} are not finite numbers.", fix="train it again, in fp32")
+    refuse_iob1(loaded, reference)
     return reference
 
 

@@ -123,11 +123,12 @@ def load_model(folder: str, threads: int, device: str, *, said: Said | None = No
     Raises:
         MissingExtraError: torch or transformers is not installed.
         DeviceError: torch has no CUDA device.
-        ModelError: the folder does not contain a classifier.
+        ModelError: the folder does not contain a classifier, or its tags are IOB1, which shows when it is asked.
     """
     try:
         import torch
 
+        from liteft.finetuning.foreign_tags import refuse_iob1
         from liteft.finetuning.logits import predict_logits
         from liteft.finetuning.model import load_classifier
     except ModuleNotFoundError as error:
@@ -145,7 +146,9 @@ def load_model(folder: str, threads: int, device: str, *, said: Said | None = No
     task = classifier.settings.task
 
     def logits(split: Split) -> Rows:
-        return predict_logits(classifier, split, batch_size=32)
+        found = predict_logits(classifier, split, batch_size=32)
+        refuse_iob1(classifier, found)
+        return found
 
     def answer(split: Split) -> object:
         values = logits(split)

@@ -72,6 +72,12 @@ class TagScheme:
             found.values[gathered(found.offsets[:-1][rows], some.offsets)] = self._search(some).values
         return found
 
+    def beginnings(self, tags: Ragged) -> tuple[int, int]:
+        """Return how many spans begin with an I-X, though there is a B-X, and with a B-X right behind no other X."""
+        types = self.types[tags.values]
+        first = self.begins[tags.values] & (types != before(tags, types, -1))
+        return int(self._stray(tags).sum()), int(first.sum())
+
     def _stray(self, tags: Ragged) -> np.ndarray:
         """Return the words whose I-X continues no span: bool (words,)."""
         types = self.types[tags.values]

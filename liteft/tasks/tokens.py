@@ -134,6 +134,10 @@ class Tokens(Task):
             raise ValueError(f"logits of {logits.shape[1]} tags for a task of {len(self.tags)}")
         return self.scheme.decode(logits)
 
+    def beginnings(self, logits: Ragged) -> tuple[int, int]:
+        """Return how many spans begin with I-X and with B-X among the tags of the largest logits, legal or not."""
+        return self.scheme.beginnings(logits.like(np.asarray(logits.values.argmax(axis=1), dtype=np.int64)))
+
     def same(self, first: Ragged, second: Ragged) -> np.ndarray:
         if not first.fits(second):
             raise ValueError("the texts have other numbers of words")
