@@ -1,9 +1,10 @@
 """CoNLL files: a word and its tags per line, in columns, with a blank line between texts.
 
 Columns are separated by tabs or spaces. The first is the word, or the second where the first counts the words of a
-text, as in CoNLL-U. Lines "-DOCSTART-", comments (#) and a first line that names the columns belong to no text; of
-CoNLL-U, so do the ranges (1-2) and empty nodes (1.1). Each text becomes a row: its words under "tokens", each other
-column under its name or its number, and the last one under "tags".
+text, as in CoNLL-U, or has nothing but tags such as O and B-PER. The last is the tags, or the last one of such tags
+where numbers are behind it, or the word. Lines "-DOCSTART-", comments (#) and a first line that names the columns
+belong to no text; of CoNLL-U, so do the ranges (1-2) and empty nodes (1.1). Each text becomes a row: its words under
+"tokens", each other column under its name or its number, and the tags under "tags".
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from liteft.data.text_files import EMPTY, text_encoding, text_lines
 from liteft.errors import DataError
 
-__all__ = ["Block", "ConllFile", "column_of", "looks_like_conll"]
+__all__ = ["TAG", "TAGS", "Block", "ConllFile", "column_of", "looks_like_conll"]
 
 WORDS, TAGS = "tokens", "tags"
 _CONLLU = ("id", WORDS, "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
@@ -31,7 +32,7 @@ _NUMBER = re.compile(r"\d+")
 _NO_WORD = re.compile(r"\d+[-.]\d+")
 _DOCUMENT = "-DOCSTART-"
 _PEEK = 2000  # lines by which a file's form is told
-_TAG = re.compile(r"O|[BIESLUM]-\S+")
+TAG = re.compile(r"O|[BIESLUM]-\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ def looks_like_conll(path: Path, *, encoding: str | None = None) -> bool:
         return False
     tags = {row[-1] for row in cells}
     single = sum(" " in row[1] or len(row[1]) > 60 for row in cells) * 10 < len(cells)
-    return single and (any(_TAG.fullmatch(tag) for tag in tags) or _is_numbered(cells))
+    return single and (any(TAG.fullmatch(tag) for tag in tags) or _is_numbered(cells))
 
 
 def _split(line: str, tabs: bool) -> list[str]:
@@ -218,10 +219,19 @@ def _named(rows: Sequence[Sequence[str]], stated: Sequence[str]) -> tuple[str, .
     if numbered and width == len(_CONLLU):
         return _CONLLU
     names = [str(number) for number in range(1, width + 1)]
-    names[1 if numbered else 0] = WORDS
+    tags = _tag_column(rows, first=int(numbered))
+    names[next((at for at in range(int(numbered), width) if at != tags), 0)] = WORDS
     if width > 1 + numbered:
-        names[-1] = TAGS
+        names[tags] = TAGS
     return tuple(names)
+
+
+def _tag_column(rows: Sequence[Sequence[str]], *, first: int) -> int:
+    """Return the place of the tags: the last column, unless it is of numbers, or column ``first`` is of tags."""
+    columns = list(zip(*rows, strict=False))
+    tags = [at for at, cells in enumerate(columns) if all(map(TAG.fullmatch, cells)) and set(cells) - {"O"}]
+    elsewhere = all(map(_NUMBER.fullmatch, columns[-1])) or first in tags
+    return tags[-1] if tags and elsewhere else len(columns) - 1
 
 
 def _is_numbered(rows: Sequence[Sequence[str]]) -> bool:

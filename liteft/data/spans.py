@@ -168,17 +168,16 @@ class SpanReader:
 
 
 def looks_like_spans(cells: Iterable[Any]) -> bool:
-    """Return whether cells hold spans: all are missing, empty or spans, and there is one span at least."""
-    found = False
+    """Return whether most cells hold spans, of those that are not missing or empty; the reader names the others."""
+    spans = others = 0
     for cell in cells:
         if is_missing(cell):
             continue
         try:
-            spans = [_span(entry) for entry in _entries(cell)]
+            spans += bool([_span(entry) for entry in _entries(cell)])
         except ValueError:
-            return False
-        found = found or bool(spans)
-    return found
+            others += 1
+    return spans > others
 
 
 def _entries(cell: Any) -> list[Any]:

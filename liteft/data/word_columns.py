@@ -10,7 +10,7 @@ import numpy as np
 
 from liteft.data.cells import is_list, is_missing
 from liteft.data.columns import find_column
-from liteft.data.conll import column_of
+from liteft.data.conll import TAG, TAGS, column_of
 from liteft.data.notes import worded
 from liteft.data.rows import RowFile
 from liteft.data.spans import looks_like_spans
@@ -43,6 +43,7 @@ class WordColumns:
         text: words, or a text.
         label: tags, spans, or arguments of each predicate; None if labels are not wanted.
         kind: what ``label`` holds.
+        joined: words and tags are strings, with spaces between.
         predicate: the predicates of each text ("args"), or the number of its only one; None without.
         answer: what an annotator of Prodigy answered; None without.
         guessed: the parts that the caller did not name: "text", "label".
@@ -54,6 +55,7 @@ class WordColumns:
     predicate: str | None = None
     answer: str | None = None
     guessed: tuple[str, ...] = ()
+    joined: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -66,7 +68,9 @@ class WordColumns:
         """A sentence on what was guessed, or None."""
         parts = [f"{part} = {getattr(self, part)!r}" for part in self.guessed]
         parts += [] if self.predicate is None else [f"predicate = {self.predicate!r}"]
-        return f"columns guessed by name: {', '.join(parts)}" if parts else None
+        parts = [f"columns guessed by name: {', '.join(parts)}"] if parts else []
+        parts += ["words and tags are what spaces separate"] if self.joined else []
+        return "; ".join(parts) or None
 
 
 def look_for_words(
@@ -86,16 +90,16 @@ def look_for_words(
     """
     conll = isinstance(table, RowFile) and table.format == "conll"
     asked = (task is not None and task.per_word) or (task is None and conll)
-    if (task is not None and not asked) or (isinstance(table, RowFile) and table.format in ("csv", "tsv")):
-        if asked:
-            raise _none_found(table, text, label)
+    if task is not None and not asked:
         return None, None
     one = label if label is None or isinstance(label, str) else label[0] if len(label) == 1 else ""
     if one == "" or (one is not None and "," in one and one not in table.columns):
         if asked:
             raise _none_found(table, text, label)
         return None, None
-    found = _found(table, text=text, label=one, sure=asked)
+    found = _joined(table, text=text, label=one)
+    if found is None and not (isinstance(table, RowFile) and table.format in ("csv", "tsv")):
+        found = _found(table, text=text, label=one, sure=asked)
     if asked and found is None:
         raise _none_found(table, text, label)
     if found is None or asked or one is not None or not _has_class(table, found):
@@ -153,6 +157,32 @@ def _found(table: Table, *, text: str | None, label: str | None, sure: bool) -> 
     return WordColumns(raw, spans, "spans", answer=_answer(head), guessed=guessed)
 
 
+def _joined(table: Table, *, text: str | None, label: str | None) -> WordColumns | None:
+    """Return the columns of strings with a tag such as B-X or O for each piece of a text between spaces."""
+    strings = {
+        name: ["" if is_missing(cell) else cell for cell in cells]
+        for name, cells in _head(table).items()
+        if _strings(cells)
+    }
+    texts = strings if text is None else {name: cells for name, cells in strings.items() if name == text}
+    for tags in strings if label is None else [label]:
+        pieces = [cell.split() for cell in strings.get(tags, ())]
+        each = {piece for cell in pieces for piece in cell}
+        if not each or not all(map(TAG.fullmatch, each)) or not any(piece.startswith("B-") for piece in each):
+            continue
+        like = {name: cells for name, cells in texts.items() if name != tags and _as_many(cells, pieces)}
+        words = _named(like, (*_WORDS, *_TEXT)) or (next(iter(like)) if len(like) == 1 else None)
+        if words is not None:
+            guessed = tuple(part for part, name in (("text", text), ("label", label)) if name is None)
+            return WordColumns(words, tags, "tags", guessed=guessed, joined=True)
+    return None
+
+
+def _as_many(cells: Sequence[str], pieces: Sequence[Sequence[str]]) -> bool:
+    """Return whether most texts have as many pieces as tags."""
+    return 2 * sum(len(cell.split()) == len(own) for cell, own in zip(cells, pieces, strict=True)) > len(cells)
+
+
 def given_words(table: Table, text: str | None = None, *, sure: bool = False) -> WordColumns | None:
     """Return the column of lists of words of a table without labels, and that of their predicates; None without.
 
@@ -198,7 +228,7 @@ def _tags(table: Table, head: Mapping[str, list[Any]], words: str) -> str | None
     """Return the column whose lists are as long as those of the words, preferably by its name."""
     like = {name: cells for name, cells in head.items() if name != words and _parallel(head[words], cells, False)}
     if isinstance(table, RowFile) and table.format == "conll":
-        last = table.columns[-1]
+        last = TAGS if TAGS in table.columns else table.columns[-1]
         return "upos" if "upos" in like and "misc" in table.columns else last if last in like else None
     found = _named(like, _TAGS)
     return found if found is not None or len(like) != 1 else next(iter(like))

@@ -7,6 +7,7 @@ have a row for each predicate of a text, which is marked.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ from liteft.data.labelling import labelled_rows
 from liteft.data.labels import OTHER_LABEL, label_name, numbered
 from liteft.data.notes import worded
 from liteft.data.records import Records, usable_rows
+from liteft.data.rows import RowFile
 from liteft.data.spans import NO_TAG, SpanReader
 from liteft.data.tables import Source, Table
 from liteft.data.tag_schemes import (
@@ -37,7 +39,7 @@ from liteft.data.word_columns import WordColumns
 from liteft.errors import DataError, option
 from liteft.ragged import Ragged
 from liteft.text_tables import shortened
-from liteft.words import joined_words, words_of_texts
+from liteft.words import find_words, joined_words, words_of_texts
 
 __all__ = ["WordForm", "read_given_words", "read_word_rows"]
 
@@ -45,6 +47,7 @@ Tags = tuple[str, ...]
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _NO_ROLE = {"_", "O", "", "*", "-"}
 _PREDICATES_OWN = re.compile(r"(?:[BIESLU]-)?(?:C-)?V")
+_LONG_TEXT = 100  # words, more than a sentence has
 _CONTINUED = 0.25  # share of labelled words with the label of the word before, above which runs of words are spans
 
 
@@ -169,7 +172,7 @@ def _raw_rows(name: str, tables: Sequence[Table], form: WordForm, train: str, no
     for index, table in enumerate(tables):
         values, rows = table.read(list(cells))
         for column, found in cells.items():
-            found += values[column]
+            found += [_pieces(cell) for cell in values[column]] if columns.joined else values[column]
         places.append(rows)
         sources.append(np.full(len(rows), index, dtype=np.int32))
     provenance = Provenance(
@@ -189,10 +192,43 @@ def _raw_rows(name: str, tables: Sequence[Table], form: WordForm, train: str, no
     if columns.kind != "spans":
         texts, words = _texts_of_words(records.texts, records.provenance)
         records = replace(records, texts=list(texts), words=words)
+        if name == "train" and form.columns.label is not None and isinstance(tables[0], RowFile):
+            _require_blank_lines(tables[0], words)
+        if name == "train":
+            notes += _cut_further(records)
     if columns.predicate is None or columns.predicate not in cells:
         return records
     predicates = cells[columns.predicate]
     return _per_predicate(records, predicates, notes) if columns.kind == "args" else _marked(records, predicates, notes)
+
+
+def _require_blank_lines(table: RowFile, words: Ragged) -> None:
+    """Refuse a CoNLL file of one text to train on: where blank lines are missing, all texts are one."""
+    if table.format == "conll" and len(words) == 1 and len(words.values) > _LONG_TEXT:
+        raise DataError(
+            f"{table.name} is one text of {len(words.values):,} words, as no blank line ends one before.",
+            accepted={"format": "a word and its tags per line, and a blank line after each text"},
+            fix="put a blank line after each text, such as a sentence",
+        )
+
+
+def _cut_further(records: Records) -> list[str]:
+    """Return a note if words that are given are more than one where a text is cut into words."""
+    assert records.words is not None
+    bounds, rows = records.words.values.tolist(), records.words.row_numbers.tolist()
+    counts = Counter(records.texts[row][start:end] for row, (start, end) in zip(rows, bounds, strict=True))
+    cut = {word: count for word, count in counts.items() if len(find_words(word)) > 1}
+    if not cut:
+        return []
+    example = max(cut, key=lambda word: cut[word])
+    return [
+        f"train: {sum(cut.values()):,} of {len(bounds):,} words would be cut further in a plain text, such as "
+        f"{shortened(repr(example), 40)}: give the model lists of words where there are such"
+    ]
+
+
+def _pieces(cell: Any) -> Any:
+    return cell.split() if isinstance(cell, str) else cell
 
 
 def _accepted(records: Records, answers: list[Any], notes: list[str]) -> Records:

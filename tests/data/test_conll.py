@@ -60,6 +60,28 @@ def test_columns_by_number(write: Write, label: str, tags: list[str]) -> None:
     assert _tags(_load(write("a.conll", CONLL), label=label))[0] == tags
 
 
+@pytest.mark.parametrize(
+    ("lines", "tags"),
+    [
+        (["B-PER Ann", "O left", "B-LOC Rome"], ["B-PER", "O", "B-LOC"]),
+        (["Ann NNP B-PER 1", "left VBD O 2", "Rome NNP B-LOC 2"], ["B-PER", "O", "B-LOC"]),
+        (["1 B-PER Ann", "2 O left", "3 B-LOC Rome"], ["B-PER", "O", "B-LOC"]),
+        (["Ann B-NP PER", "left O O", "Rome B-NP LOC"], ["PER", "O", "LOC"]),  # the last column, as ever
+        (["Ann B-NP O", "left O O", "Rome B-NP B-LOC"], ["O", "O", "B-LOC"]),
+    ],
+)
+def test_tags_before_words_or_numbers(write: Write, lines: list[str], tags: list[str]) -> None:
+    dataset = _load(write("a.conll", "\n".join([*lines, "", *lines])), task="tokens")
+    assert dataset.train.texts[0] == "Ann left Rome" and _tags(dataset)[0] == tags
+
+
+def test_a_file_without_blank_lines_is_no_training_data(write: Write) -> None:
+    path = write("a.conll", CONLL.replace("\n\n", "\n") * 40)
+    with pytest.raises(DataError, match="conll is one text of 160 words, as no blank line ends one before") as refused:
+        _load(path)
+    assert refused.value.fix == ("put a blank line after each text, such as a sentence",)
+
+
 def test_a_column_that_is_not_there_is_named(write: Write) -> None:
     with pytest.raises(DataError, match="has no column '9'") as caught:
         _load(write("a.conll", CONLL), label="9", task="tokens")

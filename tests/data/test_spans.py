@@ -37,6 +37,22 @@ def _objects(start: str, end: str, label: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
+    ("cell", "what"),
+    [
+        ([{"start": "x", "end": 3, "label": "PER"}], "no whole numbers as start and end"),
+        ([{"start": 0, "end": 3}], "has no label"),
+        ("oops", "the spans are 'oops', not a list"),
+    ],
+)
+def test_one_cell_that_is_no_spans_among_others_is_named(cell: Any, what: str) -> None:
+    rows = [{"text": TEXT, "spans": _objects("start", "end", "label")} for _ in range(4)]
+    rows[2]["spans"] = cell
+    for task in ("tokens", None):
+        with pytest.raises(DataError, match=f"row 3: .*{what}"):
+            _load(rows, task=task)
+
+
+@pytest.mark.parametrize(
     ("column", "cell"),
     [
         ("spans", _objects("start", "end", "label")),

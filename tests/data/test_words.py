@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,25 @@ def _many(count: int = 40) -> Rows:
 
 
 # Reading
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+@pytest.mark.parametrize("task", ["tokens", None])
+def test_words_and_tags_that_spaces_separate(write: Write, suffix: str, task: str | None) -> None:
+    rows = [("Ann Lee left U.S. soil", "B-PER I-PER O B-LOC O"), ("Nothing here", "O O")]
+    lines = [json.dumps({"text": text, "tags": tags}) for text, tags in rows]
+    content = "\n".join(lines if suffix == "jsonl" else ["text,tags", *map(",".join, rows)])
+    dataset = _load(write(f"data.{suffix}", content), task=task)
+    assert dataset.task == "tokens" and _tags(dataset) == [tags.split() for _, tags in rows]
+    assert dataset.train.words is not None and dataset.train.words.lengths.tolist() == [5, 2]
+    assert "words and tags are what spaces separate" in _told(dataset)
+    assert "1 of 7 words would be cut further in a plain text, such as 'U.S.'" in _told(dataset)
+
+
+def test_a_tag_too_few_among_strings_is_named(write: Write) -> None:
+    rows = [("Ann left", "B-PER O"), ("Bob left", "B-PER O"), ("Eve left too", "B-PER O")]
+    with pytest.raises(DataError, match="line 3: 2 tags for 3 words"):
+        _load(write("a.jsonl", "\n".join(json.dumps({"text": text, "tags": tags}) for text, tags in rows)))
 
 
 def test_words_are_joined_by_spaces_and_tags_are_ordered() -> None:
