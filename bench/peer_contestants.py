@@ -68,7 +68,7 @@ class Contestant(ABC):
         return self._read(texts).ids
 
     def classify(self, texts: Sequence[Text]) -> np.ndarray:
-        """Return the logits of texts or of their words, float32, shape (texts or words, labels)."""
+        """Return the logits of texts, of their words or of their units, float32, shape (..., labels)."""
         rows = self._read(texts)
         logits = self.run(rows.ids, rows.types)
         return logits if rows.places is None else logits[rows.places]
@@ -194,6 +194,9 @@ class LiteFT(Contestant):
         self._encoded = liteft.Encoded.of
 
     def classify(self, texts: Sequence[Text]) -> np.ndarray:
+        if not self._kind.classes:
+            questions, contexts = zip(*texts, strict=True)
+            return self._classifier.logits(questions, contexts).values[:, :2]
         logits = self._classifier.logits(list(texts))
         return logits if self._kind.pooled else logits.values
 

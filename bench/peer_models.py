@@ -3,7 +3,7 @@
 Speed does not depend on the values of the weights, so nothing has to be trained. The logits are scaled to mean 0 and
 standard deviation 1 over real texts, which gives differences between engines a scale. For each contestant the same
 folder is converted once, in the contestant's own documented way, into a folder of its own. A folder of a trained model
-of words can be taken instead (`--model`).
+of words or answers can be taken instead (`--model`).
 """
 
 from __future__ import annotations
@@ -80,16 +80,11 @@ def export_liteft(checkpoint: Path, out: Path, precision: Literal["fp32", "int8"
     The usual limits are for trained models, whose logits are far apart. Here they are loose, since agreement with torch
     is checked for all contestants later.
     """
-    from liteft import Split, export
+    from liteft import export
     from liteft.exporting.limits import Limits
-    from liteft.words import joined_words
 
     limits = Limits() if precision == "fp32" else Limits(agreement=0.5, batch_difference=0.5)
-    if isinstance(texts[0], str):
-        split = Split("texts", list(texts))
-    else:
-        joined, words = joined_words(texts)
-        split = Split("texts", joined, words=words)
+    split = kind_of(checkpoint).split(texts)
     export(checkpoint, out, precision=precision, verify=split, limits=limits)
 
 

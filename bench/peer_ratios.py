@@ -41,7 +41,7 @@ COMPARISONS: tuple[_Comparison, ...] = (
     ),
 )
 WORD_COMPARISONS: tuple[_Comparison, ...] = (
-    (*COMPARISONS[0][:3], None),
+    (*COMPARISONS[0][:3], 1.8),
     (*COMPARISONS[2][:3], None),
     (
         "fp32, batch 32, arrival order, over the best fp32 peer in arrival order",

@@ -1,6 +1,7 @@
 """The texts of bench/peers.py: a random sample of each set of real texts, in random order, as they would arrive.
 
-Models of words are given words: those of CoNLL-2003, and whole reviews, cut into words as LiteFT cuts them.
+Models of words are given words: those of CoNLL-2003, and whole reviews, cut into words as LiteFT cuts them. Models that
+find answers are given questions with their contexts.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ SETS = {
 }
 
 WORD_SETS = {"conll2003": ("conll2003/test.jsonl", 256), "imdb": ("imdb/test.jsonl", 32)}
+QUESTION_SETS = {"policyqa": ("policyqa/test.json", 96), "subjqa": ("subjqa/test.jsonl", 48)}
 _LONGEST_WORD = 30  # so that no word has more tokens than a quarter of a window
 
 
@@ -39,13 +41,23 @@ def read_texts(data: Path, name: str, most: int | None = None) -> list[str]:
     return [row["text"] for row in _sample(data, *SETS[name], most)]
 
 
+def read_questions(data: Path, name: str, most: int | None = None) -> list[tuple[str, ...]]:
+    """Return a set's questions with their contexts, at most ``most``; they are the same each time."""
+    return [(row["question"], row["context"]) for row in _sample(data, *QUESTION_SETS[name], most)]
+
+
 def _sample(data: Path, file: str, count: int, most: int | None) -> list[dict[str, Any]]:
     """Return some rows of a file in random order."""
-    lines = (
-        (data / file).read_text(encoding="utf-8").rstrip("\n").split("\n")
-    )  # splitlines would also split within texts
-    chosen = random.Random(0).sample(lines, min(count, most or count, len(lines)))
-    return [json.loads(line) for line in chosen]
+    rows = _rows((data / file).read_text(encoding="utf-8"), squad=file.endswith(".json"))
+    return random.Random(0).sample(rows, min(count, most or count, len(rows)))
+
+
+def _rows(content: str, *, squad: bool) -> list[dict[str, Any]]:
+    """Return the rows of JSON Lines, or the questions of a document in SQuAD's form."""
+    if not squad:
+        return [json.loads(line) for line in content.rstrip("\n").split("\n")]  # splitlines would split within texts
+    paragraphs = [paragraph for article in json.loads(content)["data"] for paragraph in article["paragraphs"]]
+    return [{"question": own["question"], "context": each["context"]} for each in paragraphs for own in each["qas"]]
 
 
 def open_tokenizer(file: Path) -> Any:

@@ -46,11 +46,14 @@ def started(models: Path, only: Sequence[str], cores: Cores) -> Iterator[tuple[d
             worker.close()
 
 
-def check(workers: dict[str, Worker], checks: Checks, texts: tuple[Text, ...], reference: np.ndarray) -> None:
+def check(
+    workers: dict[str, Worker], checks: Checks, texts: tuple[Text, ...], reference: np.ndarray, *, classes: bool = True
+) -> None:
     """Compare logits with torch's, and end the workers of contestants that do not agree.
 
-    Float engines must be within FLOAT_TOLERANCE; the others must give the same label on most texts. The outcome, and
-    the share of a core that a waiting worker uses, are recorded in ``checks``.
+    Float engines must be within FLOAT_TOLERANCE; the others must give the same label on most texts, or, without
+    ``classes``, logits that correlate with torch's as much. The outcome, and the share of a core that a waiting worker
+    uses, are recorded in ``checks``.
     """
     for name in list(workers):
         try:
@@ -60,9 +63,12 @@ def check(workers: dict[str, Worker], checks: Checks, texts: tuple[Text, ...], r
             continue
         difference = float(np.abs(logits - reference).max())
         same = float((logits.argmax(1) == reference.argmax(1)).mean())
+        if not classes:
+            same = float(np.corrcoef(logits.ravel(), reference.ravel())[0, 1])
         agrees = difference <= FLOAT_TOLERANCE if CONTESTANTS[name].precision == "fp32" else same >= SAME_LABEL
-        checks[name] = {"agrees": agrees, "logit_difference": float(f"{difference:.3g}"), "same_label": round(same, 4)}
-        tell(f"{name}: logits within {difference:.2g} of torch's, same label on {same:.1%}")
+        measure = "same_label" if classes else "correlation"
+        checks[name] = {"agrees": agrees, "logit_difference": float(f"{difference:.3g}"), measure: round(same, 4)}
+        tell(f"{name}: logits within {difference:.2g} of torch's, {measure} {same:.1%}")
         if not agrees:
             _drop(workers, checks, name, RuntimeError("its logits differ from torch's"))
     for name in list(workers):

