@@ -143,12 +143,12 @@ def with_table(readme: str, results: Sequence[Results]) -> str:
 def _facts(results: Results) -> str:
     data, runs, artifact = results["data"], results["runs"], results["artifact"]
     teacher, student = runs["teacher"], runs["student"]
-    labels = ", ".join(data["labels"][:12]) + (", ..." if len(data["labels"]) > 12 else "")
+    labels = f"{len(data['labels'])}: {', '.join(data['labels'][:12])}{', ...' if len(data['labels']) > 12 else ''}"
     scheme = f" ({artifact['int8_scheme']})" if artifact["int8_scheme"] else ""
     rows = [
         ("", ""),
         ("Task", task_named(data["task"]).description + (", pairs of texts" if data["paired"] else "")),
-        ("Labels", f"{len(data['labels'])}: {labels}"),
+        ("Labels", "none: begin and end of each answer" if task_named(data["task"]).extractive else labels),
         ("Teacher", f"{teacher['base']}, {teacher['pooling']} pooling, {_millions(teacher)}"),
         ("Student", f"{student['size']}, {_millions(student)}"),
         ("Artifact", f"{artifact['precision']}{scheme}, model.onnx {artifact['model_mb']:.1f} MB"),
@@ -186,8 +186,8 @@ def _reproduce(results: Results) -> str:
 
 
 def _quality(results: Results) -> str:
-    metric = task_named(results["data"]["task"]).primary_metric
-    other = "macro_f1"
+    task = task_named(results["data"]["task"])
+    metric, other = task.judged_by
     skipped = {"train", *results["data"]["unknown_labels_only"]}
     splits = [name for name in results["data"]["rows"] if name not in skipped]
     shown = [name for name in splits if any(name in run["metrics"] for run in results["runs"].values())]
@@ -198,11 +198,11 @@ def _quality(results: Results) -> str:
         cells = [_share(run["metrics"].get(split, {}), metric) for split in shown]
         rows.append((name, *cells, _share(test, other), _percent(test.get("calibration_error"))))
     majority = results["runs"]["teacher"]["metrics"].get("test", {}).get("majority")
+    alone = f" The most frequent answer alone is right for {_percent(majority)}% of test."
     return (
         f"{markdown(rows, texts=1)}\n\n[ ]: 95% intervals over texts. Each run's checkpoint was chosen on "
-        "validation, so those numbers are optimistic; nothing was chosen on the test split. The most frequent answer "
-        "alone is right for "
-        f"{_percent(majority)}% of test."
+        "validation, so those numbers are optimistic; nothing was chosen on the test split."
+        f"{'' if majority is None else alone}"
     )
 
 

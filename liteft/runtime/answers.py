@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from liteft.answer_windows import AnswerTokenizer, AnswerWindows
-from liteft.arguments import require_count
-from liteft.errors import ConfigError, InputError, option
+from liteft.errors import InputError
 from liteft.ragged import Ragged, concatenated
 from liteft.runtime.answered import Answer, Deciding
 from liteft.runtime.backends import Engine
-from liteft.runtime.counters import Counters
 from liteft.runtime.inputs import (
     Text,
     as_text,
@@ -30,9 +28,9 @@ from liteft.runtime.inputs import (
     kind_of,
     text_error,
 )
-from liteft.runtime.opened import OpenArtifact
-from liteft.runtime.scoring import WINDOW, run_encoded, windows
-from liteft.runtime.streaming import OnError, in_order
+from liteft.runtime.opened import Asked, OpenArtifact
+from liteft.runtime.scoring import WINDOW, windows
+from liteft.runtime.streaming import OnError, check_settings, in_order
 from liteft.runtime.token_ids import check_encoded
 
 if TYPE_CHECKING:
@@ -54,16 +52,9 @@ class AnswerClassifier(OpenArtifact):
     """
 
     def __init__(
-        self,
-        artifact: Artifact,
-        engine: Engine,
-        *,
-        threads: int,
-        asked: tuple[str, str, int | None, str | None, bool],
-        again: Callable[..., Any],
+        self, artifact: Artifact, engine: Engine, *, threads: int, asked: Asked, again: Callable[..., Any]
     ) -> None:
-        super().__init__(artifact, engine, threads=threads, trust=asked[-1])
-        self._asked, self._again = asked, again
+        super().__init__(artifact, engine, threads=threads, asked=asked, again=again)
         assert artifact.manifest.answers is not None  # the manifest's own check
         self._questions = AnswerTokenizer(self._reader.tokenizer, artifact.manifest.answers)
 
@@ -131,15 +122,7 @@ class AnswerClassifier(OpenArtifact):
             InputError, ConfigError, DeviceError: as in ``predict``; settings are checked at once.
         """
         decide = Deciding(backend=self.backend, top_k=top_k)
-        if on_error not in ("raise", "null"):
-            raise ConfigError(
-                f"on_error must be raise or null, got {on_error!r}.",
-                accepted={"on_error": "raise, null"},
-                fix=option("on_error", "null"),
-            )
-        require_count("window", window)
-        if token_budget is not None:
-            require_count("token_budget", token_budget)
+        check_settings(on_error, token_budget, window)
         self._open_engine()
 
         def answered(texts: list[Text]) -> tuple[dict[int, int | None], Iterator[Answer]]:
@@ -222,11 +205,7 @@ class AnswerClassifier(OpenArtifact):
         return self._logits(rows, engine)
 
     def __repr__(self) -> str:
-        state = "closed" if self._engine is None else f"{self.backend} on {self.device}"
-        return f"AnswerClassifier({str(self.path)!r}, {state})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._again, (self.path, *self._asked)
+        return self._shown("")
 
     def refusal(self, value: Any, name: str) -> InputError:
         """Return the error for a value that ``stream`` refused for its tokens; ``name`` is the value's name in it."""
@@ -268,22 +247,7 @@ class AnswerClassifier(OpenArtifact):
 
     def _logits(self, rows: AnswerWindows, engine: Engine, token_budget: int | None = None) -> Ragged:
         """Run the model; what is counted are questions, not their rows."""
-        own, special_tokens = Counters(), self._reader.special_tokens
-        parts = [np.zeros((0, len(self.labels)), dtype=np.float32)]
-        for start in range(0, len(rows.encoded), WINDOW):
-            part = rows.encoded[start : start + WINDOW]
-            parts.append(
-                run_encoded(part, engine=engine, counters=own, special_tokens=special_tokens, token_budget=token_budget)
-            )
-        logits = parts[1] if len(parts) == 2 else np.concatenate(parts)
-        ran = own.snapshot()
-        words = rows.words.lengths[rows.contexts]
-        self._counters.add(
-            texts=len(rows.text_rows) - 1,
-            truncated=int(np.count_nonzero(rows.truncated)),
-            empty=int(np.count_nonzero(words == 0)),
-            tokens=ran.tokens,
-            padded_tokens=ran.padded_tokens,
-            batches=ran.batches,
+        cut, empty = rows.truncated, rows.words.lengths[rows.contexts] == 0
+        return rows.of_texts(
+            self._run_windows(rows.encoded, engine, truncated=cut, empty=empty, token_budget=token_budget)
         )
-        return rows.of_texts(logits)

@@ -18,11 +18,12 @@ from liteft.errors import ConfigError, InputError
 from liteft.runtime.answers import AnswerClassifier
 from liteft.runtime.backends import Engine, checked_threads, choose_engine
 from liteft.runtime.inputs import kind_of
+from liteft.runtime.opened import Asked
 from liteft.runtime.prediction import Answering, Prediction, activation_of
 from liteft.runtime.scorer import Scorer
 from liteft.runtime.scoring import WINDOW, require_finite
 from liteft.runtime.streaming import OnError
-from liteft.runtime.texts import Asked, TextModel
+from liteft.runtime.texts import TextModel
 from liteft.runtime.tokens import TokenClassifier
 
 if TYPE_CHECKING:
@@ -243,8 +244,7 @@ class Classifier(TextModel):
         return answer(logits, cut)
 
     def __repr__(self) -> str:
-        state = "closed" if self._engine is None else f"{self.backend} on {self.device}"
-        return f"Classifier({str(self.path)!r}, {len(self.labels)} labels, {state})"
+        return self._shown(f"{len(self.labels)} labels, ")
 
     def _answering(self, top_k: int | None, threshold: float | Sequence[float] | None) -> Answering:
         return Answering(

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
+from liteft.encoded import Encoded
 from liteft.errors import DeviceError
 from liteft.runtime.backends import Engine
 from liteft.runtime.counters import Counters, EngineCounters, Stats
-from liteft.runtime.scoring import Reader
+from liteft.runtime.scoring import Reader, run_rows
 
 if TYPE_CHECKING:
     from liteft.artifact import Artifact, Manifest
 
-__all__ = ["OpenArtifact"]
+__all__ = ["Asked", "OpenArtifact"]
+
+Asked = tuple[str, str, int | None, str | None, bool]
+"""Device, backend, threads, precision of the engine and trust, as `load` was asked."""
 
 
 class OpenArtifact:
-    """An artifact with its engine, its tokenizer and its counters; `Classifier` adds what can be asked of it.
+    """An artifact with its engine, its tokenizer and its counters; subclasses add what can be asked of it.
+
+    A pickle contains the path and the settings; unpickling loads again.
 
     Attributes:
         backend: the engine: "native" or "onnxruntime".
@@ -29,13 +38,15 @@ class OpenArtifact:
         precision: of the encoder's matmuls: "fp32", "bf16" or "int8".
     """
 
-    def __init__(self, artifact: Artifact, engine: Engine, *, threads: int, trust: bool) -> None:
-        self._artifact = artifact
+    def __init__(
+        self, artifact: Artifact, engine: Engine, *, threads: int, asked: Asked, again: Callable[..., Any]
+    ) -> None:
+        self._artifact, self._asked, self._again = artifact, asked, again
         self._engine: Engine | None = engine
         manifest = artifact.manifest
         self._counters = Counters()
         self._reader = Reader(
-            artifact.tokenizer(trust=trust),
+            artifact.tokenizer(trust=asked[-1]),
             paired=manifest.paired,
             one_by_one=threads == 1,
             rows=manifest.embedding_rows,
@@ -87,6 +98,36 @@ class OpenArtifact:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._again, (self.path, *self._asked)
+
+    def _shown(self, what: str) -> str:
+        """Return the text for ``__repr__``; ``what`` it answers with."""
+        state = "closed" if self._engine is None else f"{self.backend} on {self.device}"
+        return f"{type(self).__name__}({str(self.path)!r}, {what}{state})"
+
+    def _run_windows(
+        self, rows: Encoded, engine: Engine, *, truncated: np.ndarray, empty: np.ndarray, token_budget: int | None
+    ) -> np.ndarray:
+        """Return the logits of rows of tokens, some of which may be windows of one text; texts are counted, not rows.
+
+        Args:
+            rows: the rows.
+            engine: that runs them.
+            truncated, empty: which texts were truncated, and which have nothing to judge: bool (texts,).
+            token_budget: as for ``stream``.
+        """
+        logits, ran = run_rows(rows, engine=engine, labels=len(self.labels), token_budget=token_budget)
+        self._counters.add(
+            texts=len(truncated),
+            truncated=int(np.count_nonzero(truncated)),
+            empty=int(np.count_nonzero(empty)),
+            tokens=ran.tokens,
+            padded_tokens=ran.padded_tokens,
+            batches=ran.batches,
+        )
+        return logits
 
     def _open_engine(self) -> Engine:
         engine = self._engine

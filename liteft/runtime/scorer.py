@@ -192,8 +192,7 @@ class Scorer(TextModel):
         return [Ranked(row, float(found[row]), values[row]) for row in order]
 
     def __repr__(self) -> str:
-        state = "closed" if self._engine is None else f"{self.backend} on {self.device}"
-        return f"Scorer({str(self.path)!r}, {'pairs' if self.manifest.paired else 'texts'}, {state})"
+        return self._shown("pairs, " if self.manifest.paired else "texts, ")
 
     def _values(self, logits: np.ndarray) -> np.ndarray:
         return np.asarray(activation_of(self.manifest.activation)(logits)[:, 0])

@@ -13,12 +13,12 @@ from liteft.errors import InputError, ModelError
 from liteft.ragged import Ragged, offsets_of
 from liteft.runtime.backends import Engine
 from liteft.runtime.batching import cut_runs, plan_batches
-from liteft.runtime.counters import Counters
+from liteft.runtime.counters import Counters, Stats
 from liteft.runtime.inputs import Text, checked_texts
 from liteft.runtime.token_ids import no_tokens, unknown_token
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["WINDOW", "Reader", "require_finite", "run_encoded", "windows"]
+__all__ = ["WINDOW", "Reader", "require_finite", "run_encoded", "run_rows", "windows"]
 
 WINDOW = 1024  # texts that are sorted by length together: padding is then 1.7% on SST-2, 0.4% with twice as many
 _WINDOW_CHARACTERS = 1 << 22  # a window of whole books must also fit into memory
@@ -147,6 +147,26 @@ def run_encoded(
         batches=batches,
     )
     return logits
+
+
+def run_rows(
+    rows: Encoded, *, engine: Engine, labels: int, token_budget: int | None = None
+) -> tuple[np.ndarray, Stats]:
+    """Return the logits of any number of rows of tokens, some at a time, and what was computed.
+
+    Args:
+        rows, engine, token_budget: as for `run_encoded`.
+        labels: number of the model's labels.
+
+    Raises:
+        DeviceError, ModelError: as in `run_encoded`.
+    """
+    ran = Counters()
+    parts = [np.zeros((0, labels), dtype=np.float32)]
+    for start in range(0, len(rows), WINDOW):
+        part = rows[start : start + WINDOW]
+        parts.append(run_encoded(part, engine=engine, counters=ran, special_tokens=0, token_budget=token_budget))
+    return parts[1] if len(parts) == 2 else np.concatenate(parts), ran.snapshot()
 
 
 def _in_order(logits: np.ndarray, order: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:

@@ -8,17 +8,35 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from liteft.errors import InputError
+from liteft.arguments import require_count
+from liteft.errors import ConfigError, InputError, option
 from liteft.runtime.backends import Engine
 from liteft.runtime.counters import Counters
 from liteft.runtime.inputs import Text, as_text, text_error
 from liteft.runtime.scoring import Reader, run_encoded, windows
 
-__all__ = ["OnError", "Streaming", "in_order"]
+__all__ = ["OnError", "Streaming", "check_settings", "in_order"]
 
 OnError = Literal["raise", "null"]
 Entry = TypeVar("Entry")
 Answer = TypeVar("Answer")
+
+
+def check_settings(on_error: str, token_budget: int | None, window: int) -> None:
+    """Check the settings of a stream.
+
+    Raises:
+        ConfigError: one does not fit.
+    """
+    if on_error not in ("raise", "null"):
+        raise ConfigError(
+            f"on_error must be raise or null, got {on_error!r}.",
+            accepted={"on_error": "raise, null"},
+            fix=option("on_error", "null"),
+        )
+    require_count("window", window)
+    if token_budget is not None:
+        require_count("token_budget", token_budget)
 
 
 def in_order(

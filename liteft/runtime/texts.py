@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from liteft.arguments import require_count
 from liteft.encoded import Encoded
-from liteft.errors import ConfigError, InputError, option
+from liteft.errors import InputError
 from liteft.runtime.backends import Engine
 from liteft.runtime.inputs import Text, checked_columns, checked_iterable, checked_text, is_one_text
 from liteft.runtime.opened import OpenArtifact
 from liteft.runtime.scoring import WINDOW, run_encoded
-from liteft.runtime.streaming import OnError, Streaming
+from liteft.runtime.streaming import OnError, Streaming, check_settings
 from liteft.runtime.token_ids import check_encoded
 
-if TYPE_CHECKING:
-    from liteft.artifact import Artifact
+__all__ = ["TextModel"]
 
-__all__ = ["Asked", "TextModel"]
-
-Asked = tuple[str, str, int | None, str | None, bool]
 Answer = TypeVar("Answer")
 
 
@@ -37,18 +32,6 @@ class TextModel(OpenArtifact):
         threads: threads of one run on the CPU.
         precision: of the encoder's matmuls: "fp32", "bf16" or "int8".
     """
-
-    def __init__(
-        self,
-        artifact: Artifact,
-        engine: Engine,
-        *,
-        threads: int,
-        asked: Asked,
-        again: Callable[..., Any],
-    ) -> None:
-        super().__init__(artifact, engine, threads=threads, trust=asked[-1])
-        self._asked, self._again = asked, again
 
     def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Return the raw logits.
@@ -105,9 +88,6 @@ class TextModel(OpenArtifact):
         parts = (encoded[start : start + WINDOW] for start in range(0, len(encoded), WINDOW))
         return self._joined(self._run(part, engine) for part in parts)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._again, (self.path, *self._asked)
-
     def _predicted(
         self, inputs: Any, answer: Callable[[np.ndarray, np.ndarray], list[Answer]]
     ) -> Answer | list[Answer]:
@@ -133,15 +113,7 @@ class TextModel(OpenArtifact):
         window: int,
     ) -> Iterator[Answer | None]:
         """Return an iterator with an answer for each text; settings are checked at once."""
-        if on_error not in ("raise", "null"):
-            raise ConfigError(
-                f"on_error must be raise or null, got {on_error!r}.",
-                accepted={"on_error": "raise, null"},
-                fix=option("on_error", "null"),
-            )
-        require_count("window", window)
-        if token_budget is not None:
-            require_count("token_budget", token_budget)
+        check_settings(on_error, token_budget, window)
         self._open_engine()
         streaming = Streaming(
             engine=self._open_engine,

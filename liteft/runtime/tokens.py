@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 
-from liteft.arguments import require_count
-from liteft.errors import ConfigError, InputError, leave_out, option
+from liteft.errors import ConfigError, InputError, leave_out
 from liteft.ragged import Ragged
 from liteft.runtime.backends import Engine
-from liteft.runtime.counters import Counters
 from liteft.runtime.inputs import checked_columns, checked_iterable, kind_of
-from liteft.runtime.opened import OpenArtifact
-from liteft.runtime.scoring import WINDOW, require_finite, run_encoded
-from liteft.runtime.streaming import OnError, in_order
+from liteft.runtime.opened import Asked, OpenArtifact
+from liteft.runtime.scoring import WINDOW, require_finite
+from liteft.runtime.streaming import OnError, check_settings, in_order
 from liteft.runtime.tagged import TaggedText, Tagging
 from liteft.runtime.token_ids import check_encoded
 from liteft.runtime.word_texts import WordReader, WordText, as_words, checked_words, in_windows, is_one, words_error
@@ -46,16 +44,9 @@ class TokenClassifier(OpenArtifact):
     """
 
     def __init__(
-        self,
-        artifact: Artifact,
-        engine: Engine,
-        *,
-        threads: int,
-        asked: tuple[str, str, int | None, str | None, bool],
-        again: Callable[..., Any],
+        self, artifact: Artifact, engine: Engine, *, threads: int, asked: Asked, again: Callable[..., Any]
     ) -> None:
-        super().__init__(artifact, engine, threads=threads, trust=asked[-1])
-        self._asked, self._again = asked, again
+        super().__init__(artifact, engine, threads=threads, asked=asked, again=again)
         self._words = WordReader(self._reader, marked=self.marked)
         self._answer = Tagging(
             task=cast(Tokens, self.manifest.task.bound(self.labels)),
@@ -157,15 +148,7 @@ class TokenClassifier(OpenArtifact):
         Raises:
             InputError, ConfigError, DeviceError: as in ``predict``; settings are checked at once.
         """
-        if on_error not in ("raise", "null"):
-            raise ConfigError(
-                f"on_error must be raise or null, got {on_error!r}.",
-                accepted={"on_error": "raise, null"},
-                fix=option("on_error", "null"),
-            )
-        require_count("window", window)
-        if token_budget is not None:
-            require_count("token_budget", token_budget)
+        check_settings(on_error, token_budget, window)
         self._open_engine()
 
         def answered(texts: list[WordText]) -> tuple[dict[int, int | None], Iterator[TaggedText]]:
@@ -279,11 +262,7 @@ class TokenClassifier(OpenArtifact):
         return self._answer(logits, values, cut)
 
     def __repr__(self) -> str:
-        state = "closed" if self._engine is None else f"{self.backend} on {self.device}"
-        return f"TokenClassifier({str(self.path)!r}, {len(self.labels)} tags, {state})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._again, (self.path, *self._asked)
+        return self._shown(f"{len(self.labels)} tags, ")
 
     def refusal(self, value: Any, name: str) -> InputError:
         """Return the error for a value that ``stream`` refused for its tokens; ``name`` is the value's name in it."""
@@ -309,22 +288,6 @@ class TokenClassifier(OpenArtifact):
         return self._answer(self._logits(windows, engine), texts, windows.truncated)
 
     def _logits(self, windows: WordWindows, engine: Engine, token_budget: int | None = None) -> Ragged:
-        """Run the model; what is counted are texts, not their rows."""
-        own, special_tokens = Counters(), self._words.special_tokens
-        rows = windows.encoded
-        parts = [np.zeros((0, len(self.labels)), dtype=np.float32)]
-        for start in range(0, len(rows), WINDOW):
-            part = rows[start : start + WINDOW]
-            parts.append(
-                run_encoded(part, engine=engine, counters=own, special_tokens=special_tokens, token_budget=token_budget)
-            )
-        ran = own.snapshot()
-        self._counters.add(
-            texts=len(windows.text_words) - 1,
-            truncated=int(np.count_nonzero(windows.truncated)),
-            empty=int(np.count_nonzero(windows.text_words[1:] == windows.text_words[:-1])),
-            tokens=ran.tokens,
-            padded_tokens=ran.padded_tokens,
-            batches=ran.batches,
-        )
-        return windows.of_texts(parts[1] if len(parts) == 2 else np.concatenate(parts))
+        empty = windows.text_words[1:] == windows.text_words[:-1]
+        cut, rows = windows.truncated, windows.encoded
+        return windows.of_texts(self._run_windows(rows, engine, truncated=cut, empty=empty, token_budget=token_budget))

@@ -189,11 +189,6 @@ class WordReader:
         self._reader = reader
         self._tokenizer = WordTokenizer(reader.tokenizer, types=reader.token_types > 0)
 
-    @property
-    def special_tokens(self) -> int:
-        """Number of special tokens of each row."""
-        return self._tokenizer.special_tokens
-
     def encode(self, texts: Sequence[WordText]) -> WordWindows:
         """Return the tokens of texts."""
         spans = [span for text in texts for span in text.words]
