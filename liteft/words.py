@@ -7,6 +7,7 @@ combining marks and control characters belong to the word that they are in.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -45,14 +46,20 @@ def _class_of(ranges: str) -> str:
     return "".join("-".join(f"\\U{int(end, 16):08x}" for end in ends) for ends in each)
 
 
-_ALONE = _class_of(_PUNCTUATION) + _class_of(_CHINESE)
-_WORD = re.compile(rf"[^\s{_ALONE}]+|[{_ALONE}]")
-_CHINESE_CHARACTER = re.compile(f"[{_class_of(_CHINESE)}]")
+@functools.cache  # patterns are compiled by whoever needs them, not by everyone who imports this
+def _word() -> re.Pattern[str]:
+    alone = _class_of(_PUNCTUATION) + _class_of(_CHINESE)
+    return re.compile(rf"[^\s{alone}]+|[{alone}]")
+
+
+@functools.cache
+def _chinese_character() -> re.Pattern[str]:
+    return re.compile(f"[{_class_of(_CHINESE)}]")
 
 
 def find_words(text: str) -> list[tuple[int, int]]:
     """Return where the words of a text begin and end, in code points, ends exclusive."""
-    return [match.span() for match in _WORD.finditer(text)]
+    return [match.span() for match in _word().finditer(text)]
 
 
 def words_of_texts(texts: Sequence[str]) -> Ragged:
@@ -102,9 +109,9 @@ def misplaced(texts: Sequence[str], words: Ragged, marked: np.ndarray | None = N
 
 def is_chinese(character: str) -> bool:
     """Return whether BERT's tokenizers treat a character as a Chinese one, a word of its own."""
-    return _CHINESE_CHARACTER.match(character) is not None
+    return _chinese_character().match(character) is not None
 
 
 def count_chinese(text: str) -> int:
     """Return the number of characters that `is_chinese`."""
-    return 0 if text.isascii() else len(_CHINESE_CHARACTER.findall(text))
+    return 0 if text.isascii() else len(_chinese_character().findall(text))

@@ -32,9 +32,9 @@ from liteft.words import count_chinese
 __all__ = ["AnswerScores", "answer_scores", "chinese_share", "is_chinese_text", "normalised_answer"]
 
 _LEFT_OUT = str.maketrans("", "", string.punctuation)
-_ARTICLE = re.compile(r"\b(a|an|the)\b")
+_ARTICLE = r"\b(a|an|the)\b"
 _CHINESE_SHARE = 1 / 3  # of a context's characters from which its answers are compared by characters
-_UNIT = re.compile(r"[\u4e00-\u9fa5]|(?:(?![\u4e00-\u9fa5])\w)+(?:\.(?:(?![\u4e00-\u9fa5])\w)+|,\d+)*|[^\w\s]")
+_UNIT = r"[\u4e00-\u9fa5]|(?:(?![\u4e00-\u9fa5])\w)+(?:\.(?:(?![\u4e00-\u9fa5])\w)+|,\d+)*|[^\w\s]"
 _CHINESE_LEFT_OUT = str.maketrans("", "", "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
 
 
@@ -80,7 +80,7 @@ def answer_scores(
 
 def normalised_answer(answer: str) -> str:
     """Return an answer as SQuAD compares it: lower case, no ASCII punctuation, no articles, single spaces."""
-    return " ".join(_ARTICLE.sub(" ", answer.lower().translate(_LEFT_OUT)).split())
+    return " ".join(re.sub(_ARTICLE, " ", answer.lower().translate(_LEFT_OUT)).split())
 
 
 def chinese_share(text: str) -> float:
@@ -113,7 +113,7 @@ def _bag_f1(first: list[str], second: list[str], squad: int) -> float:
 def _by_characters(answer: str, gold: Sequence[str]) -> tuple[bool, float]:
     right = list(gold) or [""]
     bare = [each.lower().strip().translate(_CHINESE_LEFT_OUT) for each in (answer, *right)]
-    units = [_UNIT.findall(each) for each in bare]
+    units = [re.findall(_UNIT, each) for each in bare]
     best = max(_f1(_longest_run(units[0], each), len(units[0]), len(each)) for each in units[1:])
     empty = not units[0] and not all(units[1:])
     return bare[0] in bare[1:], 1.0 if empty else best

@@ -15,19 +15,17 @@ import numpy as np
 
 from liteft.arguments import require_path
 from liteft.errors import ConfigError, InputError
-from liteft.runtime.answers import AnswerClassifier
 from liteft.runtime.backends import Engine, checked_threads, choose_engine
 from liteft.runtime.inputs import kind_of
-from liteft.runtime.opened import Asked
+from liteft.runtime.opened import Asked, OpenArtifact
 from liteft.runtime.prediction import Answering, Prediction, activation_of
-from liteft.runtime.scorer import Scorer
 from liteft.runtime.scoring import WINDOW, require_finite
 from liteft.runtime.streaming import OnError
 from liteft.runtime.texts import TextModel
-from liteft.runtime.tokens import TokenClassifier
 
 if TYPE_CHECKING:
     from liteft.artifact import Artifact
+    from liteft.tasks import Task
 
 __all__ = ["Classifier", "OnError", "load", "opened_classifier"]
 
@@ -87,12 +85,25 @@ def load(
 
 def opened_classifier(artifact: Artifact, engine: Engine, *, threads: int, asked: Asked) -> Any:
     """Return the classifier of an artifact whose engine is there; ``asked`` is what was given to `load`."""
-    if artifact.manifest.task.per_word:
-        return TokenClassifier(artifact, engine, threads=threads, asked=asked, again=_load_again)
-    if artifact.manifest.task.extractive:
-        return AnswerClassifier(artifact, engine, threads=threads, asked=asked, again=_load_again)
-    kind = Scorer if artifact.manifest.task.numeric else Classifier
+    kind = _kind_of(artifact.manifest.task)
     return kind(artifact, engine, threads=threads, asked=asked, again=_load_again)
+
+
+def _kind_of(task: Task) -> type[OpenArtifact]:
+    """Return the class for models of a task; those of other tasks than labels of texts are imported when needed."""
+    if task.per_word:
+        from liteft.runtime.tokens import TokenClassifier
+
+        return TokenClassifier
+    if task.extractive:
+        from liteft.runtime.answers import AnswerClassifier
+
+        return AnswerClassifier
+    if task.numeric:
+        from liteft.runtime.scorer import Scorer
+
+        return Scorer
+    return Classifier
 
 
 class Classifier(TextModel):
