@@ -294,7 +294,7 @@ def _use(results: Results) -> str:
 def _limits(results: Results) -> str:
     teacher = results["settings"]["teacher"]
     tokens, task = results["runs"]["teacher"]["max_tokens"], task_named(results["data"]["task"])
-    if task.per_word or task.extractive:
+    if not task.of_whole_texts:
         read = f"Longer texts are read in windows of {tokens} tokens: none is cut."
     else:
         kept = "the beginning is kept" if teacher["truncation_side"] == "right" else "the end is kept"

@@ -204,7 +204,7 @@ def _floors(
         teacher: what was found or made of it.
         progress: called with a line of text before a training.
     """
-    if not can_train() or dataset.task.numeric or dataset.task.extractive:
+    if not can_train() or not dataset.task.of_labels:
         return None
     path = out / FLOORS_FILE
     if progress is not None and read_floors(path, dataset) is None:
@@ -230,7 +230,7 @@ def _to_label(
     None without any, or if labels are about a marked word and none is marked in them. Of scores and of questions there
     are none: they do not say how sure a model is, or which of them are worth an answer.
     """
-    if pool is None or not len(pool) or dataset.task.numeric or dataset.task.extractive:
+    if pool is None or not len(pool) or not dataset.task.of_labels:
         return None
     if dataset.marked and pool.marked is None:
         context.tell(f"no {TO_LABEL_FILE}: labels are about a marked word, and the unlabelled texts have none marked")

@@ -168,7 +168,7 @@ def _lead(split: Split) -> np.ndarray:
 
 
 def _unlabelled(dataset: _Checked, split: Split) -> int:
-    if split.labels is None or dataset.task.per_word or dataset.task.extractive:
+    if split.labels is None or not dataset.task.of_whole_texts:
         return 0
     bare = dataset.task.bare(split.labels)
     return int((bare if split.unseen_label is None else bare & ~split.unseen_label).sum())

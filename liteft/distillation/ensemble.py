@@ -151,7 +151,7 @@ def _gathered(training: StudentTraining, texts: int, blocks: Iterator[Rows]) -> 
     Raises:
         RunError: the file cannot be written.
     """
-    if texts <= LARGE or training.dataset.task.per_word or training.dataset.task.extractive:
+    if texts <= LARGE or not training.dataset.task.of_whole_texts:
         return concatenated([*blocks])
     shape = (texts, len(training.dataset.labels))
     path = training.context.checkpoints / "cache" / f"taught-{training.context.state.process_index}.npy"

@@ -75,7 +75,7 @@ def create_classifier(
     """
     config = read_config(base)
     if family_of(config.model_type).decoder:
-        if task_named(task).per_word or task_named(task).extractive:
+        if not task_named(task).of_whole_texts:
             raise ModelError(
                 f"{base} is a decoder, which judges a word before it has read the words after it.",
                 accepted={"a base for words and answers": "an encoder"},

@@ -83,7 +83,7 @@ class ModelSettings:
 
 def pooling_of_task(task: Task, config: PretrainedConfig) -> Pooling:
     """Return the pooling of transformers' own classes: none for words, the last token in a decoder, else [CLS]."""
-    if task.per_word or task.extractive:
+    if not task.of_whole_texts:
         return "none"
     return "last" if family_of(config.model_type).decoder else "cls"
 

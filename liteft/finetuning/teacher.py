@@ -187,7 +187,7 @@ def pooling_of(recipe: TeacherRecipe, base: Path | None, task: Task) -> Pooling:
         ModelError: the base was trained with another pooling.
         ConfigError: a pooling was asked for, and words are judged.
     """
-    if task.per_word or task.extractive:
+    if not task.of_whole_texts:
         if recipe.pooling != "auto":
             raise ConfigError(
                 f"pooling {recipe.pooling} makes one vector of a text, and this task judges every word.",

@@ -89,8 +89,7 @@ def find_floors(gold: Gold, asked: bool | None, progress: Callable[[str], None])
     dataset, split = gold.dataset, gold.split.name
     if (
         asked is False
-        or gold.task.extractive
-        or gold.task.numeric
+        or not gold.task.of_labels
         or dataset is None
         or split in ("all", "train")
         or "train" not in dataset.splits

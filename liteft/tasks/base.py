@@ -116,6 +116,16 @@ class Task(str, ABC):
         """The value of "problem_type" in transformers' config.json; None for tasks that it has no word for."""
         return f"{self.name}_classification"
 
+    @property
+    def of_whole_texts(self) -> bool:
+        """Whether a model has one answer for a text or pair, and pools what it reads; not one for each word."""
+        return not (self.per_word or self.extractive)
+
+    @property
+    def of_labels(self) -> bool:
+        """Whether texts or words have labels out of a list, rather than numbers or answers."""
+        return not (self.numeric or self.extractive)
+
     def bound(self, labels: Sequence[str]) -> Task:
         """Return the task for a list of labels, where their names have a meaning; otherwise the task itself."""
         return self
