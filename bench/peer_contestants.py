@@ -186,17 +186,20 @@ class LiteFT(Contestant):
     ) -> None:
         super().__init__(checkpoint)
         import liteft
+        from liteft.answer_spans import BEGIN
 
         self._classifier = liteft.load(
             folder, device="cpu", backend=backend, threads=cores.threads, engine_precision=precision
         )
 
         self._encoded = liteft.Encoded.of
+        self._begin = BEGIN
 
     def classify(self, texts: Sequence[Text]) -> np.ndarray:
         if not self._kind.classes:
             questions, contexts = zip(*texts, strict=True)
-            return self._classifier.logits(questions, contexts).values[:, :2]
+            units = self._classifier.logits(questions, contexts).values
+            return units[units[:, self._begin] >= 0, :2]
         logits = self._classifier.logits(list(texts))
         return logits if self._kind.pooled else logits.values
 

@@ -2,7 +2,7 @@
 
 The kind of a model is read from its config.json. Models of words and of answers read long texts in the same windows as
 LiteFT, and all engines are asked for the logits of the same tokens: the first one of each word; and for answers the
-start logit of the first and the end logit of the last token of each word, and of each row's first token.
+start logit of the first and the end logit of the last token of each word.
 """
 
 from __future__ import annotations
@@ -132,8 +132,9 @@ class _InQuestions:
         rows = self._tokenizer.encode([question for question, _ in texts], [context for _, context in texts])
         encoded = rows.encoded
         bounds = list(itertools.pairwise(encoded.offsets.tolist()))
-        row = np.repeat(np.arange(len(bounds)), np.diff(rows.row_units))
-        tokens = np.stack([rows.unit_first, rows.unit_last], axis=1) - encoded.offsets[row][:, None]
+        words = rows.begin >= 0  # a row's first token says "no answer", with a model's threshold added in LiteFT
+        row = np.repeat(np.arange(len(bounds)), np.diff(rows.row_units))[words]
+        tokens = np.stack([rows.unit_first, rows.unit_last], axis=1)[words] - encoded.offsets[row][:, None]
         ids, types = encoded.ids.tolist(), encoded.type_ids.tolist()
         places = (row[:, None], tokens, np.array([[0, 1]]))
         return Rows([ids[start:end] for start, end in bounds], places, [types[start:end] for start, end in bounds])
