@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from liteft.errors import ConfigError, closest, option
-from liteft.ragged import Ragged
+from liteft.ragged import Ragged, gathered, offsets_of
 from liteft.results import Result
 from liteft.runtime.prediction import activation_of
 from liteft.runtime.word_texts import WordText
@@ -165,11 +165,9 @@ class Tagging:
 
 def _means(values: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Return the means of some runs of values, each added up from its first: float64 (runs,)."""
-    lengths = ends - starts
-    before = np.cumsum(lengths) - lengths
-    places = np.repeat(starts - before, lengths) + np.arange(lengths.sum())
-    owner = np.repeat(np.arange(len(starts)), lengths)
-    return np.asarray(np.bincount(owner, weights=values[places], minlength=len(starts)) / lengths)
+    offsets = offsets_of(ends - starts)
+    runs = Ragged(values[gathered(starts, offsets)], offsets)
+    return np.asarray(np.bincount(runs.row_numbers, weights=runs.values, minlength=len(runs)) / runs.lengths)
 
 
 def _places(text: str, offsets: str) -> Any:
