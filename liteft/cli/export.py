@@ -93,5 +93,11 @@ def export(
         trust=trust,
         progress=console.progress,
     )
-    following = ["liteft", "predict", out, "a text", *groups.trusting(trust)]
+    texts = gold.split
+    reads = {
+        "pairs": texts.pairs is not None,
+        "extractive": subject.task.extractive,
+        "marked": texts.marked is not None,
+    }
+    following = groups.trying(out, **reads, trust=trust)
     console.result(artifact.render(), artifact.to_dict(), following=following)
