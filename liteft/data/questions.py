@@ -30,7 +30,7 @@ from liteft.errors import ConfigError, DataError, first_line, leave_out, option
 from liteft.tasks import ANSWERS, Task
 from liteft.words import find_words
 
-__all__ = ["LABELS", "Asked", "questions_dataset", "questions_of"]
+__all__ = ["LABELS", "Asked", "questions_dataset", "questions_of", "questions_of_documents"]
 
 LABELS = ("start", "end")
 """The labels of such a data set: what the two logits of a word are for."""
@@ -191,15 +191,22 @@ def _flat(source: Source) -> tuple[Source, list[str]]:
     for name, tables in source.splits.items():
         splits[name] = []
         for table in tables:
-            nested = next((key for key in ("paragraphs", "qas") if key in table.columns), None)
-            splits[name].append(table if nested is None else _questions(table, nested))
-            if nested is not None:
+            asked = questions_of_documents(table)
+            splits[name].append(table if asked is None else asked)
+            if asked is not None:
                 notes.append(f"{name}: a document in SQuAD's form")
     return Source(source.name, splits, source.notes), notes
 
 
-def _questions(table: Table, nested: str) -> MemoryTable:
-    """Return the questions of a document: of articles with paragraphs, or of paragraphs with questions ("qas")."""
+def questions_of_documents(table: Table) -> MemoryTable | None:
+    """Return the questions of articles with paragraphs, or of paragraphs with questions ("qas"); None for other tables.
+
+    Raises:
+        DataError: a document has not the form of SQuAD's.
+    """
+    nested = next((key for key in ("paragraphs", "qas") if key in table.columns), None)
+    if nested is None:
+        return None
     needed = [nested] if nested == "paragraphs" else ["context", "qas"]
     try:
         values, _ = table.read(needed)
@@ -223,7 +230,10 @@ def _questions(table: Table, nested: str) -> MemoryTable:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{table.name} has {nested!r} as SQuAD's documents have, but another form.",
-            accepted={"seen": first_line(error), "paragraphs": '[{"context": ..., "qas": [{"question", "answers"}]}]'},
+            accepted={
+                "seen": f"no key {error}" if isinstance(error, KeyError) else first_line(error),
+                "paragraphs": '[{"context": ..., "qas": [{"question", "answers"}]}]',
+            },
             fix="write a line for each question, with the keys question, context and answers, in a .jsonl file",
         ) from error
 
