@@ -129,3 +129,13 @@ def test_advice_is_refused_before_anything_is_trained(dataset: Dataset) -> None:
 def test_the_next_command_gives_a_model_what_it_reads(reads: dict[str, Any], words: list[str]) -> None:
     assert trying("out", **reads) == ["liteft", "predict", "out", *words]
     assert trying("out", **reads, trust=True)[-1] == "--trust"
+
+
+@pytest.mark.parametrize(("family", "settings"), [("bert", "return_token_type_ids: true, "), ("roberta", "")])
+def test_the_card_says_what_transformers_js_must_be_told(
+    family: str, settings: str, dataset: Dataset, cache: Cache, tmp_path: Path
+) -> None:
+    run = liteft.finetune(made_base(cache, family), dataset, out=tmp_path / "run", **(QUICK | {"max_steps": 40}))
+    made = liteft.export(run, tmp_path / "edge", verify=dataset.validation, precision="fp32", target="edge")
+    card = (made.path / "card.md").read_text(encoding="utf-8")
+    assert f"Object.assign(answerer.tokenizer, {{ {settings}sep_token_id: 3 }});" in card
