@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transformers import AlbertConfig, AlbertModel
 
 import liteft
 from liteft.answer_labels import AnswerLabels
@@ -26,9 +27,11 @@ from liteft.frontier.training import tuning_recipe
 from liteft.recipes import Recipe, StudentRecipe, TeacherRecipe
 from liteft.report.comparison import compare
 from liteft.run import Run
+from liteft.runtime.splits import split_logits
 from liteft.tasks import ANSWERS, SINGLE_LABEL
 from tests.answered import QUICK, made_artifact, made_base, made_teacher, question_split, questions
 from tests.cache import Cache
+from tests.modules import module_of
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +134,10 @@ def test_the_next_command_gives_a_model_what_it_reads(reads: dict[str, Any], wor
     assert trying("out", **reads, trust=True)[-1] == "--trust"
 
 
-@pytest.mark.parametrize(("family", "settings"), [("bert", "return_token_type_ids: true, "), ("roberta", "")])
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [("bert", "return_token_type_ids: true, "), pytest.param("roberta", "", marks=pytest.mark.slow)],
+)
 def test_the_card_says_what_transformers_js_must_be_told(
     family: str, settings: str, dataset: Dataset, cache: Cache, tmp_path: Path
 ) -> None:
@@ -139,3 +145,28 @@ def test_the_card_says_what_transformers_js_must_be_told(
     made = liteft.export(run, tmp_path / "edge", verify=dataset.validation, precision="fp32", target="edge")
     card = (made.path / "card.md").read_text(encoding="utf-8")
     assert f"Object.assign(answerer.tokenizer, {{ {settings}sep_token_id: 3 }});" in card
+
+
+def test_an_adapter_is_trained_and_merged_for_an_export(dataset: Dataset, cache: Cache, tmp_path: Path) -> None:
+    quick = QUICK | {"max_steps": 40, "lora_rank": 4}
+    run = liteft.finetune(made_base(cache, "bert"), dataset, out=tmp_path / "run", **quick)
+    assert (run.model_path / "adapter_config.json").is_file() and run.metrics["test"]["f1"] > 0.3
+    made = liteft.export(run, tmp_path / "artifact", verify=dataset.validation, precision="fp32")
+    with liteft.load(made.path, backend="native") as reader:
+        found = split_logits(reader, dataset.test)
+    assert ANSWERS.same(ANSWERS.decide(found), ANSWERS.decide(run.predictions("test")[0])).all()
+
+
+@pytest.mark.slow
+def test_a_family_whose_graph_is_traced_answers_as_torch_does(dataset: Dataset, tmp_path: Path) -> None:
+    tiny = module_of("finetuning")
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    config = AlbertConfig(vocab_size=len(tiny.PIECES), embedding_size=16, max_position_embeddings=40, **shape)
+    AlbertModel(config).save_pretrained(tmp_path / "base")
+    tiny.write_tokenizer(tmp_path / "base")
+    run = liteft.finetune(tmp_path / "base", dataset, out=tmp_path / "run", **(QUICK | {"max_steps": 40}))
+    made = liteft.export(run, tmp_path / "artifact", verify=dataset.validation, precision="fp32")
+    assert made.manifest.graph == "traced"
+    with liteft.load(made.path) as reader:
+        found = split_logits(reader, dataset.test)
+    assert np.allclose(found.values, run.predictions("test")[0].values, atol=1e-4)
