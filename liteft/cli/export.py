@@ -66,7 +66,8 @@ def export(
     calibrated = asked.calibrated
     import liteft
 
-    more = None if unlabeled is None else load_beside(unlabeled, recipe.data, words=subject.task.per_word)
+    kind = {"words": subject.task.per_word, "questions": subject.task.extractive}
+    more = None if unlabeled is None else load_beside(unlabeled, recipe.data, **kind)
     whole = on if split == "all" else gold.dataset  # whose other splits need not be read again
     train = find_gold(whole, subjects, split="train", settings=how).split if calibrated or chosen.vocabulary else None
     test = gold.split if split == "test" else find_test(whole, gold.subjects, split=split, settings=how)

@@ -30,7 +30,7 @@ from liteft.errors import ConfigError, DataError, first_line, leave_out, option
 from liteft.tasks import ANSWERS, Task
 from liteft.words import find_words
 
-__all__ = ["LABELS", "Asked", "questions_dataset", "questions_of", "questions_of_documents"]
+__all__ = ["LABELS", "Asked", "question_columns", "questions_dataset", "questions_of", "questions_of_documents"]
 
 LABELS = ("start", "end")
 """The labels of such a data set: what the two logits of a word are for."""
@@ -165,23 +165,33 @@ def _usual(table: Table) -> bool:
     return {"question", "context", "answers"} <= folded and not folded & {"label", "labels"}
 
 
+def question_columns(columns: Sequence[str], *, source: str, text: str | None, pair: str | None) -> tuple[str, str]:
+    """Return the columns of the question and of its context: those that the caller names, or those of the usual names.
+
+    Raises:
+        DataError: there is no such column; ``source`` names the file.
+    """
+    return _named(columns, source, "text", text), _named(columns, source, "pair", pair)
+
+
 def _columns(table: Table, text: str | None, pair: str | None, label: Any) -> Columns:
     """Return the columns that the caller names, or those of the usual names. Raises DataError if one is missing."""
-    found: dict[str, str] = {}
-    for part, given in (("text", text), ("pair", pair), ("label", label)):
-        if given is not None:
-            found[part] = find_column(table.columns, str(given), part, table.name)
-            continue
-        hits = [name for usual in _NAMES[part] for name in table.columns if name.casefold() == usual]
-        if not hits:
-            what = {"text": "question", "pair": "context", "label": "answers"}[part]
-            raise DataError(
-                f"{table.name}: the column names do not say which one holds the {what}.",
-                accepted={"columns": ", ".join(map(repr, table.columns)), "usual names": ", ".join(_NAMES[part])},
-                fix=option(part, "NAME"),
-            )
-        found[part] = hits[0]
-    return Columns(found["text"], found["pair"], found["label"])
+    first, second = question_columns(table.columns, source=table.name, text=text, pair=pair)
+    return Columns(first, second, _named(table.columns, table.name, "label", None if label is None else str(label)))
+
+
+def _named(columns: Sequence[str], source: str, part: str, given: str | None) -> str:
+    if given is not None:
+        return find_column(columns, given, part, source)
+    found = next((name for usual in _NAMES[part] for name in columns if name.casefold() == usual), None)
+    if found is None:
+        what = {"text": "question", "pair": "context", "label": "answers"}[part]
+        raise DataError(
+            f"{source}: the column names do not say which one holds the {what}.",
+            accepted={"columns": ", ".join(map(repr, columns)), "usual names": ", ".join(_NAMES[part])},
+            fix=option(part, "NAME"),
+        )
+    return found
 
 
 def _flat(source: Source) -> tuple[Source, list[str]]:

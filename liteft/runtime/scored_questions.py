@@ -6,16 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from liteft.data.columns import find_column
 from liteft.data.questions import questions_of_documents
 from liteft.data.rows import JsonDocument, RowFile
-from liteft.errors import DataError, option
 from liteft.runtime.inputs import Text
 from liteft.runtime.scored_rows import RowScorer, plain_text
 
-__all__ = ["QuestionScorer", "flat_questions", "question_columns"]
-
-_USUAL = {"text": ("question", "query"), "pair": ("context", "passage", "paragraph", "document")}
+__all__ = ["QuestionScorer", "flat_questions"]
 
 
 class QuestionScorer(RowScorer):
@@ -50,26 +46,3 @@ def flat_questions(file: RowFile) -> RowFile:
     rows = [dict(zip(kept, row, strict=True)) for row in zip(*(asked.values[name] for name in kept), strict=True)]
     document = JsonDocument(file.path, rows)
     return replace(file, columns=tuple(kept), reader=document, unit="question", total=len(rows), schema=None)
-
-
-def question_columns(columns: Sequence[str], *, source: str, text: str | None, pair: str | None) -> list[str]:
-    """Return the columns of the question and of its context.
-
-    Raises:
-        DataError: there is no such column.
-    """
-    found = []
-    for part, given in (("text", text), ("pair", pair)):
-        if given:
-            found.append(find_column(columns, given, part, source))
-            continue
-        hits = [name for usual in _USUAL[part] for name in columns if name.casefold() == usual]
-        if not hits:
-            what = "question" if part == "text" else "context"
-            raise DataError(
-                f"{source}: the column names do not say which one holds the {what}.",
-                accepted={"columns": ", ".join(columns), "usual names": ", ".join(_USUAL[part])},
-                fix=option(part, "NAME"),
-            )
-        found.append(hits[0])
-    return found
