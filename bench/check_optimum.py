@@ -100,7 +100,7 @@ def main() -> int:
     names = [artifact.name for artifact in arguments.artifacts]
     result = {
         "agrees": all(one["agrees"] for one in compared),
-        "texts": len(texts),
+        "texts": len(liteft["texts"]),
         "artifacts": compared,
         "versions": {"liteft": liteft["versions"], "optimum": optimum["versions"]},
         "command": " ".join(["python bench/check_optimum.py", *names, "--environment DIR"]),
