@@ -11,6 +11,11 @@ first tokens of words, in texts that it reads in one piece. The pipeline "token-
 "first", must give LiteFT's spans, and their scores, wherever the likeliest tags of the words are legal: elsewhere
 LiteFT takes the likeliest legal ones, and the pipeline joins what it finds.
 
+An artifact that answers questions is loaded with ORTModelForQuestionAnswering. The logits that are compared are those
+of starts at the first and of ends at the last tokens of words, in questions whose contexts it reads in one piece. The
+pipeline "question-answering" must give LiteFT's best answer, without the threshold of no answer, which it does not
+know.
+
     python bench/check_optimum.py OUT/fp32 OUT/int8 --environment /tmp/optimum
 """
 
@@ -42,6 +47,11 @@ TEXTS = [
     "the slow middle act is saved by a performance of rare wit " * 40,
     "What is the capital of Yugoslavia ?",
 ]
+MODELS = {
+    "texts": "ORTModelForSequenceClassification",
+    "words": "ORTModelForTokenClassification",
+    "answers": "ORTModelForQuestionAnswering",
+}
 NAMED_TEXTS = [
     "Peter Blackburn flew from Brussels to New York on Monday.",
     "The European Commission said on Thursday it disagreed with German advice.",
@@ -50,6 +60,18 @@ NAMED_TEXTS = [
     "Real Madrid drew with AC Milan; Zürich's FC lost.",
     "SOCCER - JAPAN GET LUCKY WIN , CHINA IN SURPRISE DEFEAT .",
     "Rain.",
+]
+QUESTIONS = [
+    ("Who flew to New York?", "Peter Blackburn flew from Brussels to New York on Monday, and Ms. O'Neill stayed."),
+    ("What did the Commission disagree with?", NAMED_TEXTS[1]),
+    ("Where did Li Ning beat Morten Frost?", NAMED_TEXTS[2]),
+    (
+        "Which data are shared?",
+        "We share your name, e-mail address and location data with partners, but never sell them.",
+    ),
+    ("How long are logs kept?", "Logs are kept for 90 days (or 30, if you ask us to), and then they are erased."),
+    ("Which club is from Zürich?", "Real Madrid drew with AC Milan; Zürich's FC lost."),
+    ("Was?", "Rain."),
 ]
 
 
@@ -72,13 +94,13 @@ def main() -> int:
     compared = []
     for artifact in arguments.artifacts:
         liteft = ask_liteft(artifact, texts)
-        question = {name: liteft[name] for name in ("texts", "pairs", "words")}
+        question = {name: liteft[name] for name in ("texts", "pairs", "kind")}
         optimum = start_inside(arguments.environment, artifact, question)
         compared.append({"artifact": artifact.name, **compare(liteft, optimum)})
     names = [artifact.name for artifact in arguments.artifacts]
     result = {
         "agrees": all(one["agrees"] for one in compared),
-        "texts": len(texts),
+        "texts": len(liteft["texts"]),
         "artifacts": compared,
         "versions": {"liteft": liteft["versions"], "optimum": optimum["versions"]},
         "command": " ".join(["python bench/check_optimum.py", *names, "--environment DIR"]),
@@ -93,26 +115,35 @@ def main() -> int:
 
 def ask_liteft(artifact: Path, texts: list[str]) -> dict[str, Any]:
     """Return LiteFT's logits and labels, a row for each text or word, and what the manifest says of the file."""
-    from liteft.runtime import TokenClassifier, load
+    from liteft.answer_spans import BEGIN
+    from liteft.runtime import AnswerClassifier, TokenClassifier, load
 
     with load(
         artifact, device="cpu", backend="onnxruntime"
     ) as classifier:  # as optimum: int8 rounds otherwise elsewhere
         manifest = classifier.manifest
         pairs = texts[::-1] if manifest.paired else None
-        spans = None
-        if isinstance(classifier, TokenClassifier):
+        spans, kind, labels = None, "texts", None
+        if isinstance(classifier, AnswerClassifier):
+            kind = "answers"
+            asked = [pair for pair in QUESTIONS if len(classifier.encode([pair[0]], [pair[1]]).encoded) == 1]
+            texts, pairs = [list(column) for column in zip(*asked, strict=True)]
+            logits = [row[row[:, BEGIN] >= 0, :BEGIN].tolist() for row in classifier.logits(texts, pairs)]
+            labels = [[found.top[0].text] for found in classifier.predict(asked, top_k=1)]
+        elif isinstance(classifier, TokenClassifier):
+            kind = "words"
             texts = [text for text in [*NAMED_TEXTS, *texts] if len(classifier.encode([text]).encoded) == 1]
             logits = [row.tolist() for row in classifier.logits(texts)]
             spans = [plain_spans(*answer) for answer in zip(classifier.predict(texts), logits, strict=True)]
         else:
             logits = [[row.tolist()] for row in classifier.logits(texts, pairs)]
+        named = [[classifier.labels[row.index(max(row))] for row in rows] for rows in logits]
         return {
             "texts": texts,
             "pairs": pairs,
-            "words": spans is not None,
+            "kind": kind,
             "logits": logits,
-            "labels": [[classifier.labels[row.index(max(row))] for row in rows] for rows in logits],
+            "labels": named if labels is None else labels,
             "spans": spans,
             "manifest": {
                 **{name: getattr(manifest, name) for name in ("task", "family", "pooling", "paired", "graph")},
@@ -136,23 +167,38 @@ def ask_optimum(artifact: Path, question: dict[str, Any]) -> dict[str, Any]:
     """Return optimum's logits, of each text alone and of all texts in one padded batch, and its labels and spans."""
     from importlib import metadata
 
-    from optimum.onnxruntime import ORTModelForSequenceClassification, ORTModelForTokenClassification
+    import optimum.onnxruntime
     from transformers import AutoTokenizer, pipeline
 
-    words = question["words"]
-    model = (ORTModelForTokenClassification if words else ORTModelForSequenceClassification).from_pretrained(artifact)
+    kind = question["kind"]
+    model = getattr(optimum.onnxruntime, MODELS[kind]).from_pretrained(artifact)
     tokenizer = AutoTokenizer.from_pretrained(artifact)
 
     def logits(start: int, end: int) -> list[list[list[float]]]:
         columns = [question[name][start:end] for name in ("texts", "pairs") if question[name] is not None]
         encoded = tokenizer(*columns, truncation=True, padding=True, return_tensors="pt")
-        found = model(**encoded).logits.tolist()
-        return [first_tokens(row, encoded.word_ids(place)) if words else [row] for place, row in enumerate(found)]
+        found = model(**encoded)
+        if kind == "answers":
+            ends = zip(found.start_logits.tolist(), found.end_logits.tolist(), strict=True)
+            return [
+                ends_of_words(*both, encoded.word_ids(place), encoded.sequence_ids(place))
+                for place, both in enumerate(ends)
+            ]
+        rows = found.logits.tolist()
+        return [
+            first_tokens(row, encoded.word_ids(place)) if kind == "words" else [row] for place, row in enumerate(rows)
+        ]
 
     count = len(question["texts"])
     batch = logits(0, count)
     spans = None
-    if words:
+    if kind == "answers":
+        reader = pipeline("question-answering", model=model, tokenizer=tokenizer)
+        asked = zip(question["texts"], question["pairs"], strict=True)
+        labels = [[reader(question=one, context=other, max_answer_len=30)["answer"]] for one, other in asked]
+    else:
+        labels = [[model.config.id2label[row.index(max(row))] for row in rows] for rows in batch]
+    if kind == "words":
         tag = pipeline("token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="first")
         spans = [
             [[span["entity_group"], span["start"], span["end"], float(span["score"])] for span in tag(text)]
@@ -163,10 +209,27 @@ def ask_optimum(artifact: Path, question: dict[str, Any]) -> dict[str, Any]:
     return {
         "alone": [logits(row, row + 1)[0] for row in range(count)],
         "batch": batch,
-        "labels": [[model.config.id2label[row.index(max(row))] for row in rows] for rows in batch],
+        "labels": labels,
         "spans": spans,
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
+
+
+def ends_of_words(
+    start: list[float], end: list[float], words: list[int | None], sequences: list[int | None]
+) -> list[list[float]]:
+    """Return the start logit of the first token and the end logit of the last token of each word of the context.
+
+    Args:
+        start, end: logits of all tokens.
+        words: the word of each token, None for special tokens.
+        sequences: 0 for tokens of the question, 1 for those of the context, None for special tokens.
+    """
+    tokens: dict[int, list[int]] = {}
+    for place, (word, sequence) in enumerate(zip(words, sequences, strict=True)):
+        if sequence == 1 and word is not None:
+            tokens.setdefault(word, []).append(place)
+    return [[start[places[0]], end[places[-1]]] for places in tokens.values()]
 
 
 def first_tokens(rows: list[list[float]], words: list[int | None]) -> list[list[float]]:

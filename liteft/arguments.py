@@ -13,6 +13,7 @@ __all__ = [
     "ProgressFunction",
     "checked_callbacks",
     "checked_progress",
+    "checked_top_k",
     "require_count",
     "require_known",
     "require_list",
@@ -92,6 +93,17 @@ def require_count(name: str, value: object) -> None:
         raise ConfigError(
             f"{name} must be a positive integer, got {value!r}.", accepted={name: "1 or more"}, fix=leave_out(name)
         )
+
+
+def checked_top_k(top_k: int | None) -> int | None:
+    """Return how many of the best labels or answers are asked for, None for none. Raises ConfigError for any other."""
+    if top_k is None or (isinstance(top_k, int) and not isinstance(top_k, bool) and top_k >= 1):
+        return top_k
+    raise ConfigError(
+        f"top_k must be a positive integer, got {top_k!r}.",
+        accepted={"top_k": "1 or more, or None"},
+        fix=option("top_k", 3),
+    )
 
 
 def require_known(given: Iterable[str], known: Iterable[str], *, call: str) -> None:

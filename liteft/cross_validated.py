@@ -254,18 +254,19 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int, validation_fractio
         DataError: fewer different texts than folds.
     """
     whole = labelled_texts(dataset)
-    different = count_different(whole)
+    different = count_different(whole, dataset.task)
     if different < max(count, _FEWEST):
+        kind, more = ("contexts", "ask about more") if dataset.task.extractive else ("labelled texts", "label more")
         raise DataError(
-            f"{dataset.name} has {different:,} different labelled texts for {count} folds.",
+            f"{dataset.name} has {different:,} different {kind} for {count} folds.",
             accepted={"texts": f"as many different ones as folds, and {_FEWEST} at least"},
-            fix=["label more texts", option("folds", different if different >= _FEWEST else 0)],
+            fix=[f"{more} texts", option("folds", different if different >= _FEWEST else 0)],
         )
     fold = folds_of_split(whole, dataset.task, dataset.labels, count, seed=seed)
     made = []
     for number in range(count):
         rest = whole.take(np.flatnonzero(fold != number))
-        parts = min(max(2, round((1 - 1 / count) / validation_fraction)), count_different(rest))
+        parts = min(max(2, round((1 - 1 / count) / validation_fraction)), count_different(rest, dataset.task))
         chosen = _with_all_labels(
             folds_of_split(rest, dataset.task, dataset.labels, parts, seed=seed) == 0, rest, dataset
         )
@@ -305,7 +306,7 @@ def labelled_texts(dataset: Dataset, splits: Iterable[str] = ("train", "validati
 
 def _floors(dataset: Dataset, count: int, base: Path) -> Floors | None:
     """Return the floors over all folds, that of the base's word vectors among them if they can be read."""
-    if not can_train() or dataset.task.numeric:
+    if not can_train() or dataset.task.numeric or dataset.task.extractive:
         return None
     whole = labelled_texts(dataset)
     try:

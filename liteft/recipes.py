@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from liteft.arms import ArmName
 from liteft.errors import ConfigError, option
@@ -60,6 +60,16 @@ class _Table(BaseModel):
     @classmethod
     def _paths_as_text(cls, values: Any) -> Any:
         return {name: _path_text(value) for name, value in values.items()} if isinstance(values, dict) else values
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_bool_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse True where a number is meant, which would count as 1."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        kinds = get_args(kind) or (kind,)
+        if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
+            raise ValueError("true and false are not numbers")
+        return value
 
 
 class DataRecipe(_Table):

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
+import liteft
 from liteft.answer_labels import AnswerLabels
 from liteft.data import Dataset, Split
+from liteft.run import Run, read_run
 from liteft.tasks import ANSWERS
+from tests.cache import Cache
 from tests.modules import module_of
 
-__all__ = ["make_questions", "question_split"]
+__all__ = ["QUICK", "made_artifact", "made_base", "made_teacher", "make_questions", "question_split", "questions"]
+
+QUICK: dict[str, Any] = {"epochs": 4, "batch_size": 8, "learning_rate": 5e-3, "seed": 3, "training_precision": "fp32"}
+"""Settings of a training that learns to answer."""
 
 
 def question_split(
@@ -42,3 +51,25 @@ def make_questions(*, train: int = 240, other: int = 60, seed: int = 0, silent: 
         for number, (name, count) in enumerate(counts.items())
     }
     return Dataset("questions", ANSWERS, ("start", "end"), splits, {}, ())
+
+
+def questions() -> Dataset:
+    """Return the set that the teacher is trained on."""
+    return make_questions(train=160, other=60)
+
+
+def made_base(cache: Cache, family: str) -> Path:
+    """Return the folder of a family's tiny base. Read it only."""
+    return cache(f"answering/{family}", lambda folder: module_of("finetuning").write_base(folder, family))
+
+
+def made_teacher(cache: Cache) -> Run:
+    """Return a fine-tuned model of questions. Read it only."""
+    base = made_base(cache, "bert")
+    return read_run(cache("answering-teacher", lambda out: liteft.finetune(base, questions(), out=out, **QUICK)))
+
+
+def made_artifact(cache: Cache) -> Path:
+    """Return the teacher as an int8 artifact. Read it only."""
+    teacher, verify = made_teacher(cache), questions().validation
+    return cache("answering-artifact", lambda out: liteft.export(teacher, out, verify=verify))

@@ -34,35 +34,32 @@ from liteft.recipes import StudentRecipe, TeacherRecipe
 from liteft.run import Run, read_run
 from liteft.runtime.splits import split_logits
 from liteft.tasks import ANSWERS
-from tests.answered import make_questions, question_split
+from tests.answered import QUICK, made_artifact, made_base, made_teacher, make_questions, question_split, questions
 from tests.cache import Cache
 from tests.modules import module_of
-
-QUICK: dict[str, Any] = {"epochs": 4, "batch_size": 8, "learning_rate": 5e-3, "seed": 3, "training_precision": "fp32"}
 
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    return make_questions(train=160, other=60)
+    return questions()
 
 
 @pytest.fixture(scope="module")
 def base(cache: Cache) -> Callable[[str], Path]:
     """A function from a family to the folder of its tiny base."""
-    tiny = module_of("finetuning")
-    return lambda family: cache(f"answering/{family}", lambda folder: tiny.write_base(folder, family))
+    return lambda family: made_base(cache, family)
 
 
 @pytest.fixture(scope="module")
-def teacher(base: Callable[[str], Path], dataset: Dataset, cache: Cache) -> Run:
+def teacher(cache: Cache) -> Run:
     """A fine-tuned model of questions. Read it only."""
-    return read_run(cache("answering-teacher", lambda out: finetune(base("bert"), dataset, out=out, **QUICK)))
+    return made_teacher(cache)
 
 
 @pytest.fixture(scope="module")
-def artifact(teacher: Run, dataset: Dataset, cache: Cache) -> Path:
+def artifact(cache: Cache) -> Path:
     """The teacher as an int8 artifact. Read it only."""
-    return cache("answering-artifact", lambda out: liteft.export(teacher, out, verify=dataset.validation))
+    return made_artifact(cache)
 
 
 def test_a_batch_holds_the_first_and_last_token_of_each_unit(teacher: Run, dataset: Dataset) -> None:
@@ -191,7 +188,7 @@ def test_logits_of_other_tokens_are_refused(teacher: Run, dataset: Dataset) -> N
         StudentRecipe(logits_loss="mse"),
         StudentRecipe(augmentation="mask"),
         StudentRecipe(vocabulary=100),
-        StudentRecipe(folds=5),
+        StudentRecipe(teacher_folds=5),
     ],
 )
 def test_settings_that_do_not_apply_are_refused(recipe: TeacherRecipe | StudentRecipe, dataset: Dataset) -> None:

@@ -116,18 +116,20 @@ def advise(
 
 
 def _refuse_others(dataset: Dataset) -> None:
-    """Refuse words and scores: what is probed and recommended is one vector, and labels with names, of each text.
+    """Refuse words, scores and questions: what is probed and recommended is one vector, and named labels, of each text.
 
     Raises:
-        DataError: the labels are those of words, or scores.
+        DataError: the labels are those of words, scores, or answers.
     """
-    if dataset.task.per_word or dataset.task.numeric:
+    task = dataset.task
+    if task.per_word or task.numeric or task.extractive:
+        floors = Hint("liteft.train_floors(data), for what simple models reach", "liteft distill, which trains floors")
         raise DataError(
-            f"{dataset.name} has {dataset.task.description}, and advice is given for labels of whole texts.",
+            f"{dataset.name} has {task.description}, and advice is given for labels of whole texts.",
             accepted={"task": "single_label, multi_label"},
             fix=[
                 Hint("liteft.check_dataset(data), for lengths and counts", "liteft check, for lengths and counts"),
-                Hint("liteft.train_floors(data), for what simple models reach", "liteft distill, which trains floors"),
+                *([floors] if task.per_word else []),
             ],
         )
 

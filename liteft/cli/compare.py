@@ -78,9 +78,11 @@ def compare(
     )
     if picture is not None:
         console.progress(f"drew {draw(comparison, picture)}")
-    artifacts = [model.subject.path for model in comparison.models if model.subject.engine == "onnxruntime"]
+    artifacts = [model.subject for model in comparison.models if model.subject.engine == "onnxruntime"]
     following = (
-        ["liteft", "predict", str(artifacts[-1]), "a text", *groups.trusting(trust)]
+        groups.trying(
+            artifacts[-1].path, pairs=artifacts[-1].paired, extractive=comparison.task.extractive, trust=trust
+        )
         if artifacts
         else ["liteft", "export", models[-1], "--out", f"{models[-1].rstrip('/')}-artifact", *groups.trusting(trust)]
     )

@@ -89,11 +89,10 @@ def distill(
     first = sources[0] if outcome.teacher is None else outcome.teacher.path
     models = [first, *(run.path for runs in outcome.arms.values() for run in runs)]
     models += [] if outcome.artifact is None else [outcome.artifact.path]
-    following = ["liteft", "compare", *map(str, models), "--on", str(recipe.data.source)]
+    following = ["liteft", "compare", *map(str, models), "--on", str(recipe.data.source), *groups.trusting(trust)]
     if "test" not in dataset.splits:  # folds have tested: no other text is left to compare models on
-        made = outcome.artifact
-        following = (
-            ["liteft", "inspect", str(models[-1])] if made is None else ["liteft", "predict", str(made.path), "a text"]
-        )
-    following += groups.trusting(trust)
+        reads = {"pairs": dataset.paired, "extractive": dataset.task.extractive, "marked": dataset.marked}
+        following = ["liteft", "inspect", str(models[-1]), *groups.trusting(trust)]
+        if outcome.artifact is not None:
+            following = groups.trying(outcome.artifact.path, **reads, trust=trust)
     console.result(outcome.render(), outcome.to_dict(), following=following)

@@ -66,7 +66,8 @@ def export(
     calibrated = asked.calibrated
     import liteft
 
-    more = None if unlabeled is None else load_beside(unlabeled, recipe.data, words=subject.task.per_word)
+    kind = {"words": subject.task.per_word, "questions": subject.task.extractive}
+    more = None if unlabeled is None else load_beside(unlabeled, recipe.data, **kind)
     whole = on if split == "all" else gold.dataset  # whose other splits need not be read again
     train = find_gold(whole, subjects, split="train", settings=how).split if calibrated or chosen.vocabulary else None
     test = gold.split if split == "test" else find_test(whole, gold.subjects, split=split, settings=how)
@@ -93,5 +94,11 @@ def export(
         trust=trust,
         progress=console.progress,
     )
-    following = ["liteft", "predict", out, "a text", *groups.trusting(trust)]
+    texts = gold.split
+    reads = {
+        "pairs": texts.pairs is not None,
+        "extractive": subject.task.extractive,
+        "marked": texts.marked is not None,
+    }
+    following = groups.trying(out, **reads, trust=trust)
     console.result(artifact.render(), artifact.to_dict(), following=following)

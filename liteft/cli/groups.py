@@ -75,6 +75,7 @@ __all__ = [
     "flat",
     "parse_layers",
     "trusting",
+    "trying",
 ]
 
 
@@ -204,6 +205,16 @@ def parse_layers(text: str | None) -> str | list[int] | None:
 def trusting(trust: bool) -> list[str]:
     """Return --trust for the next command if this one was given it."""
     return ["--trust"] if trust else []
+
+
+def trying(
+    artifact: object, *, pairs: bool | None, extractive: bool = False, marked: bool = False, trust: bool = False
+) -> list[str]:
+    """Return a command that tries an artifact on a text, or on what a model of pairs, questions or roles reads."""
+    text, second = ("a question", "the context that answers it") if extractive else ("a text", "the other text")
+    words = ["liteft", "predict", str(artifact), text]
+    words += ["--pair-text", second] if pairs else []
+    return [*words, *(["--predicate", "1"] if marked else []), *trusting(trust)]
 
 
 def flat(verb: Callable[..., None]) -> Callable[..., None]:

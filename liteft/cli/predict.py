@@ -75,8 +75,7 @@ def predict(
 
     Prints one line per text: label, score and text, separated by tabs; models of scores have no label, and models of
     questions have the answer. A model of words prints the text, and below it each span with its label, score and place
-    in code points, as Python's text[start:end]. On stdin, a tab separates the two texts of a pair, or a question and
-    its context.
+    in code points, the end exclusive. On stdin, a tab separates the two texts of a pair, or a question and its context.
     """
     of_texts = {"--pair-text": pair_text, "--predicate": predicates}
     _check_use(texts, input_file=input_file, output_file=output_file, text=text, pair=pair, of_texts=of_texts)
@@ -98,8 +97,6 @@ def predict(
             inputs = _with_predicates(texts or ["-"], predicates, marked=classifier.manifest.marked)
         if classifier.manifest.task.per_word:
             answering = _of_words(answering)
-        elif classifier.manifest.task.extractive:
-            answering = _of_questions(answering)
         _classify_texts(classifier, inputs, console, answering)
 
 
@@ -109,14 +106,6 @@ def _of_words(answering: dict[str, Any]) -> dict[str, Any]:
 
     refuse_text_settings(top_k=answering["top_k"], threshold=answering["threshold"])
     return {"on_error": answering["on_error"]}
-
-
-def _of_questions(answering: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that models of questions have. Raises ConfigError if another one was given."""
-    from liteft.runtime.scored_questions import refuse_threshold
-
-    refuse_threshold(answering["threshold"])
-    return {"top_k": answering["top_k"], "on_error": answering["on_error"]}
 
 
 def _classify_texts(

@@ -63,7 +63,8 @@ def search(
     import liteft
 
     found = liteft.search(source, dataset, out=out, recipe=recipe, trust=trust, progress=console.progress)
-    words = ["liteft", "predict", str(found.artifact), "a text", *groups.trusting(trust)]
+    reads = {"pairs": dataset.paired, "extractive": dataset.task.extractive, "marked": dataset.marked}
+    words = groups.trying(found.artifact, **reads, trust=trust)
     console.result(found.render(), found.to_dict(), following=[] if found.artifact is None else words)
     if found.winner is None:
         raise typer.Exit(1)

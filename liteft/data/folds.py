@@ -1,4 +1,4 @@
-"""Texts with their duplicates, and the folds of a split: every label in each, and a text and its duplicates in one."""
+"""Texts with their duplicates, and the folds of a split: every label in each, and what belongs together in one."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def text_groups(split: Split) -> np.ndarray:
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
-def count_different(split: Split) -> int:
-    """Return how many texts of a split are no duplicates of one another, so the most folds that it can have."""
-    return len(set(text_keys(split.texts, split.pairs)))
+def count_different(split: Split, task: Task) -> int:
+    """Return how many texts of a split, or groups that stay together, there are: the most folds that it can have."""
+    return len(set(_kept_together(split, task)))
 
 
 def with_duplicates(split: Split, chosen: np.ndarray) -> np.ndarray:
@@ -36,7 +36,7 @@ def folds_of_split(split: Split, task: Task, labels: Sequence[str], count: int, 
     """Return the fold of each row, from 0: int64 (texts,).
 
     Args:
-        split: with labels, and at least ``count`` different texts.
+        split: with labels, and at least ``count`` different texts (`count_different`).
         task: what the labels mean.
         labels: label names.
         count: number of folds.
@@ -44,5 +44,14 @@ def folds_of_split(split: Split, task: Task, labels: Sequence[str], count: int, 
     """
     assert split.labels is not None
     names = label_sets(task, split.labels, labels)
-    pairs = None if task.numeric else split.pairs  # candidates of one query stay together
-    return fold_numbers(text_keys(split.texts, pairs), names, count, seed=seed)
+    return fold_numbers(_kept_together(split, task), names, count, seed=seed)
+
+
+def _kept_together(split: Split, task: Task) -> list[str]:
+    """Return a key for each row; rows with the same one are in one fold.
+
+    These are duplicates, candidates of one query, and questions about one context.
+    """
+    if task.extractive and split.pairs is not None:
+        return text_keys(split.pairs, None)
+    return text_keys(split.texts, None if task.numeric else split.pairs)

@@ -47,10 +47,8 @@ def unlabeled_texts(dataset: Dataset, recipe: Recipe, tell: Callable[[str], None
     """
     parts = [] if dataset.pool is None else [_without_scored(dataset.pool, dataset, tell)]
     if recipe.student.unlabeled is not None:
-        data = recipe.data
-        if dataset.task.extractive and data.text is None and data.pair is None:
-            data = data.model_copy(update={"text": "question", "pair": "context"})
-        texts = load_beside(recipe.student.unlabeled, data, words=dataset.task.per_word)
+        task = dataset.task
+        texts = load_beside(recipe.student.unlabeled, recipe.data, words=task.per_word, questions=task.extractive)
         more, note = cleaned(texts, dataset, what="unlabelled texts")
         if not len(more):
             raise DataError(

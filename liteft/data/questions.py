@@ -30,7 +30,7 @@ from liteft.errors import ConfigError, DataError, first_line, leave_out, option
 from liteft.tasks import ANSWERS, Task
 from liteft.words import find_words
 
-__all__ = ["LABELS", "Asked", "questions_dataset", "questions_of"]
+__all__ = ["LABELS", "Asked", "question_columns", "questions_dataset", "questions_of", "questions_of_documents"]
 
 LABELS = ("start", "end")
 """The labels of such a data set: what the two logits of a word are for."""
@@ -165,23 +165,33 @@ def _usual(table: Table) -> bool:
     return {"question", "context", "answers"} <= folded and not folded & {"label", "labels"}
 
 
+def question_columns(columns: Sequence[str], *, source: str, text: str | None, pair: str | None) -> tuple[str, str]:
+    """Return the columns of the question and of its context: those that the caller names, or those of the usual names.
+
+    Raises:
+        DataError: there is no such column; ``source`` names the file.
+    """
+    return _named(columns, source, "text", text), _named(columns, source, "pair", pair)
+
+
 def _columns(table: Table, text: str | None, pair: str | None, label: Any) -> Columns:
     """Return the columns that the caller names, or those of the usual names. Raises DataError if one is missing."""
-    found: dict[str, str] = {}
-    for part, given in (("text", text), ("pair", pair), ("label", label)):
-        if given is not None:
-            found[part] = find_column(table.columns, str(given), part, table.name)
-            continue
-        hits = [name for usual in _NAMES[part] for name in table.columns if name.casefold() == usual]
-        if not hits:
-            what = {"text": "question", "pair": "context", "label": "answers"}[part]
-            raise DataError(
-                f"{table.name}: the column names do not say which one holds the {what}.",
-                accepted={"columns": ", ".join(map(repr, table.columns)), "usual names": ", ".join(_NAMES[part])},
-                fix=option(part, "NAME"),
-            )
-        found[part] = hits[0]
-    return Columns(found["text"], found["pair"], found["label"])
+    first, second = question_columns(table.columns, source=table.name, text=text, pair=pair)
+    return Columns(first, second, _named(table.columns, table.name, "label", None if label is None else str(label)))
+
+
+def _named(columns: Sequence[str], source: str, part: str, given: str | None) -> str:
+    if given is not None:
+        return find_column(columns, given, part, source)
+    found = next((name for usual in _NAMES[part] for name in columns if name.casefold() == usual), None)
+    if found is None:
+        what = {"text": "question", "pair": "context", "label": "answers"}[part]
+        raise DataError(
+            f"{source}: the column names do not say which one holds the {what}.",
+            accepted={"columns": ", ".join(map(repr, columns)), "usual names": ", ".join(_NAMES[part])},
+            fix=option(part, "NAME"),
+        )
+    return found
 
 
 def _flat(source: Source) -> tuple[Source, list[str]]:
@@ -191,15 +201,22 @@ def _flat(source: Source) -> tuple[Source, list[str]]:
     for name, tables in source.splits.items():
         splits[name] = []
         for table in tables:
-            nested = next((key for key in ("paragraphs", "qas") if key in table.columns), None)
-            splits[name].append(table if nested is None else _questions(table, nested))
-            if nested is not None:
+            asked = questions_of_documents(table)
+            splits[name].append(table if asked is None else asked)
+            if asked is not None:
                 notes.append(f"{name}: a document in SQuAD's form")
     return Source(source.name, splits, source.notes), notes
 
 
-def _questions(table: Table, nested: str) -> MemoryTable:
-    """Return the questions of a document: of articles with paragraphs, or of paragraphs with questions ("qas")."""
+def questions_of_documents(table: Table) -> MemoryTable | None:
+    """Return the questions of articles with paragraphs, or of paragraphs with questions ("qas"); None for other tables.
+
+    Raises:
+        DataError: a document has not the form of SQuAD's.
+    """
+    nested = next((key for key in ("paragraphs", "qas") if key in table.columns), None)
+    if nested is None:
+        return None
     needed = [nested] if nested == "paragraphs" else ["context", "qas"]
     try:
         values, _ = table.read(needed)
@@ -223,7 +240,10 @@ def _questions(table: Table, nested: str) -> MemoryTable:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{table.name} has {nested!r} as SQuAD's documents have, but another form.",
-            accepted={"seen": first_line(error), "paragraphs": '[{"context": ..., "qas": [{"question", "answers"}]}]'},
+            accepted={
+                "seen": f"no key {error}" if isinstance(error, KeyError) else first_line(error),
+                "paragraphs": '[{"context": ..., "qas": [{"question", "answers"}]}]',
+            },
             fix="write a line for each question, with the keys question, context and answers, in a .jsonl file",
         ) from error
 

@@ -26,7 +26,7 @@ from liteft.data.parquet import ParquetFile
 from liteft.data.text_files import text_encoding, text_lines
 from liteft.errors import DataError
 
-__all__ = ["RowFile", "Rows", "open_conll", "open_rows", "read_rows"]
+__all__ = ["JsonDocument", "RowFile", "Rows", "open_conll", "open_rows", "read_rows"]
 
 
 class RowReader(Protocol):

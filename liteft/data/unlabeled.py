@@ -20,6 +20,7 @@ from liteft.data.folders import NAME_FILES, data_files, saved_splits, split_of
 from liteft.data.formats import format_of
 from liteft.data.hub import hub_dataset
 from liteft.data.in_memory import memory_table
+from liteft.data.questions import question_columns, questions_of_documents
 from liteft.data.records import read_records, usable_rows
 from liteft.data.rows import RowFile, open_rows
 from liteft.data.sources import existing_path
@@ -121,7 +122,7 @@ def load_unlabeled(
     return _one_split(parts)
 
 
-def load_beside(source: Any, data: DataRecipe, *, words: bool = False) -> Split:
+def load_beside(source: Any, data: DataRecipe, *, words: bool = False, questions: bool = False) -> Split:
     """Read texts, or pairs, without labels that belong to labelled data, as ``load_unlabeled`` does.
 
     Columns are those of the labelled data where a table has them.
@@ -130,12 +131,14 @@ def load_beside(source: Any, data: DataRecipe, *, words: bool = False) -> Split:
         source: as for ``load_unlabeled``.
         data: how the labelled data are read.
         words: as for ``load_unlabeled``.
+        questions: the data are questions with contexts, so SQuAD's documents are read too.
 
     Raises:
         DataError, MissingExtraError: as for ``load_unlabeled``.
     """
     with hints_beside():
-        return _one_split([_beside(table, data, words) for table in tables_beside(source, data)])
+        read = _questions_beside if questions else functools.partial(_beside, words=words)
+        return _one_split([read(table, data) for table in tables_beside(source, data)])
 
 
 def tables_beside(source: Any, data: DataRecipe) -> list[Table]:
@@ -203,6 +206,13 @@ def _beside(table: Table, data: DataRecipe, words: bool) -> Split:
     if given is not None or words:
         return _texts_with_words(table, given, text, **limits)
     return _usable(table, columns_beside(table, data), **limits)
+
+
+def _questions_beside(table: Table, data: DataRecipe) -> Split:
+    table = questions_of_documents(table) or table
+    text, pair = (name if name in table.columns else None for name in (data.text, data.pair))
+    columns = Columns(*question_columns(table.columns, source=table.name, text=text, pair=pair), None)
+    return _usable(table, columns, max_chars=data.max_chars, drop_long=data.drop_long)
 
 
 def _usable(table: Table, columns: Columns, *, max_chars: int | None, drop_long: bool) -> Split:

@@ -12,6 +12,7 @@ from liteft.answer_spans import AnswerForm
 from liteft.arms import ARMS
 from liteft.artifact import Manifest
 from liteft.floors import not_beaten
+from liteft.layout import PairLayout
 from liteft.schemes import SCHEMES
 from liteft.tasks import Task
 from liteft.text_tables import metric_words
@@ -39,6 +40,7 @@ _JAVASCRIPT_ANSWERS = """
 import { pipeline } from "@huggingface/transformers";
 
 const answerer = await pipeline("question-answering", "FOLDER", { dtype: "DTYPE" });
+Object.assign(answerer.tokenizer, { SETTINGS }); // which it does not always know itself
 await answerer("a question", "the context that answers it");
 """.strip()
 _JAVASCRIPT_PAIRS = """
@@ -62,13 +64,14 @@ _SHOWN += ("spearman", "pearson", "ndcg_10", "mrr")
 _MOST_TYPES = 40  # rows of a table by label
 
 
-def card_text(manifest: Manifest, *, title: str, trust: bool = False) -> str:
+def card_text(manifest: Manifest, *, title: str, trust: bool = False, pairs: PairLayout | None = None) -> str:
     """Return the model card as Markdown.
 
     Args:
         manifest: of the artifact; the sizes shown do not include the card itself.
         title: the heading.
         trust: the artifact can only be loaded with ``trust=True``, so the example has it.
+        pairs: how a model of pairs or questions reads two texts.
     """
     parts = [
         f"# {title}\n",
@@ -80,7 +83,7 @@ def card_text(manifest: Manifest, *, title: str, trust: bool = False) -> str:
         "## How it was checked\n",
         _verification(manifest),
         "## Use\n",
-        _use(manifest, trust),
+        _use(manifest, trust, pairs),
     ]
     return "\n".join(parts)
 
@@ -370,7 +373,7 @@ def _later_lines(verification: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _use(manifest: Manifest, trust: bool) -> str:
+def _use(manifest: Manifest, trust: bool, pairs: PairLayout | None) -> str:
     example = '("a text", "another")' if manifest.paired else '"a text"'
     if manifest.task.extractive:
         example = '"a question", "the context that answers it"'
@@ -391,7 +394,7 @@ def _use(manifest: Manifest, trust: bool) -> str:
             "In a browser or under node, with transformers.js:",
             "",
             "```js",
-            *_javascript(manifest).replace("DTYPE", dtype).splitlines(),
+            *_javascript(manifest, pairs).replace("DTYPE", dtype).splitlines(),
             "```",
             "",
             _cut_in_javascript(manifest),
@@ -399,22 +402,29 @@ def _use(manifest: Manifest, trust: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _javascript(manifest: Manifest) -> str:
+def _javascript(manifest: Manifest, pairs: PairLayout | None) -> str:
+    parts = () if pairs is None else pairs.parts
+    typed = "token_type_ids" in manifest.inputs and any(any(types) for *_, types in parts)
     if manifest.task.extractive:
-        return _JAVASCRIPT_ANSWERS
+        # without them the pipeline reads all tokens as those of the question, and finds answers in the question
+        separator = next((ids[0] for text, ids, _ in parts[1:] if text is None), None)
+        settings = ["return_token_type_ids: true"] * typed + [f"sep_token_id: {separator}"]
+        return _JAVASCRIPT_ANSWERS.replace("SETTINGS", ", ".join(settings))
     if manifest.task.per_word:
         return _JAVASCRIPT_WORDS
     if manifest.task.numeric and not manifest.paired:
         return _JAVASCRIPT_PAIRS.replace(', { text_pair: "another", return_token_type_ids: true }', "")
-    return _JAVASCRIPT_PAIRS if manifest.paired else _JAVASCRIPT
+    if manifest.paired:
+        return _JAVASCRIPT_PAIRS if typed else _JAVASCRIPT_PAIRS.replace(", return_token_type_ids: true", "")
+    return _JAVASCRIPT
 
 
 def _cut_in_javascript(manifest: Manifest) -> str:
     """Return what transformers.js does otherwise than LiteFT."""
     if manifest.task.extractive:
         return (
-            f"It leaves out all but the first {manifest.max_tokens} tokens of a question with its context, and does "
-            "not know by how much an answer must exceed no answer."
+            f"It leaves out all but the first {manifest.max_tokens} tokens of a question with its context, gives "
+            "tokens and no place in the context, and does not know by how much an answer must exceed no answer."
         )
     if manifest.task.per_word:
         return (

@@ -25,6 +25,7 @@ from liteft.machine import package_versions
 from liteft.metrics import named_intervals
 from liteft.run import Run, read_folds
 from liteft.runtime.dry_run import check_graph
+from liteft.tokenization import TextTokenizer
 
 __all__ = ["manifest_fields", "needs_trust", "save_model", "seal", "title_of", "write_companions"]
 
@@ -185,5 +186,8 @@ def seal(writer: ArtifactWriter, fields: dict[str, Any], title: str, *, trust: b
     """
     card = writer.folder / "card.md"
     card.touch()
-    card.write_text(card_text(writer.seal(**fields), title=title, trust=trust), encoding="utf-8")
+    manifest = writer.seal(**fields)
+    tokenizer = TextTokenizer.from_file(writer.folder / "tokenizer.json", max_tokens=manifest.max_tokens)
+    pairs = tokenizer.pair_layout if manifest.paired else None
+    card.write_text(card_text(manifest, title=title, trust=trust, pairs=pairs), encoding="utf-8")
     writer.seal(**fields)

@@ -115,7 +115,7 @@ class ExportAttempt:
             quantization,
             reading.encoded,
             self.loaded.settings.task,
-            judged=None if reading.windows is None else reading.windows.of_texts,
+            judged=reading.judged,
             progress=progress,
         )
 

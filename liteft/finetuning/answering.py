@@ -24,7 +24,6 @@ _PLAIN = {
     "augmentation": "none",
     "pool_select": None,
     "vocabulary": None,
-    "folds": 0,
     "teacher_folds": 0,
 }  # what a training of answers may have of settings that depend on what a label is
 

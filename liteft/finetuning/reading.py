@@ -6,6 +6,7 @@ Questions are read with windows of their contexts, in `answers`.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,13 @@ class Reading:
     encoded: Encoded
     windows: WordWindows | None = None
     answers: AnswerWindows | None = None
+
+    @property
+    def judged(self) -> Callable[[np.ndarray], Ragged] | None:
+        """A function from the logits of all tokens to what the task judges; None where whole texts are judged."""
+        if self.answers is not None:
+            return self.answers.of_texts
+        return None if self.windows is None else self.windows.of_texts
 
     def by_row(self, values: Any) -> Any:
         """Return values of the texts, or of their words, for each row: an array, or a Ragged.

@@ -40,7 +40,8 @@ class Variant:
     Attributes:
         form: the export form. Variants of one search differ in its precision and in 4-bit word embeddings.
         vocabulary: maximum number of tokens in a trimmed vocabulary; None keeps the student's vocabulary.
-        tuned: the student is trained for a few more epochs with this variant's rounding and vocabulary first.
+        tuned: the student is trained for a few more epochs with this variant's rounding and vocabulary first; one that
+            answers questions with the rounding alone, as a teacher's logits are of the same tokens.
     """
 
     form: ExportForm = field(default_factory=ExportForm)
@@ -61,9 +62,9 @@ class Variant:
         parts += [] if self.vocabulary is None else [f"{self.vocabulary:,} tokens"]
         return ", ".join([*parts, *(["tuned"] if self.tuned else [])])
 
-    def laid_over(self, recipe: Recipe) -> Recipe:
-        """Return a recipe with the export settings of this variant; a tuned student's vocabulary is trimmed already."""
-        trimming = {"vocabulary": None if self.tuned else self.vocabulary, "fill_vocabulary": True}
+    def laid_over(self, recipe: Recipe, *, trimmed: bool = False) -> Recipe:
+        """Return a recipe with this variant's export settings; ``trimmed`` if the student's vocabulary is already."""
+        trimming = {"vocabulary": None if trimmed else self.vocabulary, "fill_vocabulary": True}
         return recipe.model_copy(update={"export": recipe.export.model_copy(update=asdict(self.form) | trimming)})
 
 

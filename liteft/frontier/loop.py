@@ -229,7 +229,7 @@ class Search:
 
     def _made(self, planned: Planned, variant: Variant, student: Run) -> Candidate:
         """Export a student in a variant and measure it; return the candidate, refused if its export was."""
-        recipe = variant.laid_over(self.recipe)
+        recipe = variant.laid_over(self.recipe, trimmed=variant.tuned and not student.task.extractive)
         base = Candidate(
             planned.shape.name,
             variant.name,

@@ -87,7 +87,10 @@ def shape_recipe(recipe: Recipe, shape: Shape) -> Recipe:
 
 
 def tuning_recipe(recipe: Recipe, student: Run, variant: Variant) -> Recipe:
-    """Return the recipe that trains a finished student further, with the rounding and the vocabulary of a variant."""
+    """Return the recipe that trains a finished student further, with the rounding and the vocabulary of a variant.
+
+    Of one that answers questions, whose windows must stay those of its teacher, the export trims the vocabulary.
+    """
     changes: dict[str, Any] = {
         "size": None,
         "student": str(student.model_path),
@@ -95,10 +98,10 @@ def tuning_recipe(recipe: Recipe, student: Run, variant: Variant) -> Recipe:
         "epochs": 0.0,
         "quantized_epochs": recipe.search.quantized_epochs,
         "matching_epochs": 0.0,
-        "vocabulary": variant.vocabulary,
+        "vocabulary": None if student.task.extractive else variant.vocabulary,
         "fill_vocabulary": True,
     }
     if recipe.student.matching_epochs:
         changes |= {"hidden_weight": 0.0, "relation_weight": 0.0}  # used by the first stage only
     tuned = recipe.model_copy(update={"student": recipe.student.model_copy(update=changes)})
-    return replace(variant, tuned=True).laid_over(tuned)
+    return replace(variant, tuned=True).laid_over(tuned, trimmed=not student.task.extractive)

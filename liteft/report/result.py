@@ -274,10 +274,12 @@ def _explanations(comparison: Comparison) -> Sequence[str]:
         place = f"{comparison.machine['processor']}, {threads}"
         if comparison.device != "cpu":
             place = f"{comparison.device}, {place}"
-        answer = "spans" if comparison.task.per_word else "label"
+        timed = "text to spans" if comparison.task.per_word else "text to label"
+        if comparison.task.extractive:
+            timed = "question and context to answer"
         rounds = f"{len(speed.rounds)} round{'s' if len(speed.rounds) > 1 else ''}"
         lines.append(
-            f"Speed: {place}; from text to {answer}, tokenization included; medians of {rounds} in turns, "
+            f"Speed: {place}; from {timed}, tokenization included; medians of {rounds} in turns, "
             f"{speed.calls} single texts and {speed.batches} calls of {comparison.batch_size} each."
         )
         if comparison.doubt:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from liteft.answer_spans import best_spans, log_totals, top_spans
-from liteft.errors import ConfigError, option
+from liteft.arguments import checked_top_k
+from liteft.errors import ConfigError, leave_out
 from liteft.ragged import Ragged
 from liteft.results import Result
 from liteft.runtime.inputs import Text
@@ -105,19 +106,20 @@ class Deciding:
     Args:
         backend: the backend's name, for each Answer.
         top_k: number of answers in ``Answer.top``; None for none.
+        threshold: refused, unless it is None: that of no answer is the model's own.
 
     Raises:
-        ConfigError: ``top_k`` is not a positive integer.
+        ConfigError: ``top_k`` is not a positive integer, or there is a threshold.
     """
 
-    def __init__(self, *, backend: str, top_k: int | None = None) -> None:
-        if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+    def __init__(self, *, backend: str, top_k: int | None = None, threshold: None = None) -> None:
+        if threshold is not None:
             raise ConfigError(
-                f"top_k must be a positive integer, got {top_k!r}.",
-                accepted={"top_k": "1 or more, or None"},
-                fix=option("top_k", 3),
+                "threshold was given, but this model answers questions; its own threshold was fitted on validation.",
+                accepted={"threshold": "models that label whole texts"},
+                fix=leave_out("threshold"),
             )
-        self._backend, self._top_k = backend, top_k
+        self._backend, self._top_k = backend, checked_top_k(top_k)
 
     def __call__(self, logits: Ragged, texts: Sequence[Text], truncated: np.ndarray) -> list[Answer]:
         """Return one Answer per question.
@@ -144,7 +146,8 @@ class Deciding:
         if self._top_k is None:
             yield from (() for _ in texts)
             return
-        places, scores = top_spans(logits, self._top_k)
+        most = int(logits.lengths.max(initial=1))  # no context has more answers
+        places, scores = top_spans(logits, min(self._top_k, most))
         shares = np.exp(scores - totals[:, None])
         for text, spans, own in zip(texts, places.tolist(), shares.tolist(), strict=True):
             context = text.second or ""

@@ -59,33 +59,46 @@ class AnswerClassifier(OpenArtifact):
         self._questions = AnswerTokenizer(self._reader.tokenizer, artifact.manifest.answers)
 
     @overload
-    def predict(self, inputs: str, context: str, *, top_k: int | None = None) -> Answer: ...
+    def predict(self, inputs: str, context: str, *, top_k: int | None = None, threshold: None = None) -> Answer: ...
 
     @overload
-    def predict(self, inputs: tuple[str, str], context: None = None, *, top_k: int | None = None) -> Answer: ...
+    def predict(
+        self, inputs: tuple[str, str], context: None = None, *, top_k: int | None = None, threshold: None = None
+    ) -> Answer: ...
 
     @overload
-    def predict(self, inputs: Collection[Any], context: None = None, *, top_k: int | None = None) -> list[Answer]: ...
+    def predict(
+        self, inputs: Collection[Any], context: None = None, *, top_k: int | None = None, threshold: None = None
+    ) -> list[Answer]: ...
 
-    def predict(self, inputs: Any, context: str | None = None, *, top_k: int | None = None) -> Answer | list[Answer]:
+    def predict(
+        self, inputs: Any, context: str | None = None, *, top_k: int | None = None, threshold: None = None
+    ) -> Answer | list[Answer]:
         """Answer one question or a collection of them.
 
         Args:
             inputs: a question; or (question, context), or a list of such pairs.
             context: the text that answers the question, where ``inputs`` is the question alone.
             top_k: fill ``Answer.top`` with at most this many answers.
+            threshold: refused, as labels alone have one.
 
         Returns:
             An Answer for one question; a list of them, in order, for a collection.
 
         Raises:
             InputError: a value is not a question with its context.
-            ConfigError: ``top_k`` does not fit.
+            ConfigError: ``top_k`` does not fit, or there is a threshold.
             DeviceError: the classifier was closed, or the backend failed.
         """
-        decide = Deciding(backend=self.backend, top_k=top_k)
+        decide = Deciding(backend=self.backend, top_k=top_k, threshold=threshold)
         engine = self._open_engine()
         if context is not None:
+            if not isinstance(inputs, str) or not isinstance(context, str):
+                raise InputError(
+                    f"predict got {kind_of(inputs)} as the question, and {kind_of(context)} as its context.",
+                    accepted={"question, context": "two strings"},
+                    fix="predict(list(zip(questions, contexts))) for several",
+                )
             inputs = (inputs, context)
         if is_one_text(inputs, paired=True):
             return self._answered([checked_text(inputs, paired=True, name="the question")], engine, decide, None)[0]
@@ -99,6 +112,7 @@ class AnswerClassifier(OpenArtifact):
         inputs: Iterable[Any],
         *,
         top_k: int | None = None,
+        threshold: None = None,
         on_error: OnError = "raise",
         token_budget: int | None = None,
         window: int = WINDOW,
@@ -108,7 +122,7 @@ class AnswerClassifier(OpenArtifact):
         Args:
             inputs: pairs (question, context). At most ``window`` of them (fewer if they are long) are read ahead of the
                 result that is yielded.
-            top_k: as in ``predict``.
+            top_k, threshold: as in ``predict``.
             on_error: what to do with a value that is no such pair: "raise" an InputError after the results before it,
                 or yield None in its place ("null").
             token_budget: maximum tokens of one batch, padding included (a longer row runs alone); None for the
@@ -121,7 +135,7 @@ class AnswerClassifier(OpenArtifact):
         Raises:
             InputError, ConfigError, DeviceError: as in ``predict``; settings are checked at once.
         """
-        decide = Deciding(backend=self.backend, top_k=top_k)
+        decide = Deciding(backend=self.backend, top_k=top_k, threshold=threshold)
         check_settings(on_error, token_budget, window)
         self._open_engine()
 

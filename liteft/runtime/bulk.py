@@ -24,6 +24,7 @@ from typing import Any
 from liteft import files
 from liteft.arguments import require_count
 from liteft.data.columns import choose_columns
+from liteft.data.questions import question_columns
 from liteft.data.rows import RowFile, Rows, open_rows
 from liteft.errors import ConfigError, DataError, RunError, leave_out, option
 from liteft.results import Result
@@ -32,7 +33,7 @@ from liteft.runtime.classifier import Classifier, OnError, load
 from liteft.runtime.parts import ANOTHER_OUTPUT, RESTART, Parts, open_parts
 from liteft.runtime.progress import Pace, Progress
 from liteft.runtime.row_formats import RowFormat, row_format
-from liteft.runtime.scored_questions import QuestionScorer, question_columns
+from liteft.runtime.scored_questions import QuestionScorer, flat_questions
 from liteft.runtime.scored_rows import RowScorer, ScoredRow, in_parts
 from liteft.runtime.scored_words import WordScorer, word_columns
 from liteft.runtime.scorer import Scorer
@@ -128,7 +129,7 @@ def predict_file(
         text: column of the text; None to find it by its usual names. Models of words also read lists of words, in a
             column ``words`` or ``tokens`` if it is not named, and models of roles the column ``predicate``.
         pair: for a model of pairs, column of the second text; None to find it by its usual names. Models of questions
-            read ``question`` and ``context``, if no columns are named.
+            read ``question`` and ``context``, if no columns are named, and SQuAD's documents, a row for each question.
         prefix: prefix of the names of the added columns.
         top_k: as in ``Classifier.predict``.
         threshold: as in ``Classifier.predict``.
@@ -163,6 +164,7 @@ def predict_file(
         raise ConfigError(f"{target} is the input; it would be overwritten.", fix=ANOTHER_OUTPUT)
     row_format(target.suffix, columns=(), schema=None, added={})  # checks the suffix before a model is loaded
     with _classifier(artifact, device, backend, threads, engine_precision, trust) as classifier:
+        file = flat_questions(file) if isinstance(classifier, AnswerClassifier) else file
         settings: dict[str, Any] = {
             "columns": _text_columns(file, classifier, text, pair),
             "prefix": prefix,
@@ -259,7 +261,7 @@ def _text_columns(
     """Return the column of the text, or of both texts if the model reads pairs, or of words and predicate."""
     name = str(file.path)
     if isinstance(classifier, AnswerClassifier):
-        return question_columns(file.columns, source=name, text=text, pair=pair)
+        return list(question_columns(file.columns, source=name, text=text or None, pair=pair or None))
     if isinstance(classifier, TokenClassifier) and not pair:
         return word_columns(
             file.columns,

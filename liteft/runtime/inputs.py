@@ -162,7 +162,7 @@ def text_error(value: Any, *, paired: bool, name: str) -> InputError:
         return InputError(
             f"{name} is one text, but this model reads pairs.",
             accepted={"inputs": _PAIR},
-            fix=Hint("(text, pair)", "a tab between the two texts of a line, or --pair TEXT"),
+            fix=Hint("(text, pair)", "a tab between the two texts of a line, or --pair-text TEXT"),
         )
     if _is_pair(value):
         if paired:
@@ -173,6 +173,9 @@ def text_error(value: Any, *, paired: bool, name: str) -> InputError:
             accepted={"inputs": _SINGLE},
             fix="[text, text] for two texts",
         )
+    if paired and isinstance(value, tuple | list) and len(value) == 2:
+        half = 1 if isinstance(value[0], str) else 0
+        value, name = value[half], f"{name}, {('first', 'second')[half]} half,"
     missing = value is None or (isinstance(value, float) and math.isnan(value))  # NaN is pandas' missing text
     return InputError(
         f"{name} is {kind_of(value)}.",

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from liteft.arguments import checked_top_k
 from liteft.errors import ConfigError, Hint, option
 from liteft.metrics import sigmoid, softmax
 from liteft.results import Result
@@ -91,7 +92,7 @@ class Answering:
         self._task = task
         self._scores = activation_of(activation)
         self._backend = backend
-        self._top_k = _checked_top_k(top_k)
+        self._top_k = checked_top_k(top_k)
         self._threshold = _checked_threshold(threshold, task, len(self._labels))
 
     def __call__(self, logits: np.ndarray, truncated: np.ndarray) -> list[Prediction]:
@@ -131,16 +132,6 @@ def activation_of(name: str) -> Callable[[np.ndarray], np.ndarray]:
         "none": lambda logits: logits,
     }
     return known[name]
-
-
-def _checked_top_k(top_k: int | None) -> int | None:
-    if top_k is None or (isinstance(top_k, int) and not isinstance(top_k, bool) and top_k >= 1):
-        return top_k
-    raise ConfigError(
-        f"top_k must be a positive integer, got {top_k!r}.",
-        accepted={"top_k": "1 or more, or None"},
-        fix=option("top_k", 3),
-    )
 
 
 def _checked_threshold(threshold: float | Sequence[float] | None, task: Task, labels: int) -> float | np.ndarray:

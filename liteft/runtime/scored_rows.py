@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from liteft.errors import DataError, InputError, option
-from liteft.runtime.inputs import Text, as_text, text_error
+from liteft.runtime.inputs import Text, as_text, kind_of, text_error
 from liteft.runtime.streaming import OnError
 from liteft.runtime.word_texts import WordText
 
@@ -121,7 +121,7 @@ class RowScorer:
             value = values.get(column)
             text = as_text(value, paired=False)
             if text is None:
-                self._refuse(text_error(value, paired=False, name=f"{where}, column {column!r},"))
+                self._refuse(_text_error(value, f"{where}, column {column!r},"))
                 return None
             halves.append(text.first)
         return Text(halves[0], halves[1] if len(halves) > 1 else None)
@@ -194,6 +194,13 @@ class RowScorer:
                     option("on_error", "null", note=", to give such rows no prediction; finished rows are kept"),
                 ],
             )
+
+
+def _text_error(value: Any, name: str) -> InputError:
+    """Return the error for a cell that is not a text; a list of two strings is no pair in one column."""
+    if isinstance(value, list | tuple):
+        return InputError(f"{name} is {kind_of(value)}.", fix="one string in each cell")
+    return text_error(value, paired=False, name=name)
 
 
 def in_parts(rows: Iterator[ScoredRow], part_rows: int) -> Iterator[list[ScoredRow]]:

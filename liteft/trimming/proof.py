@@ -13,12 +13,11 @@ from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
 from liteft.ragged import row_differences
 from liteft.tokenization import TextTokenizer
-from liteft.trimming.vocabulary import TrimmedVocabulary
+from liteft.trimming.vocabulary import TrimmedVocabulary, uncut
 
 __all__ = ["prove_trimming", "trimming_text"]
 
 _LOGITS = 512
-_UNCUT = 2**31 - 1
 
 
 def prove_trimming(
@@ -45,7 +44,7 @@ def prove_trimming(
     Raises:
         VerificationError: a check fails, which is a bug in LiteFT or in the tokenizers library.
     """
-    before, after = (_uncut(classifier.tokenizer).encode(split.texts, split.pairs) for classifier in (full, trimmed))
+    before, after = (uncut(classifier.tokenizer).encode(split.texts, split.pairs) for classifier in (full, trimmed))
     kept = np.zeros(len(full.tokenizer.tokens()), dtype=bool)
     kept[vocabulary.old_ids[vocabulary.old_ids >= 0]] = True
     same = np.array([bool(kept[text.ids].all()) for text in before], dtype=bool)
@@ -113,10 +112,6 @@ def _tokens_of_kept_words(encoded: Encoded, kept: np.ndarray, continues: np.ndar
     starts = np.flatnonzero(~continues[ids])
     whole = np.logical_and.reduceat(kept[ids], starts)
     return int(np.diff(starts, append=len(ids))[whole].sum())
-
-
-def _uncut(tokenizer: TextTokenizer) -> TextTokenizer:
-    return TextTokenizer(tokenizer.json_text, max_tokens=_UNCUT, pad_id=tokenizer.pad_id)
 
 
 def _around(tokenizer: TextTokenizer, split: Split) -> int:

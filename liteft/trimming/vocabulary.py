@@ -20,6 +20,7 @@ __all__ = [
     "check_budget",
     "smallest_vocabulary",
     "trim_vocabulary",
+    "uncut",
     "write_tokenizer_files",
 ]
 
@@ -51,7 +52,7 @@ class TrimmedVocabulary:
 
 
 def trim_vocabulary(
-    tokenizer: TextTokenizer, splits: Sequence[Split], *, most: int, fill: bool = False
+    tokenizer: TextTokenizer, splits: Sequence[Split], *, most: int, fill: bool = False, whole: bool = False
 ) -> TrimmedVocabulary:
     """Return the part of a vocabulary that texts use, with a maximum number of tokens.
 
@@ -65,25 +66,26 @@ def trim_vocabulary(
         splits: the texts, labelled or not.
         most: maximum number of tokens, including special tokens and single characters.
         fill: fill the remaining room with the first tokens of the vocabulary that the texts do not use.
+        whole: count all tokens of a text, as its windows are read, instead of the first ``max_tokens``.
 
     Raises:
         ConfigError: ``most`` is below the number of special tokens and single characters.
         ModelError: the vocabulary is not a WordPiece vocabulary.
     """
     check_budget(tokenizer, most)
-    whole = read_wordpiece(tokenizer)
+    pieces = read_wordpiece(tokenizer)
     old = tokenizer.tokens()
-    added = sum(token != "" and token not in whole.ids for token in old)
-    words = count_words(tokenizer, splits, prefix=whole.prefix)
-    kept = choose_tokens(words, whole.ids, floor=whole.floor, prefix=whole.prefix, most=most - added)
-    kept = fill_tokens(kept, whole.ids, most=most - added) if fill else kept
+    added = sum(token != "" and token not in pieces.ids for token in old)
+    words = count_words(uncut(tokenizer) if whole else tokenizer, splits, prefix=pieces.prefix)
+    kept = choose_tokens(words, pieces.ids, floor=pieces.floor, prefix=pieces.prefix, most=most - added)
+    kept = fill_tokens(kept, pieces.ids, most=most - added) if fill else kept
     padding = old[tokenizer.pad_id] if tokenizer.pad_id < len(old) else None
-    ordered = sorted(kept, key=lambda token: (whole.ids.get(token, len(old)), token))
+    ordered = sorted(kept, key=lambda token: (pieces.ids.get(token, len(old)), token))
     json_text, tokens = with_vocabulary(tokenizer.json_text, ordered, padding=padding)
     numbers = {token: number for number, token in enumerate(old)}
     old_ids = np.array([numbers.get(token, -1) for token in tokens], dtype=np.int64)
     made_of = {
-        number: tuple(whole.ids[old_token] for old_token in whole.ids if _contains(old_token, token, whole.prefix))
+        number: tuple(pieces.ids[each] for each in pieces.ids if _contains(each, token, pieces.prefix))
         for number, token in enumerate(tokens)
         if token not in numbers
     }
@@ -94,8 +96,13 @@ def trim_vocabulary(
         made_of=made_of,
         of=tokenizer.vocabulary_size,
         most=most,
-        unknown=numbers.get(whole.unknown, NO_TOKEN),
+        unknown=numbers.get(pieces.unknown, NO_TOKEN),
     )
+
+
+def uncut(tokenizer: TextTokenizer) -> TextTokenizer:
+    """Return a tokenizer that reads texts of any length as a whole."""
+    return TextTokenizer(tokenizer.json_text, max_tokens=_UNCUT, pad_id=tokenizer.pad_id)
 
 
 def check_budget(tokenizer: TextTokenizer, most: int) -> None:

@@ -32,6 +32,12 @@ def test_the_first_token_of_each_word_is_taken(script: ModuleType) -> None:
     assert script.first_tokens(rows[:2], [None, None]) == []
 
 
+def test_the_ends_of_the_words_of_a_context_are_taken(script: ModuleType) -> None:
+    start, end = [float(place) for place in range(8)], [float(-place) for place in range(8)]
+    words, sequences = [None, 0, None, 0, 0, 1, 2, None], [None, 0, None, 1, 1, 1, 1, None]
+    assert script.ends_of_words(start, end, words, sequences) == [[3.0, -4.0], [5.0, -5.0], [6.0, -6.0]]
+
+
 def test_spans_are_plain_if_their_tags_are_the_likeliest(script: ModuleType) -> None:
     logits = [[0.0, 2.0], [1.0, 0.0]]
     scores = tuple(1 / (1 + math.exp(low - high)) for low, high in ((0.0, 2.0), (0.0, 1.0)))

@@ -11,7 +11,9 @@ import pytest
 
 from liteft.answer_labels import AnswerLabels
 from liteft.data import Dataset, check_dataset, load_dataset
+from liteft.data.unlabeled import load_beside
 from liteft.errors import ConfigError, DataError
+from liteft.recipes import DataRecipe
 from liteft.tasks import ANSWERS
 
 CONTEXT = "Ada Lovelace wrote a program. It was 😀 the first one."
@@ -230,3 +232,17 @@ def test_subjqa(data_root: Path) -> None:
     without = [np.count_nonzero(~dataset.split(name).labels.answered) for name in ("train", "validation", "test")]
     assert without == [1_323, 360, 447]
     assert any("validation: 583 rows (90.8%) with a context that train also asks about" in n for n in dataset.notes)
+
+
+def test_unlabelled_questions_are_rows_or_documents(tmp_path: Path) -> None:
+    rows, document = tmp_path / "more.jsonl", tmp_path / "more.json"
+    rows.write_text('{"Query": "who?", "passage": "Ada came", "text": "other"}\n')
+    asked = [{"id": "a", "question": "who?"}, {"id": "b", "question": "when?", "answers": []}]
+    document.write_text(json.dumps({"data": [{"title": "t", "paragraphs": [{"context": "Ada came", "qas": asked}]}]}))
+    first = load_beside(str(rows), DataRecipe(), questions=True)
+    second = load_beside(str(document), DataRecipe(text="Query"), questions=True)
+    assert (first.texts, first.pairs) == (["who?"], ["Ada came"])
+    assert (second.texts, second.pairs) == (["who?", "when?"], ["Ada came", "Ada came"])
+    rows.write_text('{"text": "only a text"}\n')
+    with pytest.raises(DataError, match="which one holds the question"):
+        load_beside(str(rows), DataRecipe(), questions=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import AutoModelForQuestionAnswering
 
 import liteft
 from liteft.artifact import Artifact
@@ -22,7 +24,7 @@ from liteft.finetuning.settings import ModelSettings
 from liteft.metrics import sigmoid, softmax
 from liteft.tokenization import TextTokenizer
 from liteft.words import words_of_texts
-from tests.exporting.conftest import centre
+from tests.exporting.conftest import centre, make_config, randomize
 from tests.exporting.node import install_in
 
 PACKAGE = "@huggingface/transformers@4.3.1"
@@ -111,11 +113,18 @@ def exported(
     return export(folder / "model", folder / "edge", precision="int8", target="edge", verify=split, limits=limits)
 
 
-def in_javascript(where: Path, artifact: Artifact, texts: list[str], pairs: list[str] | None = None) -> dict[str, Any]:
+def in_javascript(
+    where: Path,
+    artifact: Artifact,
+    texts: list[str],
+    pairs: list[str] | None = None,
+    *,
+    settings: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     file = artifact.path.parent / "texts.json"
     tokens = artifact.manifest.pooling == "none"
-    file.write_text(json.dumps({"texts": texts, "pairs": pairs, "tokens": tokens}))
-    command = ["node", SCRIPT.name, artifact.path, "q8", file]
+    file.write_text(json.dumps({"texts": texts, "pairs": pairs, "tokens": tokens, "settings": settings}))
+    command = ["node", SCRIPT.name, artifact.path, "q8" if artifact.manifest.form.precision == "int8" else "fp32", file]
     done = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -174,6 +183,50 @@ def test_tokens_of_words_have_the_ids_the_logits_and_the_tags_of_python(
         chances = softmax(logits)[named]
         assert [token["entity"] for token in tokens] == [TAGS[tag] for tag in chances.argmax(axis=1)]
         np.testing.assert_allclose([token["score"] for token in tokens], chances.max(axis=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_questions_have_the_logits_and_the_answers_of_python(
+    javascript: Path, workshop: Any, tmp_path: Path, family: str
+) -> None:
+    plain = re.compile(r"[\w ,.]*", re.ASCII)  # words are tokenized alone, which makes no difference in these
+    contexts = [text for text in load_dataset(CORPUS).test.texts[:80] if plain.fullmatch(text)]
+    questions = [f"what about {text.split()[-1]}" for text in contexts]
+    (tmp_path / "model").mkdir()
+    pad = (byte_tokenizer if family == "roberta" else minilm_tokenizer)(tmp_path / "model")
+    size = TextTokenizer.from_file(tmp_path / "model" / "tokenizer.json", max_tokens=64).vocabulary_size
+    changes = {"vocab_size": size, "pad_token_id": pad, "max_position_embeddings": 260}
+    changes |= {"type_vocab_size": 2}  # of which RoBERTa's tokenizer uses the first alone
+    model = AutoModelForQuestionAnswering.from_config(make_config(family, 2, **changes))
+    randomize(model, seed=0)
+    settings = ModelSettings(("start", "end"), "answers", "none", 250, True)
+    save_classifier(model.eval(), settings, tmp_path / "model", tmp_path / "model")
+    split = Split("validation", questions, contexts)
+    artifact = export(tmp_path / "model", tmp_path / "edge", precision="fp32", target="edge", verify=split)
+    card = (artifact.path / "card.md").read_text()
+    (said,) = re.findall(r"Object\.assign\(answerer\.tokenizer, (\{.*\})\)", card)
+    answer = in_javascript(
+        javascript, artifact, questions, contexts, settings=json.loads(re.sub(r"(\w+):", r'"\1":', said))
+    )
+    tokenizer = Tokenizer.from_file(str(artifact.path / "tokenizer.json"))
+    with liteft.load(artifact.path, threads=1) as reader:
+        rows = reader.encode(questions, contexts)
+        expected = reader.run(rows)
+    assert [row["ids"] for row in answer["whole"]] == [row.ids.tolist() for row in rows.encoded]
+    for row, (start, end) in enumerate(answer["logits"]):
+        units = np.arange(*rows.text_units[row : row + 2])
+        first = rows.encoded.offsets[row]
+        places = np.stack([rows.unit_first[units] - first, rows.unit_last[units] - first])
+        got = np.stack([np.array(start)[places[0]], np.array(end)[places[1]]], axis=1)
+        np.testing.assert_allclose(got[1:], expected[row][1:, :2], atol=1e-4)
+        # the pipeline gives the best tokens of the context, whatever words they are in
+        inside = np.zeros(len(start), dtype=bool)
+        inside[places[0, 1] : places[1].max() + 1] = True
+        both = np.where(np.triu(inside[:, None] & inside), np.add.outer(start, end), -np.inf)
+        begin, stop = np.unravel_index(both.argmax(), both.shape)
+        ids = rows.encoded[row].ids[begin : stop + 1].tolist()
+        theirs = answer["predictions"][row]["answer"]
+        assert theirs.replace(" ", "") == tokenizer.decode(ids).replace(" ", "")
 
 
 def test_longer_texts_lose_their_last_token_in_javascript_as_the_card_says(

@@ -1,7 +1,8 @@
 // Tokenizes and classifies texts with transformers.js: node transformers_js.mjs FOLDER DTYPE TEXTS
 // FOLDER is an artifact for the target edge, TEXTS a JSON file, {"texts": [...], "pairs": [...] or null, "tokens": whether
-// tokens are classified}. The output is one line of JSON: ids and type ids of every text, uncut and cut; labels with
-// scores; the logits of pairs, or of all tokens one after another.
+// tokens are classified, "settings": what the card sets of the tokenizer, where pairs are questions with contexts}. The
+// output is one line of JSON: ids and type ids of every text, uncut and cut; labels with scores, or answers; the logits
+// of pairs, of all tokens one after another, or of starts and ends.
 import { readFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import {
@@ -15,7 +16,7 @@ import {
 const [folder, dtype, file] = process.argv.slice(2);
 env.allowRemoteModels = false;
 env.localModelPath = dirname(folder);
-const { texts, pairs, tokens } = JSON.parse(readFileSync(file));
+const { texts, pairs, tokens, settings } = JSON.parse(readFileSync(file));
 const tokenizer = await AutoTokenizer.from_pretrained(basename(folder));
 const read = (truncation) =>
   texts.map((text, row) => {
@@ -25,7 +26,17 @@ const read = (truncation) =>
     return { ids: input_ids, types: token_type_ids ?? null };
   });
 const answer = { whole: read(false), cut: read(true) };
-if (tokens) {
+if (settings) {
+  const reader = await pipeline("question-answering", basename(folder), { dtype });
+  Object.assign(reader.tokenizer, settings);
+  answer.logits = [];
+  answer.predictions = [];
+  for (const [row, text] of texts.entries()) {
+    const { start_logits, end_logits } = await reader.model(reader.tokenizer(text, { text_pair: pairs[row] }));
+    answer.logits.push([Array.from(start_logits.data), Array.from(end_logits.data)]);
+    answer.predictions.push(await reader(text, pairs[row]));
+  }
+} else if (tokens) {
   const model = await AutoModelForTokenClassification.from_pretrained(basename(folder), { dtype });
   const tag = await pipeline("token-classification", basename(folder), { dtype });
   answer.logits = [];

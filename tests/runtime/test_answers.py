@@ -167,3 +167,82 @@ def test_files_of_questions_get_answers_with_places(classifier: AnswerClassifier
     source.write_text("text\nhello\n", encoding="utf-8")
     with pytest.raises(DataError, match="which one holds the question"):
         predict_file(classifier, source, tmp_path / "other.csv")
+
+
+def test_documents_of_squad_are_answered_a_row_for_each_question(classifier: AnswerClassifier, tmp_path: Path) -> None:
+    asked = [{"id": "a", "question": QUESTION, "answers": []}, {"id": "b", "question": "", "answers": []}]
+    paragraphs = [{"context": CONTEXTS[0], "qas": asked}, {"context": " \n", "qas": [{"question": QUESTION}]}]
+    source = tmp_path / "squad.json"
+    source.write_text(json.dumps({"version": "v2.0", "data": [{"title": "t", "paragraphs": paragraphs}]}))
+    assert predict_file(classifier, source, tmp_path / "out.jsonl").rows == 3
+    found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["id"] for row in found] == ["a", "b", None] and found[0]["context"] == CONTEXTS[0]
+    assert found[0]["answer"] == classifier.predict(QUESTION, CONTEXTS[0]).text and found[2]["start"] is None
+    assert "is_impossible" not in found[0], "no document says that"
+    source.write_text(json.dumps({"data": [{"paragraphs": [{"context": "a parcel", "qas": [{"id": "a"}]}]}]}))
+    with pytest.raises(DataError, match="has 'paragraphs' as SQuAD's documents have") as caught:
+        predict_file(classifier, source, tmp_path / "other.jsonl")
+    assert "no key 'question'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "seen"),
+    [
+        ({"question": None, "context": "a"}, "column 'question', is None"),
+        ({"context": "a"}, "column 'question', is None"),
+        ({"question": ["who", "is"], "context": "a"}, "column 'question', is a value of type list"),
+        ({"question": "who", "context": ["a"]}, "column 'context', is a value of type list"),
+        ({"question": "who", "context": 5}, "column 'context', is 5"),
+        ({"question": "\ud800", "context": "a"}, "half a surrogate pair"),
+    ],
+)
+def test_a_row_that_is_no_question_is_named(
+    row: dict[str, Any], seen: str, classifier: AnswerClassifier, tmp_path: Path
+) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps(each) + "\n" for each in ({"question": QUESTION, "context": "a"}, row)))
+    with pytest.raises(DataError, match=f"line 2.*{seen}"):
+        predict_file(classifier, source, tmp_path / "out.jsonl")
+    done = predict_file(classifier, source, tmp_path / "out.jsonl", on_error="null", restart=True)
+    last = json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    assert done.refused == 1 and last["answer"] is last["score"] is last["start"] is None
+
+
+@pytest.mark.parametrize("top_k", ["3", True, 0, 2.0, [3]])
+def test_a_wrong_number_of_answers_is_refused_before_anything_is_read(
+    top_k: Any, classifier: AnswerClassifier, tmp_path: Path
+) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text(json.dumps({"question": QUESTION, "context": "a"}))
+    for call in (
+        lambda: classifier.predict(QUESTION, CONTEXTS[0], top_k=top_k),
+        lambda: classifier.stream([], top_k=top_k),
+        lambda: predict_file(classifier, source, tmp_path / "out.jsonl", top_k=top_k),
+    ):
+        with pytest.raises(ConfigError, match="top_k must be a positive integer"):
+            call()
+
+
+def test_all_answers_of_a_context_can_be_asked_for(classifier: AnswerClassifier) -> None:
+    found = classifier.predict(QUESTION, CONTEXTS[0], top_k=10**12).top
+    assert 1 < len(found) <= len(CONTEXTS[0].split())
+
+
+def test_a_threshold_is_refused_as_of_other_models(classifier: AnswerClassifier) -> None:
+    threshold: Any = 0.5
+    with pytest.raises(ConfigError, match="its own threshold was fitted on validation"):
+        classifier.predict(QUESTION, CONTEXTS[0], threshold=threshold)
+    with pytest.raises(ConfigError, match="its own threshold was fitted on validation"):
+        classifier.stream([], threshold=threshold)
+
+
+def test_what_is_no_question_or_no_context_is_said(classifier: AnswerClassifier) -> None:
+    wrong: Any = 5
+    for question, context in ((QUESTION, wrong), (wrong, CONTEXTS[0]), ([QUESTION], CONTEXTS), (None, CONTEXTS[0])):
+        with pytest.raises(InputError, match=r"as the question, and .* as its context") as caught:
+            classifier.predict(question, context)  # type: ignore[call-overload]
+        assert "zip(questions, contexts)" in str(caught.value)
+    with pytest.raises(InputError, match="text 1, second half, is None"):
+        classifier.predict([(QUESTION, CONTEXTS[0]), (QUESTION, None)])
+    with pytest.raises(InputError, match="text 0, first half, is 5"):
+        classifier.predict([(wrong, CONTEXTS[0])])

@@ -16,6 +16,8 @@ from liteft.errors import ModelError, VerificationError
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, load_classifier, save_classifier
+from liteft.finetuning.settings import ModelSettings
+from liteft.tasks import task_named
 from liteft.tokenization import TextTokenizer
 from liteft.trimming import prove_trimming, trim_classifier, write_tokenizer_files
 from liteft.trimming.proof import trimming_text
@@ -176,3 +178,16 @@ def test_a_vocabulary_without_an_unknown_token_is_proved_too(loaded: TorchClassi
     trimmed, vocabulary = trim_classifier(without, [dataset.train], most=100)
     assert vocabulary.unknown == -2
     assert prove_trimming(without, trimmed, vocabulary, dataset.validation)["unknown_texts"] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("task", "labels"), [("answers", ("start", "end")), ("tokens", ("O", "B-x", "I-x"))])
+def test_words_of_later_windows_count_where_long_texts_are_read_as_a_whole(
+    task: str, labels: tuple[str, ...], loaded: TorchClassifier
+) -> None:
+    paired = task == "answers"
+    text = "w1 " * loaded.tokenizer.max_tokens + "unused3"
+    texts = Split("train", ["w2" if paired else text], [text] if paired else None)
+    first, _ = trim_classifier(loaded, [texts], most=100)
+    windowed = replace(loaded, settings=ModelSettings(labels, task_named(task), "none", 16, paired))
+    whole, _ = trim_classifier(windowed, [texts], most=100)
+    assert "unused3" not in first.tokenizer.tokens() and "unused3" in whole.tokenizer.tokens()

@@ -18,7 +18,11 @@ OutputFile = Annotated[
 ]
 PairText = Annotated[
     list[str] | None,
-    _answers("--pair-text", metavar="TEXT", help="For models of pairs: the second text, once for each TEXT."),
+    _answers(
+        "--pair-text",
+        metavar="TEXT",
+        help="For models of pairs and of questions: the second text or the context, once for each TEXT.",
+    ),
 ]
 Predicates = Annotated[
     list[int] | None,
