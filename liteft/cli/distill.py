@@ -53,7 +53,7 @@ def distill(
     from liteft.cli.settings import load_data, resolve, said_of_model, teachers_of
     from liteft.recipe_checks import checked_stage, refuse_budget, require_student
 
-    named = said_of_model(labels, None, None).labels
+    named = said_of_model(labels).labels
     more: dict[str, Any] = {"student": student, "vocabulary": vocabulary, "control": control or None, "seeds": seeds}
     more |= {
         "general": general,

@@ -57,7 +57,7 @@ def export(
     refuse_artifact(source)
     console = output.console()
     on, how = data_of_models(recipe, [source])
-    said, chosen, asked = said_of_model(labels, task, reading.pair), recipe.export, recipe.export.form
+    said, chosen, asked = said_of_model(labels, task, reading.pair, activation), recipe.export, recipe.export.form
     subjects = find_subjects([source], said=said)
     gold = find_gold(on, subjects, split=split, settings=how)
     (subject,) = gold.subjects
@@ -79,7 +79,7 @@ def export(
         paired=None if subject.own else said.paired,
         labels=said.labels if subject.own else subject.labels,
         max_tokens=max_tokens,
-        activation=activation,
+        activation=said.activation,
         form=asked,
         calibrate=train if calibrated else None,
         vocabulary=chosen.vocabulary,

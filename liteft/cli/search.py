@@ -46,7 +46,7 @@ def search(
     from liteft.cli.settings import load_data, resolve, said_of_model, teacher_of
     from liteft.recipe_checks import require_budget
 
-    named = said_of_model(labels, None, None).labels
+    named = said_of_model(labels).labels
     bits = None if form.embedding_bits is None else [form.embedding_bits]
     recipe = resolve(
         settings,
