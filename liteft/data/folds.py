@@ -21,9 +21,9 @@ def text_groups(split: Split) -> np.ndarray:
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
-def count_different(split: Split) -> int:
+def count_different(split: Split, task: Task) -> int:
     """Return how many texts of a split are no duplicates of one another, so the most folds that it can have."""
-    return len(set(text_keys(split.texts, split.pairs)))
+    return len(set(_keys(split, task)))
 
 
 def with_duplicates(split: Split, chosen: np.ndarray) -> np.ndarray:
@@ -43,6 +43,9 @@ def folds_of_split(split: Split, task: Task, labels: Sequence[str], count: int, 
         seed: of the order in which texts are dealt out.
     """
     assert split.labels is not None
-    names = label_sets(task, split.labels, labels)
-    pairs = None if task.numeric else split.pairs  # candidates of one query stay together
-    return fold_numbers(text_keys(split.texts, pairs), names, count, seed=seed)
+    return fold_numbers(_keys(split, task), label_sets(task, split.labels, labels), count, seed=seed)
+
+
+def _keys(split: Split, task: Task) -> list[str]:
+    """Return a key for each text, the same for texts of one fold."""
+    return text_keys(split.texts, None if task.numeric else split.pairs)  # candidates of one query stay together

@@ -113,9 +113,9 @@ def train_folds(dataset: Dataset, recipe: Recipe, count: int, context: RunContex
 def folds_of(dataset: Dataset, count: int, *, seed: int) -> np.ndarray:
     """Return the fold of each training row, from 0, or -1 for those that no teacher leaves out: int64 (rows,)."""
     train = dataset.train
-    if count_different(train) < count or train.labels is None:
+    if count_different(train, dataset.task) < count or train.labels is None:
         raise DataError(
-            f"{dataset.name} has {count_different(train):,} different training texts for {count} folds.",
+            f"{dataset.name} has {count_different(train, dataset.task):,} different training texts for {count} folds.",
             accepted={"training texts": "as many different ones as folds, at least"},
             fix=option("student.teacher_folds", 0),
         )

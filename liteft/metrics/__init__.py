@@ -10,6 +10,7 @@ them; the tests compare the results with theirs and seqeval's.
 from liteft.metrics.answers import AnswerScores, answer_scores, is_chinese_text
 from liteft.metrics.correlation import (
     correlation_intervals,
+    mean_correlation_intervals,
     mean_ranks,
     paired_correlation_intervals,
     pearson,
@@ -61,6 +62,7 @@ __all__ = [
     "bootstrap_interval",
     "calibration_error",
     "correlation_intervals",
+    "mean_correlation_intervals",
     "f1_intervals",
     "f1_scores",
     "find_spans",
