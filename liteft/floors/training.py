@@ -129,10 +129,10 @@ def cross_validated(
         )
     fold = _with_duplicates(split, _dealt(split, task, folds, seed))
     if len(np.unique(fold)) < folds:  # duplicates have emptied one
-        if count_different(split, task) < folds:
+        if (different := count_different(split, task)) < folds:
             raise DataError(
-                f"split {split.name!r} has {count_different(split, task)} different texts, which cannot make {folds} folds.",
-                fix=option("folds", max(2, count_different(split, task))),
+                f"split {split.name!r} has {different} different texts, which cannot make {folds} folds.",
+                fix=option("folds", max(2, different)),
             )
         fold = folds_of_split(split, task, labels, folds, seed=seed)
     rows = []
