@@ -82,7 +82,7 @@ def compare(
         console.progress(f"drew {draw(comparison, picture)}")
     artifacts = [model.subject.path for model in comparison.models if model.subject.engine == "onnxruntime"]
     following = (
-        ["liteft", "predict", str(artifacts[-1]), "a text", *groups.trusting(trust)]
+        groups.predicting(artifacts[-1], trust=trust)
         if artifacts
         else ["liteft", "export", models[-1], "--out", f"{models[-1].rstrip('/')}-artifact", *groups.trusting(trust)]
     )

@@ -92,8 +92,6 @@ def distill(
     following = ["liteft", "compare", *map(str, models), "--on", str(recipe.data.source)]
     if "test" not in dataset.splits:  # folds have tested: no other text is left to compare models on
         made = outcome.artifact
-        following = (
-            ["liteft", "inspect", str(models[-1])] if made is None else ["liteft", "predict", str(made.path), "a text"]
-        )
+        following = ["liteft", "inspect", str(models[-1])] if made is None else groups.predicting(made.path)
     following += groups.trusting(trust)
     console.result(outcome.render(), outcome.to_dict(), following=following)

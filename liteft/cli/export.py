@@ -93,5 +93,5 @@ def export(
         trust=trust,
         progress=console.progress,
     )
-    following = ["liteft", "predict", out, "a text", *groups.trusting(trust)]
+    following = groups.predicting(artifact.path, trust=trust)
     console.result(artifact.render(), artifact.to_dict(), following=following)

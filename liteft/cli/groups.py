@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from liteft.cli.console import Console
@@ -74,6 +75,7 @@ __all__ = [
     "Training",
     "flat",
     "parse_layers",
+    "predicting",
     "trusting",
 ]
 
@@ -199,6 +201,16 @@ def parse_layers(text: str | None) -> str | list[int] | None:
         return [int(part) for part in text.strip("[]").split(",")]
     except ValueError:
         return text
+
+
+def predicting(folder: Path, *, trust: bool = False) -> list[str]:
+    """Return the words of a command that tries an artifact on one text, or on a pair if it reads pairs."""
+    from liteft.artifact import read_artifact
+
+    manifest = read_artifact(folder).manifest
+    pair = ["--pair-text", "another"] if manifest.paired else []
+    word = ["--predicate", "1"] if manifest.marked else []
+    return ["liteft", "predict", str(folder), "a text", *pair, *word, *trusting(trust)]
 
 
 def trusting(trust: bool) -> list[str]:

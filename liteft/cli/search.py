@@ -63,7 +63,7 @@ def search(
     import liteft
 
     found = liteft.search(source, dataset, out=out, recipe=recipe, trust=trust, progress=console.progress)
-    words = ["liteft", "predict", str(found.artifact), "a text", *groups.trusting(trust)]
-    console.result(found.render(), found.to_dict(), following=[] if found.artifact is None else words)
+    following = [] if found.artifact is None else groups.predicting(found.artifact, trust=trust)
+    console.result(found.render(), found.to_dict(), following=following)
     if found.winner is None:
         raise typer.Exit(1)

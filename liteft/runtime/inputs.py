@@ -162,7 +162,7 @@ def text_error(value: Any, *, paired: bool, name: str) -> InputError:
         return InputError(
             f"{name} is one text, but this model reads pairs.",
             accepted={"inputs": _PAIR},
-            fix=Hint("(text, pair)", "a tab between the two texts of a line, or --pair TEXT"),
+            fix=Hint("(text, pair)", "a tab between the two texts of a line, or --pair-text TEXT"),
         )
     if _is_pair(value):
         if paired:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from liteft.artifact import Artifact
+from liteft.cli.groups import predicting
 from liteft.runtime import load
 from tests.modules import module_of
 
@@ -230,3 +232,22 @@ def test_a_predicate_of_another_model_is_refused(call: Any, artifact: Artifact) 
     called = call("predict", artifact.path, "the app closes", "--predicate", "2")
     assert called.status == 2
     assert "this model has no predicates" in called.err and "leave out --predicate" in called.err
+
+
+@pytest.mark.parametrize(("fields", "more"), [({}, []), ({"paired": True}, ["--pair-text", "another"])])
+def test_the_command_that_tries_an_artifact_can_be_run(
+    call: Any, make_artifact: Callable[..., Artifact], tmp_path: Path, fields: dict[str, Any], more: list[str]
+) -> None:
+    made = make_artifact(tmp_path / "artifact", **fields)
+    words = predicting(made.path)
+    assert words == ["liteft", "predict", str(made.path), "a text", *more]
+    assert call(*words[1:]).status == 0
+
+
+def test_one_text_for_a_model_of_pairs_is_told_the_flag_that_there_is(
+    call: Any, make_artifact: Callable[..., Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_artifact(tmp_path / "artifact", paired=True)
+    feed(monkeypatch, b"a text alone\n")
+    called = call("predict", made.path, "-")
+    assert called.status == 1 and "--pair-text TEXT" in called.err
