@@ -14,7 +14,7 @@ import numpy as np
 from liteft.arguments import require_count
 from liteft.errors import ConfigError, InputError, leave_out
 from liteft.results import Result
-from liteft.runtime.inputs import checked_columns
+from liteft.runtime.inputs import checked_columns, kind_of
 from liteft.runtime.prediction import activation_of
 from liteft.runtime.scoring import WINDOW
 from liteft.runtime.streaming import OnError
@@ -183,13 +183,11 @@ class Scorer(TextModel):
         if top_k is not None:
             require_count("top_k", top_k)
         if not isinstance(query, str):
-            raise InputError(
-                f"the query is a {type(query).__name__}.", accepted={"query": "a text"}, fix="rank(query, texts)"
-            )
+            raise InputError(f"the query is {kind_of(query)}.", accepted={"query": "a text"}, fix="rank(query, texts)")
         values = list(checked_columns(texts, None, call="rank"))
         found = self.scores([query] * len(values), values) if values else np.zeros(0, dtype=np.float32)
         order = np.argsort(-found, kind="stable")[:top_k].tolist()
-        return [Ranked(row, float(found[row]), values[row]) for row in order]
+        return [Ranked(row, float(found[row]), str(values[row])) for row in order]
 
     def __repr__(self) -> str:
         state = "closed" if self._engine is None else f"{self.backend} on {self.device}"

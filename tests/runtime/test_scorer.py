@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from liteft.artifact import Artifact
@@ -91,8 +92,16 @@ def test_what_cannot_be_ranked_is_refused(scorer: Scorer, ranker: Scorer) -> Non
         scorer.rank("the app", TEXTS)
     with pytest.raises(ConfigError, match="top_k"):
         ranker.rank("the app", TEXTS, top_k=0)
-    with pytest.raises(InputError, match="the query is a list"):
+    with pytest.raises(InputError, match="the query is a value of type list"):
         ranker.rank(["the app"], TEXTS)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="text 1, second half, is None"):
+        ranker.rank("the app", ["my order", None])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="text 0, second half, is 3"):
+        ranker.predict([("the app", 3)])
+    with pytest.raises(InputError, match="a value of type DataFrame") as caught:
+        ranker.rank("the app", pd.DataFrame({"text": TEXTS}))  # type: ignore[arg-type]
+    assert "a column of it" in str(caught.value)
+    assert type(ranker.rank("the app", np.array(["my order"]))[0].text) is str  # type: ignore[arg-type]
     with pytest.raises(InputError):
         ranker.rank("the app", "my order")
     with pytest.raises(InputError):
