@@ -191,6 +191,7 @@ class Gate:
             | {
                 f"its mean of {both}": f"{task.balanced(scores):.1%}",
                 "that of such answers": f"up to {task.blind(split.labels, logits.shape[1]):.1%}",
+                "needed": f"more than {task.least_balanced(split.labels, logits.shape[1]):.1%}",
             },
             fix=["train longer, or with another learning rate", "read the data check"],
         )

@@ -517,7 +517,11 @@ class Task(str, ABC):
             labels, count: as for `blind`.
         """
         right = not self.numeric and scores[self.text_metric] > self.majority_share(labels)
-        return not right and self.balanced(scores) <= self.blind(labels, count) + _ABOVE_BLIND
+        return not right and self.balanced(scores) <= self.least_balanced(labels, count)
+
+    def least_balanced(self, labels: Rows, count: int) -> float:
+        """Return the `balanced` score up to which predictions are no better than blind answers; see `is_blind`."""
+        return self.blind(labels, count) + _ABOVE_BLIND
 
     # Parts of the methods above
 
