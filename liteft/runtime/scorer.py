@@ -28,30 +28,25 @@ class Score(Result):
     """The score of one text or pair.
 
     Attributes:
-        value: the score, as the model learned it: the logit, or its sigmoid if the manifest names that.
+        score: as the model learned it: the logit, or its sigmoid if the manifest names that.
         logit: the model's logit.
         truncated: True if the text was truncated.
         backend: what computed it: "native" or "onnxruntime". On native, a text's logits are bit-identical whatever
             texts are beside it; onnxruntime pads, and they may differ in the last bits.
     """
 
-    value: float
+    score: float
     logit: float
     truncated: bool
     backend: str
 
     def render(self) -> str:
         """Return one line: the score."""
-        return f"{self.value:.4f}"
+        return f"{self.score:.4f}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the score as plain data for JSON."""
         return asdict(self)
-
-    @property
-    def score(self) -> float:
-        """The same as ``value``: what scored tables have."""
-        return self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,4 +193,4 @@ class Scorer(TextModel):
 
     def _answer(self, logits: np.ndarray, truncated: np.ndarray) -> list[Score]:
         rows = zip(self._values(logits).tolist(), logits[:, 0].tolist(), truncated.tolist(), strict=True)
-        return [Score(value, logit, cut, self.backend) for value, logit, cut in rows]
+        return [Score(score, logit, cut, self.backend) for score, logit, cut in rows]

@@ -58,7 +58,7 @@ class Scores(Task):
     metrics_in_units = ("rmse", "mae")
     metrics_of_queries = ("ndcg_10", "mrr")
     paired_units = ""
-    columns = {"score": "number"}  # noqa: RUF012
+    columns = {"prediction": "number"}  # noqa: RUF012
     mean: float = 0.0
     spread: float = 1.0
     _suited = False

@@ -134,7 +134,7 @@ def test_a_reranker_from_elsewhere_is_exported_as_it_is(
         ranked = scorer.rank(split.texts[0], split.pairs)
         assert scorer.logits(split.texts, split.pairs) == pytest.approx(logits, abs=1e-4)
         found = scorer.predict((split.texts[0], split.pairs[0]))  # type: ignore[index]
-    assert (found.value == found.logit) == (activation == "none") and len(ranked) == len(split)
+    assert (found.score == found.logit) == (activation == "none") and len(ranked) == len(split)
 
 
 def test_texts_with_labels_do_not_verify_scores(pairs: Learned, tmp_path: Path) -> None:
