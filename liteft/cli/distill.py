@@ -9,6 +9,7 @@ from liteft.cli import groups
 from liteft.cli.flags.data import Data, Task
 from liteft.cli.flags.machine import Out, Overwrite, Trust
 from liteft.cli.flags.models import Arms, Control, Folds, General, Labels, Seeds, Student, Teacher, Until, Vocabulary
+from liteft.errors import ConfigError
 
 EXAMPLES = (
     "liteft distill --data reviews.csv --teacher minilm --size 3x384 --out runs/reviews",
@@ -73,6 +74,8 @@ def distill(
     if stage != "teacher":
         require_student(recipe.student)
     console = output.console()
+    if stage == "teacher" and (told := _of_the_student(training, planned=bool(recipe.student.size or student))):
+        console.progress(told)
     dataset = load_data(recipe)  # before torch is imported, so that a misspelt column is reported at once
     import liteft
 
@@ -95,3 +98,23 @@ def distill(
         following = ["liteft", "inspect", str(models[-1])] if made is None else groups.predicting(made.path)
     following += groups.trusting(trust)
     console.result(outcome.render(), outcome.to_dict(), following=following)
+
+
+def _of_the_student(training: groups.Training, *, planned: bool) -> str:
+    """Return what to say of the student's flags where the teacher alone is trained; "" if none is given.
+
+    Raises:
+        ConfigError: one is given, and no student is ``planned``.
+    """
+    given = {name: value for name, value in asdict(training).items() if value is not None}
+    if not given:
+        return ""
+    flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+    those = " ".join(f"--set teacher.{name}={value:g}" for name, value in given.items())
+    if not planned:
+        raise ConfigError(
+            f"{flags}: of the student's training, and --until teacher trains none.",
+            accepted={"of the teacher's": those},
+            fix=those,
+        )
+    return f"{flags}: of the student, which --until teacher does not train; of the teacher it is {those}"

@@ -64,7 +64,7 @@ def test_the_same_score_for_all_is_nothing_to_learn() -> None:
         _load([3, 3.0, "3"])
 
 
-@pytest.mark.parametrize("settings", [{"label_names": ["a", "b"]}, {"labels_per_class": 2}])
+@pytest.mark.parametrize("settings", [{"label_names": ["a", "b"]}, {"labels_per_class": 2}, {"confidence": "label"}])
 def test_settings_for_names_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(settings))):
         _load([1.0, 2.0, 3.0], **settings)

@@ -203,8 +203,18 @@ def test_columns_named_by_the_caller() -> None:
     with pytest.raises(DataError, match="as text='c' and label='a' would have it"):
         _load([{"a": "x", "c": "y"}], text="c", label="a", task="tokens")
     for setting in ({"pair": "b"}, {"confidence": "b"}):
-        with pytest.raises((DataError, ConfigError)):
+        with pytest.raises((DataError, ConfigError), match=r"pair names a column|confidences was named, and"):
             _load(rows, text="a", label="c", task="tokens", **setting)
+
+
+@pytest.mark.parametrize("name", ["pair", "confidence"])
+@pytest.mark.parametrize("task", [None, "tokens"])
+def test_a_column_of_whole_texts_is_refused_by_its_name_though_the_task_is_not_named(
+    name: str, task: str | None
+) -> None:
+    with pytest.raises((DataError, ConfigError)) as caught:
+        _load(ROWS, task=task, **{name: "tags"})
+    assert [hint.python for hint in caught.value.fix] == [f"leave out {name}"]
 
 
 # Not mistaken for others
