@@ -195,6 +195,14 @@ def test_nothing_to_learn(rows: Rows, message: str) -> None:
     assert caught.value.accepted and caught.value.fix
 
 
+@pytest.mark.parametrize("ignored", [-100, "-100", np.int64(-100)])
+@pytest.mark.parametrize("settings", [{}, {"label_names": ["O", "B-PER"]}])
+def test_the_mark_of_tokens_without_a_tag_is_no_tag(ignored: Any, settings: dict[str, Any]) -> None:
+    rows = [{"tokens": ["a", "b"], "tags": [0, 1]}, {"tokens": ["[CLS]", "b"], "tags": [ignored, 1]}]
+    with pytest.raises(DataError, match="row 2: the tag of word 1 is -100, the mark of training code"):
+        _load(rows, task="tokens", **settings)
+
+
 def test_columns_named_by_the_caller() -> None:
     rows = [{"a": row["tokens"], "b": row["tags"], "c": ["X"] * len(row["tokens"])} for row in ROWS]
     assert _tags(_load(rows, text="a", label="b")) == [ANN["tags"], NONE["tags"]]
