@@ -9,7 +9,7 @@ import typer
 
 from liteft.cli import groups
 from liteft.cli.flags.data import Data, Split, Task, Unlabeled
-from liteft.cli.flags.machine import Out, Overwrite, Trust
+from liteft.cli.flags.machine import Out, Overwrite, Threads, Trust
 from liteft.cli.flags.models import Activation, Labels, MaxTokens, Vocabulary
 
 Source = Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A finished run, or a model folder.")]
@@ -36,6 +36,7 @@ def export(
     unlabeled: Unlabeled = None,
     overwrite: Overwrite = False,
     trust: Trust = False,
+    threads: Threads = None,
     reading: groups.Reading,
     settings: groups.Settings,
     output: groups.Output,
@@ -91,6 +92,7 @@ def export(
         limits=liteft.Limits(accuracy_drop=chosen.tolerance / 100),
         overwrite=overwrite,
         trust=trust,
+        threads=threads,
         progress=console.progress,
     )
     following = groups.predicting(artifact.path, trust=trust)

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import liteft
 from liteft.data import Split
-from liteft.errors import DataError, VerificationError
-from liteft.exporting import Limits
+from liteft.errors import ConfigError, DataError, VerificationError
+from liteft.exporting import Limits, verify
 from liteft.exporting.disagreement import Comparison
 from liteft.exporting.exporter import export
 from liteft.exporting.limits import logit_scale
@@ -23,6 +24,7 @@ from liteft.exporting.verify import _beyond, _measured
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
 from liteft.tasks import SCORES, SINGLE_LABEL
+from liteft.words import words_of_texts
 from tests.exporting.conftest import random_texts
 
 Learned = tuple[Path, Split]
@@ -142,3 +144,27 @@ def test_texts_with_labels_do_not_verify_scores(pairs: Learned, tmp_path: Path) 
     classes = replace(pairs[1], labels=np.arange(len(pairs[1])) % 2)
     with pytest.raises(DataError, match=r"have labels with names, and .* gives scores"):
         export(folder, tmp_path / "out", precision="fp32", verify=classes)
+
+
+@pytest.mark.parametrize("task", ["scores", "tokens"])
+def test_the_gate_and_what_is_measured_compute_with_the_threads_that_were_asked_for(
+    texts: Learned, workshop: Any, tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, split = texts
+    if task == "tokens":
+        folder = workshop.folder("bert", "none", labels=5, task="tokens")
+        split = Split("validation", split.texts, None, words=words_of_texts(split.texts))
+    given: list[tuple[int, int]] = []
+    chosen = verify.choose_engine
+
+    def choose(*some: Any, **more: Any) -> Any:
+        given.append((more["threads"], torch.get_num_threads()))
+        return chosen(*some, **more)
+
+    monkeypatch.setattr(verify, "choose_engine", choose)
+    before = torch.get_num_threads()
+    export(folder, tmp_path / "out", precision="fp32", verify=split, threads=before + 1)
+    assert set(given) == {(before + 1, before + 1)}
+    assert torch.get_num_threads() == before
+    with pytest.raises(ConfigError, match="threads must be"):
+        export(folder, tmp_path / "out", verify=split, threads=0)
