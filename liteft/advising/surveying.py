@@ -122,12 +122,13 @@ def _refuse_others(dataset: Dataset) -> None:
         DataError: the labels are those of words, or scores.
     """
     if dataset.task.per_word or dataset.task.numeric:
+        floors = Hint("liteft.train_floors(data), for what simple models reach", "liteft distill, which trains floors")
         raise DataError(
             f"{dataset.name} has {dataset.task.description}, and advice is given for labels of whole texts.",
             accepted={"task": "single_label, multi_label"},
             fix=[
                 Hint("liteft.check_dataset(data), for lengths and counts", "liteft check, for lengths and counts"),
-                Hint("liteft.train_floors(data), for what simple models reach", "liteft distill, which trains floors"),
+                *([] if dataset.task.numeric else [floors]),
             ],
         )
 
