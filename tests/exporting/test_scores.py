@@ -81,6 +81,18 @@ def test_a_model_of_scores_becomes_an_artifact_that_scores(texts: Learned, tmp_p
     assert SCORES.score(found[:, None], np.asarray(split.labels))["rmse"] == pytest.approx(measured["rmse"], rel=1e-3)
 
 
+def test_the_edge_form_scores_pairs_and_ranks_as_the_model_does(pairs: Learned, tmp_path: Path) -> None:
+    folder, split = pairs
+    artifact = export(folder, tmp_path / "out", precision="int8", target="edge", verify=split)
+    config = json.loads((artifact.path / "config.json").read_text())
+    assert (config["problem_type"], config["id2label"]) == ("regression", {"0": "label 0"})
+    expected = predict_logits(load_classifier(folder), split)[:, 0]
+    with liteft.load(artifact.path) as scorer:
+        found = scorer.scores(split.texts, split.pairs)
+        assert len(scorer.rank(split.texts[0], split.pairs)) == len(split)
+    assert float(np.corrcoef(found, expected)[0, 1]) > 0.98
+
+
 def test_a_model_whose_scores_do_not_depend_on_the_text_is_refused(texts: Learned, tmp_path: Path) -> None:
     folder, split = texts
     shuffled = np.random.default_rng(3).permutation(np.asarray(split.labels))
