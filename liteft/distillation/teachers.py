@@ -172,7 +172,7 @@ def _refuse_pooling(own: str, recipe: Recipe | None, source: str | Path) -> None
     asked = "auto" if recipe is None else recipe.teacher.pooling
     if asked not in ("auto", own):
         raise ConfigError(
-            f"pooling {asked} was asked for, and the teacher {source} has pooling {own}.",
+            f"pooling {asked} was requested, and the teacher {source} has pooling {own}.",
             accepted={"pooling": "of a base that is fine-tuned"},
             fix=leave_out("pooling"),
         )

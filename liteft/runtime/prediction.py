@@ -166,8 +166,8 @@ def _checked_threshold(threshold: float | Sequence[float] | None, task: Task, la
         )
     if task.activation == "sigmoid" and ((values < 0) | (values > 1)).any():
         raise ConfigError(
-            f"threshold={threshold!r} is no probability.",
-            accepted={"threshold": "0 to 1"},
+            f"threshold must be from 0 to 1, got {threshold!r}.",
+            accepted={"threshold": "a probability, or one for each label"},
             fix=option("threshold", 0.5),
         )
     return values

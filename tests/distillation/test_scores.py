@@ -88,7 +88,7 @@ def test_a_pooling_that_a_finished_teacher_does_not_have_is_refused(teacher: Run
     own = str(teacher.info["pooling"])
     other = "mean" if own == "cls" else "cls"
     for source in (teacher, teacher.model_path):
-        with pytest.raises(ConfigError, match=f"pooling {other} was asked for, and the teacher .* has pooling {own}"):
+        with pytest.raises(ConfigError, match=f"pooling {other} was requested, and the teacher .* has pooling {own}"):
             find_teacher(source, recipe=Recipe.model_validate({"teacher": {"pooling": other}}))
     assert isinstance(find_teacher(teacher, recipe=Recipe.model_validate({"teacher": {"pooling": own}})), Teacher)
 

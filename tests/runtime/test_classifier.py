@@ -157,7 +157,7 @@ def test_wrong_thresholds_are_refused(multi_classifier: Classifier, threshold: A
 
 @pytest.mark.parametrize("threshold", [50, -1, [0.5, 0.5, 0.5, 0.5, 0.5, 1.5]])
 def test_thresholds_are_probabilities(multi_classifier: Classifier, threshold: Any) -> None:
-    with pytest.raises(ConfigError, match="is no probability"):
+    with pytest.raises(ConfigError, match="threshold must be from 0 to 1, got"):
         multi_classifier.predict("great", threshold=threshold)
 
 
