@@ -39,14 +39,14 @@ def test_a_model_of_scores_gives_lines_without_labels(call: Any, make_artifact: 
     with load(made.path) as scorer:
         expected = scorer.predict("great service")
     called = call("predict", made.path, "great service")
-    assert called.out == f"{expected.value:.4f}\tgreat service\n"
+    assert called.out == f"{expected.score:.4f}\tgreat service\n"
     assert call("predict", made.path, "great service", "--json").document["predictions"] == [expected.to_dict()]
     refused = call("predict", made.path, "great service", "--top-k", "3")
     assert refused.status == 2 and "this model gives scores" in refused.err and "leave out --top-k" in refused.err
     source = tmp_path / "in.csv"
     source.write_text("text\ngreat service\nthe app\n")
     assert call("predict", made.path, "--input", source, "--output", tmp_path / "out.csv").status == 0
-    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "text,score"
+    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "text,prediction"
 
 
 def test_the_folder_of_a_whole_way_stands_for_the_artifact_in_it(
