@@ -29,7 +29,6 @@ from liteft.finetuning.context import RunContext
 from liteft.finetuning.run_folder import refuse_other_run
 from liteft.floors import Floors, can_train, cross_validated, not_beaten
 from liteft.metrics import Estimate, paired_interval_over_seeds
-from liteft.ragged import concatenated
 from liteft.recipes import Recipe
 from liteft.results import Result
 from liteft.run import FOLDS_FILE, Run, read_folds
@@ -39,6 +38,7 @@ from liteft.text_tables import aligned, metric_words, points, share
 __all__ = ["CrossValidation", "cross_validate", "fold_datasets", "labelled_texts", "together"]
 
 _FEWEST = 4  # different texts: one to test, one to choose by and two to learn from
+_FEWEST_TO_CORRELATE = 10  # texts of a fold, in the mean
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,6 +89,7 @@ class CrossValidation(Result):
             aligned(rows, texts=1),
             "",
             "[ ]: 95% intervals over texts. They are of the procedure; the final student is trained on all of train.",
+            *(["Correlations are means over folds, since each model has scores of its own."] * self.task.numeric),
             *(f"{ARMS[kind].described(self.starts.get(kind, ''))}." for kind in self.scores if kind in ARMS),
             *(f"Note: {note}." for note in self.notes),
         ]
@@ -216,17 +217,14 @@ def together(runs: Mapping[str, list[Run]], *, floors: Floors | None = None) -> 
     student = runs["student"]
     task = student[0].task
     stored = {kind: [run.predictions("test") for run in each] for kind, each in runs.items()}
-    joined = {
-        kind: (concatenated([logits for logits, _ in parts]), concatenated([gold for _, gold in parts]))
-        for kind, parts in stored.items()
-    }
-    parts = {kind: task.contributions(logits, gold)[None] for kind, (logits, gold) in joined.items()}
+    judged = {kind: task.judge_folds(each) for kind, each in stored.items()}
+    parts = {kind: each.contributions[None] for kind, each in judged.items()}
     return CrossValidation(
         folds=len(student),
         texts=len(parts["student"][0]),
         task=task,
-        scores={kind: task.score(logits, gold) for kind, (logits, gold) in joined.items()},
-        intervals={kind: task.intervals(logits, gold) for kind, (logits, gold) in joined.items()},
+        scores={kind: each.scores for kind, each in judged.items()},
+        intervals={kind: each.intervals for kind, each in judged.items()},
         differences={
             kind: paired_interval_over_seeds(each, parts["student"])
             for kind, each in parts.items()
@@ -251,7 +249,7 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int, validation_fractio
         validation_fraction: share of all texts to choose by, as nearly as a whole number of parts comes to it.
 
     Raises:
-        DataError: fewer different texts than folds.
+        DataError: fewer different texts than folds, or too few in a fold for a correlation.
     """
     whole = labelled_texts(dataset)
     different = count_different(whole, dataset.task)
@@ -261,6 +259,12 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int, validation_fractio
             f"{dataset.name} has {different:,} different {kind} for {count} folds.",
             accepted={"texts": f"as many different ones as folds, and {_FEWEST} at least"},
             fix=[f"{more} texts", option("folds", different if different >= _FEWEST else 0)],
+        )
+    if dataset.task.numeric and len(whole) < count * _FEWEST_TO_CORRELATE:
+        raise DataError(
+            f"{count} folds of {len(whole):,} scored texts are too small: correlations are computed within each fold.",
+            accepted={"texts": f"{_FEWEST_TO_CORRELATE} for each fold"},
+            fix=["score more texts", option("folds", most if (most := len(whole) // _FEWEST_TO_CORRELATE) > 1 else 0)],
         )
     fold = folds_of_split(whole, dataset.task, dataset.labels, count, seed=seed)
     made = []

@@ -319,6 +319,7 @@ def export_student(
         limits=Limits(accuracy_drop=settings.tolerance / 100),
         overwrite=overwrite,
         trust=trust,
+        threads=recipe.student.threads,
         progress=progress,
     )
 

@@ -13,7 +13,7 @@ from transformers import AlbertConfig, AlbertModel
 
 import liteft
 from liteft.answer_labels import AnswerLabels
-from liteft.cli.groups import trying
+from liteft.cli.groups import predicting
 from liteft.cross_validated import fold_datasets
 from liteft.data import Dataset, Split
 from liteft.errors import DataError
@@ -120,18 +120,11 @@ def test_advice_is_refused_before_anything_is_trained(dataset: Dataset) -> None:
     assert "train_floors" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("reads", "words"),
-    [
-        ({"pairs": False}, ["a text"]),
-        ({"pairs": True}, ["a text", "--pair-text", "the other text"]),
-        ({"pairs": True, "extractive": True}, ["a question", "--pair-text", "the context that answers it"]),
-        ({"pairs": False, "marked": True}, ["a text", "--predicate", "1"]),
-    ],
-)
-def test_the_next_command_gives_a_model_what_it_reads(reads: dict[str, Any], words: list[str]) -> None:
-    assert trying("out", **reads) == ["liteft", "predict", "out", *words]
-    assert trying("out", **reads, trust=True)[-1] == "--trust"
+def test_the_next_command_asks_a_question(cache: Cache) -> None:
+    artifact = made_artifact(cache)
+    words = ["liteft", "predict", str(artifact), "a question", "--pair-text", "the context that answers it"]
+    assert predicting(artifact) == words
+    assert predicting(artifact, trust=True) == [*words, "--trust"]
 
 
 @pytest.mark.parametrize(

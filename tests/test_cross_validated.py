@@ -217,3 +217,28 @@ def test_an_arm_that_is_better_over_all_folds_is_said_first() -> None:
     (line,) = judged.warnings
     assert line.startswith("the student is worse than C0, by 6.0 points of accuracy over all folds [3.0, 9.0]")
     assert line.endswith("is better; use it, or another teacher.")
+
+
+def scored(queries: int, candidates: int) -> Dataset:
+    """Return queries with as many candidates each, one of which has the score 1."""
+    texts = [f"query {number}" for number in range(queries) for _ in range(candidates)]
+    pairs = [f"text {number}" for number in range(len(texts))]
+    train = Split("train", texts, pairs, np.tile(np.eye(candidates)[0], queries))
+    cut = len(train) - 2 * candidates
+    splits = {"train": train.take(np.arange(cut)), "validation": train.take(np.arange(cut, len(train)))}
+    return Dataset("queries", "scores", ("score",), splits)
+
+
+def test_candidates_of_a_query_are_in_one_fold_and_there_are_no_more_folds_than_queries() -> None:
+    folds = fold_datasets(scored(6, 10), 6, seed=0)
+    for fold in folds:
+        asked = [set(split.texts) for split in fold.splits.values()]
+        assert all(asked) and not asked[0] & asked[1] and not asked[2] & (asked[0] | asked[1])
+    with pytest.raises(DataError, match="6 different labelled texts for 7 folds"):
+        fold_datasets(scored(6, 20), 7, seed=0)
+
+
+def test_folds_of_scores_are_large_enough_for_correlations() -> None:
+    with pytest.raises(DataError, match="5 folds of 40 scored texts are too small") as caught:
+        fold_datasets(scored(20, 2), 5, seed=0)
+    assert "folds=4" in str(caught.value)

@@ -12,7 +12,7 @@ from liteft.cli import groups
 from liteft.cli.flags.answers import NoFloors, Picture, Rounds, Seconds
 from liteft.cli.flags.data import On, Split, Task
 from liteft.cli.flags.machine import Device, Threads, Trust
-from liteft.cli.flags.models import Labels
+from liteft.cli.flags.models import Activation, Labels
 
 Models = Annotated[
     list[str],
@@ -39,6 +39,7 @@ def compare(
     no_floors: NoFloors = False,
     task: Task = None,
     labels: Labels = None,
+    activation: Activation = None,
     trust: Trust = False,
     reading: groups.Reading,
     settings: groups.Settings,
@@ -59,7 +60,7 @@ def compare(
     console = output.console()
     models = [console.artifact_of(model) for model in models]
     source, how = data_of_models(recipe, models)
-    said = said_of_model(labels, task, reading.pair)
+    said = said_of_model(labels, task, reading.pair, activation)
     comparison = compare_models(
         *models,
         on=source,
@@ -71,6 +72,7 @@ def compare(
         labels=said.labels,
         task=said.task,
         paired=said.paired,
+        activation=said.activation,
         trust=trust,
         floors=False if no_floors else None,
         progress=console.progress,
@@ -78,11 +80,9 @@ def compare(
     )
     if picture is not None:
         console.progress(f"drew {draw(comparison, picture)}")
-    artifacts = [model.subject for model in comparison.models if model.subject.engine == "onnxruntime"]
+    artifacts = [model.subject.path for model in comparison.models if model.subject.engine == "onnxruntime"]
     following = (
-        groups.trying(
-            artifacts[-1].path, pairs=artifacts[-1].paired, extractive=comparison.task.extractive, trust=trust
-        )
+        groups.predicting(artifacts[-1], trust=trust)
         if artifacts
         else ["liteft", "export", models[-1], "--out", f"{models[-1].rstrip('/')}-artifact", *groups.trusting(trust)]
     )

@@ -9,6 +9,7 @@ from liteft.cli import groups
 from liteft.cli.flags.data import Data, Task
 from liteft.cli.flags.machine import Out, Overwrite, Trust
 from liteft.cli.flags.models import Arms, Control, Folds, General, Labels, Seeds, Student, Teacher, Until, Vocabulary
+from liteft.errors import ConfigError
 
 EXAMPLES = (
     "liteft distill --data reviews.csv --teacher minilm --size 3x384 --out runs/reviews",
@@ -53,7 +54,7 @@ def distill(
     from liteft.cli.settings import load_data, resolve, said_of_model, teachers_of
     from liteft.recipe_checks import checked_stage, refuse_budget, require_student
 
-    named = said_of_model(labels, None, None).labels
+    named = said_of_model(labels).labels
     more: dict[str, Any] = {"student": student, "vocabulary": vocabulary, "control": control or None, "seeds": seeds}
     more |= {
         "general": general,
@@ -73,6 +74,8 @@ def distill(
     if stage != "teacher":
         require_student(recipe.student)
     console = output.console()
+    if stage == "teacher" and (told := _of_the_student(training, planned=bool(recipe.student.size or student))):
+        console.progress(told)
     dataset = load_data(recipe)  # before torch is imported, so that a misspelt column is reported at once
     import liteft
 
@@ -89,10 +92,29 @@ def distill(
     first = sources[0] if outcome.teacher is None else outcome.teacher.path
     models = [first, *(run.path for runs in outcome.arms.values() for run in runs)]
     models += [] if outcome.artifact is None else [outcome.artifact.path]
-    following = ["liteft", "compare", *map(str, models), "--on", str(recipe.data.source), *groups.trusting(trust)]
+    following = ["liteft", "compare", *map(str, models), "--on", str(recipe.data.source)]
     if "test" not in dataset.splits:  # folds have tested: no other text is left to compare models on
-        reads = {"pairs": dataset.paired, "extractive": dataset.task.extractive, "marked": dataset.marked}
-        following = ["liteft", "inspect", str(models[-1]), *groups.trusting(trust)]
-        if outcome.artifact is not None:
-            following = groups.trying(outcome.artifact.path, **reads, trust=trust)
+        made = outcome.artifact
+        following = ["liteft", "inspect", str(models[-1])] if made is None else groups.predicting(made.path)
+    following += groups.trusting(trust)
     console.result(outcome.render(), outcome.to_dict(), following=following)
+
+
+def _of_the_student(training: groups.Training, *, planned: bool) -> str:
+    """Return what to say of the student's flags where the teacher alone is trained; "" if none is given.
+
+    Raises:
+        ConfigError: one is given, and no student is ``planned``.
+    """
+    given = {name: value for name, value in asdict(training).items() if value is not None}
+    if not given:
+        return ""
+    flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+    those = " ".join(f"--set teacher.{name}={value:g}" for name, value in given.items())
+    if not planned:
+        raise ConfigError(
+            f"{flags}: of the student's training, and --until teacher trains none.",
+            accepted={"of the teacher's": those},
+            fix=those,
+        )
+    return f"{flags}: of the student, which --until teacher does not train; of the teacher it is {those}"

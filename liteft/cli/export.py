@@ -9,7 +9,7 @@ import typer
 
 from liteft.cli import groups
 from liteft.cli.flags.data import Data, Split, Task, Unlabeled
-from liteft.cli.flags.machine import Out, Overwrite, Trust
+from liteft.cli.flags.machine import Out, Overwrite, Threads, Trust
 from liteft.cli.flags.models import Activation, Labels, MaxTokens, Vocabulary
 
 Source = Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A finished run, or a model folder.")]
@@ -36,6 +36,7 @@ def export(
     unlabeled: Unlabeled = None,
     overwrite: Overwrite = False,
     trust: Trust = False,
+    threads: Threads = None,
     reading: groups.Reading,
     settings: groups.Settings,
     output: groups.Output,
@@ -57,7 +58,7 @@ def export(
     refuse_artifact(source)
     console = output.console()
     on, how = data_of_models(recipe, [source])
-    said, chosen, asked = said_of_model(labels, task, reading.pair), recipe.export, recipe.export.form
+    said, chosen, asked = said_of_model(labels, task, reading.pair, activation), recipe.export, recipe.export.form
     subjects = find_subjects([source], said=said)
     gold = find_gold(on, subjects, split=split, settings=how)
     (subject,) = gold.subjects
@@ -80,7 +81,7 @@ def export(
         paired=None if subject.own else said.paired,
         labels=said.labels if subject.own else subject.labels,
         max_tokens=max_tokens,
-        activation=activation,
+        activation=said.activation,
         form=asked,
         calibrate=train if calibrated else None,
         vocabulary=chosen.vocabulary,
@@ -92,13 +93,8 @@ def export(
         limits=liteft.Limits(accuracy_drop=chosen.tolerance / 100),
         overwrite=overwrite,
         trust=trust,
+        threads=threads,
         progress=console.progress,
     )
-    texts = gold.split
-    reads = {
-        "pairs": texts.pairs is not None,
-        "extractive": subject.task.extractive,
-        "marked": texts.marked is not None,
-    }
-    following = groups.trying(out, **reads, trust=trust)
+    following = groups.predicting(artifact.path, trust=trust)
     console.result(artifact.render(), artifact.to_dict(), following=following)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from liteft.cli.console import Console
@@ -74,8 +75,8 @@ __all__ = [
     "Training",
     "flat",
     "parse_layers",
+    "predicting",
     "trusting",
-    "trying",
 ]
 
 
@@ -202,19 +203,21 @@ def parse_layers(text: str | None) -> str | list[int] | None:
         return text
 
 
+def predicting(folder: Path, *, trust: bool = False) -> list[str]:
+    """Return a command that tries an artifact on a text, or on what a model of pairs, questions or roles reads."""
+    from liteft.artifact import read_artifact
+
+    manifest = read_artifact(folder).manifest
+    extractive = manifest.task.extractive
+    text, second = ("a question", "the context that answers it") if extractive else ("a text", "the other text")
+    pair = ["--pair-text", second] if manifest.paired else []
+    word = ["--predicate", "1"] if manifest.marked else []
+    return ["liteft", "predict", str(folder), text, *pair, *word, *trusting(trust)]
+
+
 def trusting(trust: bool) -> list[str]:
     """Return --trust for the next command if this one was given it."""
     return ["--trust"] if trust else []
-
-
-def trying(
-    artifact: object, *, pairs: bool | None, extractive: bool = False, marked: bool = False, trust: bool = False
-) -> list[str]:
-    """Return a command that tries an artifact on a text, or on what a model of pairs, questions or roles reads."""
-    text, second = ("a question", "the context that answers it") if extractive else ("a text", "the other text")
-    words = ["liteft", "predict", str(artifact), text]
-    words += ["--pair-text", second] if pairs else []
-    return [*words, *(["--predicate", "1"] if marked else []), *trusting(trust)]
 
 
 def flat(verb: Callable[..., None]) -> Callable[..., None]:

@@ -46,7 +46,7 @@ def search(
     from liteft.cli.settings import load_data, resolve, said_of_model, teacher_of
     from liteft.recipe_checks import require_budget
 
-    named = said_of_model(labels, None, None).labels
+    named = said_of_model(labels).labels
     bits = None if form.embedding_bits is None else [form.embedding_bits]
     recipe = resolve(
         settings,
@@ -63,8 +63,7 @@ def search(
     import liteft
 
     found = liteft.search(source, dataset, out=out, recipe=recipe, trust=trust, progress=console.progress)
-    reads = {"pairs": dataset.paired, "extractive": dataset.task.extractive, "marked": dataset.marked}
-    words = groups.trying(found.artifact, **reads, trust=trust)
-    console.result(found.render(), found.to_dict(), following=[] if found.artifact is None else words)
+    following = [] if found.artifact is None else groups.predicting(found.artifact, trust=trust)
+    console.result(found.render(), found.to_dict(), following=following)
     if found.winner is None:
         raise typer.Exit(1)

@@ -168,19 +168,22 @@ def only_base(bases: list[str] | None) -> str | None:
     return bases[0] if bases else None
 
 
-def said_of_model(labels: str | None, task: str | None, pair: str | None) -> Said:
+def said_of_model(
+    labels: str | None, task: str | None = None, pair: str | None = None, activation: str | None = None
+) -> Said:
     """Return what the command line says about a model that transformers wrote.
 
     Args:
         labels: a file of label names.
         task: --task.
         pair: --pair: a column of second texts, or "" for a model of single texts.
+        activation: --activation.
 
     Raises:
         ConfigError: the file cannot be read, or the task is unknown.
     """
     names = None if labels is None else read_labels(Path(labels))
-    return Said(names, task_asked(task), None if pair is None else pair != "")
+    return Said(names, task_asked(task), None if pair is None else pair != "", activation=activation)
 
 
 def data_arguments(data: DataRecipe) -> list[str]:

@@ -58,6 +58,7 @@ _PAIRS = (
     ("question", "sentence"),
     ("query", "passage"),
     ("query", "document"),
+    ("query", "text"),
 )
 
 

@@ -101,7 +101,8 @@ def task_with_confidences(
         names: what integers stand for, if the caller says it.
 
     Raises:
-        ConfigError: a text may have several labels, whose confidence one number cannot say, or labels are numbers.
+        ConfigError: a text may have several labels, whose confidence one number cannot say, labels are numbers, or the
+            task's labels are none of whole texts.
     """
     if confidence is None:
         return task
@@ -111,6 +112,12 @@ def task_with_confidences(
             accepted={
                 "several labels": 'a probability each, as in {"joy": 0.7, "anger": 0.3}, or one column per label'
             },
+            fix=leave_out("confidence"),
+        )
+    if task is not None and (task.per_word or task.numeric or task.extractive):
+        raise ConfigError(
+            f"a column of confidences was named, and the task is {task}.",
+            accepted={"confidence": "how sure the one label of a whole text is"},
             fix=leave_out("confidence"),
         )
     if names is not None:

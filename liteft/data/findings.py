@@ -228,6 +228,8 @@ def _split_warnings(split: SplitCheck) -> Iterable[str]:
             f"{counted(split.tied)} of {split.name} with two or more equally probable labels: "
             "the stated one is theirs or, in a map, the first by name"
         )
+    if split.scores is not None and split.scores.least == split.scores.largest:
+        yield f"all scores of {split.name} are {split.scores.least:.4g}: correlations with them are 0 for any model"
     if split.empty:
         yield f"{counted(split.empty)} of {split.name} without a text"
     for place, length in list(split.endless.items())[:3]:

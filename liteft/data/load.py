@@ -123,24 +123,19 @@ def load_dataset(
     check_arguments(text=text, pair=pair, label=label, encoding=encoding, delimiter=delimiter,
                     label_separator=label_separator, confidence=confidence, seed=seed, max_chars=max_chars,
                     fractions={f"{split}_fraction": share for split, share in fractions.items()})  # fmt: skip
-    names = known_names(label_names)
-    known = task_with_confidences(
-        known_task(task, label_separator), confidence, several=label_separator is not None, names=names
-    )
+    names, wanted = known_names(label_names), known_task(task, label_separator)
+    known = task_with_confidences(wanted, confidence, several=label_separator is not None, names=names)
     opened = open_source(source, encoding=encoding, delimiter=delimiter)
     asked = questions_of(opened, known, text=text, pair=pair, label=label, confidence=confidence,
                          label_names=label_names, labels_per_class=labels_per_class)  # fmt: skip
     if asked is not None:
         return questions_dataset(asked, fractions=fractions, seed=seed, max_chars=max_chars, drop_long=drop_long,
                                  drop_empty=drop_empty)  # fmt: skip
-    of_words = None if confidence is not None or pair else with_spans(opened, known)
-    found_columns, hint = None, None
-    if of_words is not None:
-        train = of_words.splits["train"][0]
-        found_columns, hint = look_for_words(train, text=text, label=label, task=known)
-    elif known is not None and known.per_word:
+    of_words = with_spans(opened, wanted)
+    found_columns, hint = look_for_words(of_words.splits["train"][0], text=text, label=label, task=wanted)
+    if found_columns is not None and (pair or confidence is not None):
         raise _not_of_words("pair" if pair else "confidence")
-    if found_columns is not None and of_words is not None:
+    if found_columns is not None:
         word_form = WordForm(found_columns, names, max_chars, drop_long, drop_empty)
         dataset = _load_words(of_words, word_form, fractions, seed)
         return few_labels(dataset, labels_per_class, seed=subset_seed)

@@ -25,6 +25,7 @@ SCORE = ("score",)
 _COLUMNS = ("score", "scores", "similarity", "similarity_score", "relevance", "rating")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _STRATA = 10
+_LARGEST = 1e30  # models compute in float32, whose largest number is 3.4e38
 
 
 def score_column(columns: Sequence[str]) -> str | None:
@@ -43,7 +44,7 @@ def read_numbers(splits: Mapping[str, Records], form: LabelForm, notes: list[str
 
     Raises:
         ConfigError: settings for names of labels were given.
-        DataError: a cell is not a finite number, a row has none, or all of train have the same.
+        DataError: a cell is not a finite number or is too large, a row has none, or all of train have the same.
     """
     for name, value in {"label_names": form.names, "label_separator": form.separator}.items():
         if value is not None:
@@ -89,6 +90,12 @@ def _number(value: Any, records: Records, row: int) -> tuple[str] | None:
             found = float(value)
     if found is None or not math.isfinite(found):
         raise _no_number(value, records.provenance.where(row))
+    if abs(found) > _LARGEST:
+        raise DataError(
+            f"{records.provenance.where(row)}: the score is {found:g}, too large for a model to compute with.",
+            accepted={"score": f"from {-_LARGEST:g} to {_LARGEST:g}"},
+            fix=["give all scores in a larger unit", OTHER_LABEL],
+        )
     return (f"{found:.17g}" if found.is_integer() else repr(found),)
 
 

@@ -27,6 +27,11 @@ NO_TAG = "(no single tag)"
 _START = ("start", "begin", "start_offset", "start_char", "start_index", "from")
 _END = ("end", "end_offset", "end_char", "end_index", "stop", "to")
 _LABEL = ("label", "type", "tag", "slot", "labels", "entity", "entity_type", "entity_group", "category")
+_SHIFTED = {
+    "inclusive ends": (0, 1),
+    "offsets from 1": (-1, -1),
+    "offsets from 1 with inclusive ends": (-1, 0),
+}  # what a tool may mean by start and end -> what makes them those of Python
 _SHOWN = 40
 Span = tuple[int, int, str]
 
@@ -39,7 +44,7 @@ class Misfit:
         row: of the text.
         what: it is, for messages.
         overlap: whether spans overlap.
-        units: "UTF-16 units" or "bytes" if offsets in these fall on words, else "".
+        units: what offsets count if they then fall on words, such as "UTF-16 units" or "bytes", else "".
     """
 
     row: int
@@ -127,7 +132,7 @@ class SpanReader:
             raise DataError(
                 f"{where}: the span {start} to {end} ({kind}) is {'white space' if end > start else 'empty'}.",
                 accepted={"offsets": "code points from 0, end exclusive; one character at least"},
-                fix="correct or remove that span",
+                fix=_recount(units) if (units := _other_units(text, spans, words)) else "correct or remove that span",
             )
         self.trimmed += (begin, last) != (start, end)
         return begin, last, kind
@@ -242,11 +247,10 @@ def _shown(span: Span, text: str) -> str:
 
 
 def _other_units(text: str, spans: Sequence[Span], words: Sequence[tuple[int, int]]) -> str:
-    """Return the units in which all spans of a text are of whole words, if these are not code points; or ""."""
-    if text.isascii():
-        return ""
+    """Return what all spans of a text count if they are then of whole words, other than code points; or ""."""
     borders = ({begin for begin, _ in words}, {end for _, end in words})
-    for units, encoding, size in (("UTF-16 units", "utf-16-le", 2), ("bytes", "utf-8", 1)):
+    encodings = () if text.isascii() else (("UTF-16 units", "utf-16-le", 2), ("bytes", "utf-8", 1))
+    for units, encoding, size in encodings:
         place, points = 0, {0: 0}
         for at, character in enumerate(text, 1):
             place += len(character.encode(encoding, "surrogatepass")) // size
@@ -254,10 +258,17 @@ def _other_units(text: str, spans: Sequence[Span], words: Sequence[tuple[int, in
         ends = [(points.get(start), points.get(end)) for start, end, _ in spans]
         if all(start in borders[0] and end in borders[1] for start, end in ends):
             return units
+    for shifted, (first, last) in _SHIFTED.items():
+        if all(start + first in borders[0] and end + last in borders[1] for start, end, _ in spans):
+            return shifted
     return ""
 
 
 def _recount(units: str) -> str:
+    if units in _SHIFTED:
+        first, last = _SHIFTED[units]
+        moved = [f"{name} {'+' if by > 0 else '-'} 1" for name, by in (("start", first), ("end", last)) if by]
+        return f"the spans seem to have {units}: with {' and '.join(moved)} they are of whole words"
     how = "len(text.encode()[:offset].decode())" if units == "bytes" else (
         'len(text.encode("utf-16-le")[:2 * offset].decode("utf-16-le"))'
     )  # fmt: skip

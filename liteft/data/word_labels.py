@@ -45,6 +45,7 @@ __all__ = ["WordForm", "read_given_words", "read_word_rows"]
 
 Tags = tuple[str, ...]
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
+_IGNORED = -100  # what losses of torch and transformers leave out
 _NO_ROLE = {"_", "O", "", "*", "-"}
 _PREDICATES_OWN = re.compile(r"(?:[BIESLU]-)?(?:C-)?V")
 _LONG_TEXT = 100  # words, more than a sentence has
@@ -373,6 +374,13 @@ def _tags_of_row(
     for at, value in enumerate(values, 1):
         key = (type(value), value) if isinstance(value, str | int | float | np.generic) else None
         if key is None or key not in read:
+            if key is not None and value in (_IGNORED, str(_IGNORED)):
+                raise DataError(
+                    f"{provenance.where(row)}: the tag of word {at} is {_IGNORED}, the mark of training code for "
+                    "tokens without a tag.",
+                    accepted={"tags": "one for each word, such as O for none"},
+                    fix="give the words and their tags as they were before tokenization",
+                )
             try:
                 name = label_name(value, class_names)
             except ValueError as error:

@@ -146,7 +146,7 @@ def find_teacher(
 
     Raises:
         ModelError: none of these, a classifier that cannot be loaded, or one that does not say what it means.
-        ConfigError: labels for a model that has its own.
+        ConfigError: labels for a model that has its own, or another pooling than that of a finished teacher.
         RunError: an unfinished run.
     """
     said = _said(dataset, recipe)
@@ -160,11 +160,24 @@ def find_teacher(
             if is_classifier(folder):
                 loaded = load_classifier(folder, said=said)
                 _adopt_labels(loaded, dataset, tell)
+                _refuse_pooling(loaded.settings.pooling, recipe, source)
                 return Teacher.loaded_from(loaded, None, model_weights_sha256(folder))
             _refuse_labels(said, source)
             return Base(os.fspath(source), folder)
     _refuse_labels(said, source.path)
+    _refuse_pooling(str(source.info["pooling"]), recipe, source.path)
     return Teacher.of(source)
+
+
+def _refuse_pooling(own: str, recipe: Recipe | None, source: str | Path) -> None:
+    """Refuse a pooling that a finished teacher does not have: its students read a text as it does."""
+    asked = "auto" if recipe is None else recipe.teacher.pooling
+    if asked not in ("auto", own):
+        raise ConfigError(
+            f"pooling {asked} was requested, and the teacher {source} has pooling {own}.",
+            accepted={"pooling": "of a base that is fine-tuned"},
+            fix=leave_out("pooling"),
+        )
 
 
 def ready_teacher(

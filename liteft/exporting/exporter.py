@@ -34,12 +34,14 @@ from liteft.exporting.source import SourceReading, read_source
 from liteft.exporting.trimmed import trim
 from liteft.exporting.verify import Gate, check_pairs
 from liteft.finetuning.adapters import adapter_of, parameter_count
+from liteft.finetuning.fit import computing_threads
 from liteft.finetuning.known_ids import unknown_tokens
 from liteft.finetuning.model import TorchClassifier, load_classifier, merged_classifier
 from liteft.finetuning.reading import read_split
 from liteft.foreign import Said
 from liteft.form import ExportForm, FormOptions, Precision, form_with
 from liteft.run import Run, model_weights_sha256
+from liteft.runtime.backends import checked_threads
 from liteft.schemes import Range
 from liteft.tasks import Task, task_asked
 from liteft.text_tables import metric_words
@@ -70,6 +72,7 @@ def export(
     limits: Limits | None = None,
     overwrite: bool = False,
     trust: bool = False,
+    threads: int | None = None,
     progress: Callable[[str], None] | bool | None = None,
     **options: Unpack[FormOptions],
 ) -> Artifact:
@@ -108,6 +111,7 @@ def export(
         overwrite: also replace an artifact of another form or of other weights.
         trust: as in ``liteft.load``, which then needs it for this artifact too: allows a traced graph with operators,
             or a tokenizer with regular expressions, that LiteFT does not know.
+        threads: CPU threads of the verification and of measuring; None for those of ``liteft.load``.
         progress: called with a line of text now and then; True prints the lines to stderr.
         **options: fields that replace those of ``form``: ``precision="fp32"``, ``scheme="static"``, ``weight_bits=7``,
             ``embedding_bits=4``, ``calibration="mse"``, ``mixed=True``, ``flat=True``, ``target="edge"``.
@@ -128,6 +132,8 @@ def export(
         DeviceError: LITEFT_LIBRARY names something other than the native library, which is used for verifying.
     """
     progress = checked_progress(progress)
+    if threads is not None:
+        checked_threads(threads)
     require_path("out", out, accepted="a folder")
     require_path("source", source, kinds=(Run,), accepted="a run, its folder, or a model folder")
     run, folder = find_model(source)  # first of all: what is exported already needs no texts
@@ -164,7 +170,8 @@ def export(
     verify, test = meet_model_labels(verify, test, loaded.settings.labels, own=own, progress=progress)
     if unknown := unknown_tokens(loaded):
         _tell(progress, f"the model has no row for {_listed(unknown)}: texts that hold one are refused, each alone")
-    source_reading = read_source(loaded, verify)
+    with computing_threads(threads):
+        source_reading = read_source(loaded, verify)
     whole, reference = merged_classifier(loaded), loaded
     trimmed = None
     if vocabulary is not None:
@@ -176,7 +183,7 @@ def export(
     if form.table_bits("word") == 4:
         _check_nibbles(whole, blueprint.trace_reason)
     check_size(whole.path, parameter_count(whole.model), form, traced=blueprint.traced)
-    with writing_artifact(Path(out)) as writer:
+    with computing_threads(threads), writing_artifact(Path(out)) as writer:
         _tell(progress, _graph_line(whole, blueprint.trace_reason))
         _check_positions(whole, blueprint.positions)
         quantization, calibrated = Int8Plan(form), None
@@ -186,7 +193,8 @@ def export(
             ranges, calibrated = _ranges(blueprint, whole, given, form)
             quantization = replace(quantization, ranges=ranges)
         write_companions(whole, writer.folder)
-        gates = _gates(reference, whole, verify, unlabeled, form.precision, limits, source_reading, trust, progress)
+        where: dict[str, Any] = {"trust": trust, "threads": threads}
+        gates = _gates(reference, whole, verify, unlabeled, form.precision, limits, source_reading, progress, **where)
         attempt = ExportAttempt(
             blueprint,
             reference,
@@ -202,7 +210,7 @@ def export(
         measured = {}
         if test is not None and test.labels is not None:
             _tell(progress, f"measuring the artifact on {len(test):,} texts of {test.name}")
-            measured = measure_artifact(writer.folder, loaded, test, backends=checked["backends"], trust=trust)
+            measured = measure_artifact(writer.folder, loaded, test, backends=checked["backends"], **where)
         guarded = trust and needs_trust(writer.folder)
         attempt.seal(checked | {"weights_sha256": weights_sha256}, measured, trust=guarded)
     artifact = read_artifact(Path(out))
@@ -249,8 +257,10 @@ def _gates(
     precision: Precision,
     limits: Limits | None,
     source: SourceReading,
-    trust: bool,
     progress: Callable[[str], None] | None,
+    *,
+    trust: bool,
+    threads: int | None,
 ) -> list[Gate]:
     """Return the gates that a graph has to pass; what the last one measures goes into the manifest.
 
@@ -273,6 +283,7 @@ def _gates(
             unlabeled=unlabeled,
             source=source,
             trust=trust,
+            threads=threads,
             progress=progress,
         )
         for model, limits_of in judged

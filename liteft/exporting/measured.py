@@ -24,7 +24,13 @@ __all__ = ["measure_artifact", "measured_text"]
 
 
 def measure_artifact(
-    folder: Path, loaded: TorchClassifier, split: Split, *, backends: Sequence[str], trust: bool = False
+    folder: Path,
+    loaded: TorchClassifier,
+    split: Split,
+    *,
+    backends: Sequence[str],
+    threads: int | None = None,
+    trust: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Return the metrics of the artifact on a labelled split.
 
@@ -33,7 +39,7 @@ def measure_artifact(
         loaded: the model that was exported, for its tokenizer and task.
         split: texts with labels in the model's order. Texts without any token are left out, as they get no prediction.
         backends: "native", "onnxruntime", or both.
-        trust: as in ``liteft.load``.
+        threads, trust: as in ``liteft.load``.
 
     Returns:
         {name of the split: {backend: metrics}}; empty if no text has a token.
@@ -48,7 +54,7 @@ def measure_artifact(
     some = split if read.all() or loaded.settings.task.per_word else split.take(read)
     found = {}
     for backend in backends:
-        with load(folder, device="cpu", backend=backend, trust=trust) as classifier:
+        with load(folder, device="cpu", backend=backend, threads=threads, trust=trust) as classifier:
             found[backend] = split_metrics(split_logits(classifier, some), some, loaded.settings.task)
     return {split.name: found}
 

@@ -76,7 +76,7 @@ class Gate:
         limits_of: the precision whose default limits apply where ``limits`` sets none; None for ``precision``.
         unlabeled: more texts on which labels are compared; their own labels, if any, are ignored.
         source: what transformers alone gives for the model's folder.
-        trust: as in ``liteft.load``, for loading the artifacts.
+        trust, threads: as in ``liteft.load``, for loading the artifacts.
         progress: called with a line of text now and then.
 
     Raises:
@@ -95,10 +95,11 @@ class Gate:
         unlabeled: Split | None = None,
         source: SourceReading | None = None,
         trust: bool = False,
+        threads: int | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self._loaded, self._precision, self._all, self._source = loaded, precision, split, source
-        self._trust = trust
+        self._trust, self._threads = trust, threads
         limits = limits or Limits()
         self.split = _chosen_texts(split, loaded, limits.texts)
         self._splits = [self.split]
@@ -192,6 +193,7 @@ class Gate:
             | {
                 f"its mean of {both}": f"{task.balanced(scores):.1%}",
                 "that of such answers": f"up to {task.blind(split.labels, logits.shape[1]):.1%}",
+                "needed": f"more than {task.least_balanced(split.labels, logits.shape[1]):.1%}",
             },
             fix=["train longer, or with another learning rate", "read the data check"],
         )
@@ -224,7 +226,7 @@ class Gate:
             traced = artifact.manifest.graph == "traced"
             native = native and artifact.manifest.one_node
             for backend in ("onnxruntime", *(["native"] if native else [])):
-                threads = checked_threads(None)
+                threads = checked_threads(self._threads)
                 engine = choose_engine(artifact, device="cpu", backend=backend, threads=threads, trust=self._trust)
                 asked = ("cpu", backend, None, None, self._trust)
                 with opened_classifier(artifact, engine, threads=threads, asked=asked) as classifier:

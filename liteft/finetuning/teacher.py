@@ -191,7 +191,7 @@ def pooling_of(recipe: TeacherRecipe, base: Path | None, task: Task) -> Pooling:
         if recipe.pooling != "auto":
             raise ConfigError(
                 f"pooling {recipe.pooling} makes one vector of a text, and this task judges every word.",
-                fix=leave_out("teacher.pooling"),
+                fix=leave_out("pooling"),
             )
         return "none"
     if recipe.pooling != "auto":

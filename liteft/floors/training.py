@@ -129,8 +129,7 @@ def cross_validated(
         )
     fold = _with_duplicates(split, _dealt(split, task, folds, seed))
     if len(np.unique(fold)) < folds:  # duplicates have emptied one
-        different = count_different(split, task)
-        if different < folds:
+        if (different := count_different(split, task)) < folds:
             raise DataError(
                 f"split {split.name!r} has {different} different texts, which cannot make {folds} folds.",
                 fix=option("folds", max(2, different)),

@@ -190,7 +190,14 @@ def read_labels(path: Path) -> tuple[str, ...]:
     try:
         if path.suffix.lower() != ".json":
             lines = path.read_text(encoding="utf-8-sig").splitlines()
-            return tuple(line.strip() for line in lines if line.strip())
+            names = tuple(line.strip() for line in lines if line.strip())
+            if special := [name for name in names if name in _SPECIAL]:
+                raise ConfigError(
+                    f"{path} looks like a vocabulary: {len(names):,} lines, {special[0]} among them.",
+                    accepted=_LABEL_FILES,
+                    fix=option("labels", "labels.txt"),
+                )
+            return names
         content = files.read_json(path)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {files.os_reason(error)}.", fix=option("labels", "FILE")) from None
@@ -210,6 +217,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     )
 
 
+_SPECIAL = ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "<s>", "</s>", "<pad>", "<unk>")
 _LABEL_FILES = {
     "labels": 'one name per line; or .json: ["a", "b"], or {"0": "a", "1": "b"}, in the order of the logits'
 }

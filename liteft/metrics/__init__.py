@@ -10,6 +10,7 @@ them; the tests compare the results with theirs and seqeval's.
 from liteft.metrics.answers import AnswerScores, answer_scores, is_chinese_text
 from liteft.metrics.correlation import (
     correlation_intervals,
+    mean_correlation_intervals,
     mean_ranks,
     paired_correlation_intervals,
     pearson,
@@ -67,6 +68,7 @@ __all__ = [
     "is_chinese_text",
     "log_loss",
     "mcnemar",
+    "mean_correlation_intervals",
     "mean_interval",
     "mean_ranks",
     "micro_f1_contributions",

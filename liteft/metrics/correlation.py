@@ -12,7 +12,14 @@ import numpy as np
 
 from liteft.metrics.intervals import percentile_interval
 
-__all__ = ["correlation_intervals", "mean_ranks", "paired_correlation_intervals", "pearson", "spearman"]
+__all__ = [
+    "correlation_intervals",
+    "mean_correlation_intervals",
+    "mean_ranks",
+    "paired_correlation_intervals",
+    "pearson",
+    "spearman",
+]
 
 _Z = 1.96  # of the interval where all samples are the same
 
@@ -42,8 +49,26 @@ def correlation_intervals(
         gold, found: float (texts,), at least one text.
         resamples, confidence, seed: as for ``metrics.bootstrap_interval``.
     """
-    (samples,) = _samples(gold, (found,), resamples, seed)
-    return {name: percentile_interval(values, confidence) for name, values in samples.items()}
+    return mean_correlation_intervals([(gold, found)], resamples=resamples, confidence=confidence, seed=seed)
+
+
+def mean_correlation_intervals(
+    parts: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Return intervals of the means of correlations over parts, by their numbers of texts, which are drawn in each.
+
+    Args:
+        parts: gold and found of each, as for ``correlation_intervals``.
+        resamples, confidence, seed: as for ``metrics.bootstrap_interval``.
+    """
+    drawn = [_samples(gold, (found,), resamples, seed + number)[0] for number, (gold, found) in enumerate(parts)]
+    weights = [len(gold) for gold, _ in parts]
+    means = {name: np.average([samples[name] for samples in drawn], axis=0, weights=weights) for name in drawn[0]}
+    return {name: percentile_interval(values, confidence) for name, values in means.items()}
 
 
 def paired_correlation_intervals(

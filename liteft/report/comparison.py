@@ -29,7 +29,7 @@ from liteft.report.floor_rows import find_floors, measured_floors, verdicts, why
 from liteft.report.gold import Gold, find_gold, in_order
 from liteft.report.load import Watch, watching
 from liteft.report.result import Comparison, Measured
-from liteft.report.subjects import Source, find_subjects
+from liteft.report.subjects import Source, Subject, find_subjects
 from liteft.report.workers import BATCH, Speed, Worker, open_workers, time_workers, write_texts
 from liteft.run import Run
 from liteft.runtime.backends import checked_threads
@@ -55,6 +55,7 @@ def compare(
     labels: Sequence[str] | None = None,
     task: Task | str | None = None,
     paired: bool | None = None,
+    activation: str | None = None,
     trust: bool = False,
     floors: bool | None = None,
     progress: Callable[[str], None] | bool | None = None,
@@ -81,6 +82,7 @@ def compare(
             note says so.
         task: for such folders whose config.json does not name their task.
         paired: whether such folders classify pairs; None for whatever the data has.
+        activation: as in ``liteft.export``, for such folders with one logit.
         trust: as in ``liteft.load``, for artifacts.
         floors: add the floors of ``liteft.train_floors`` as rows if the data is what one of the runs was trained on,
             and say in the first line which models do not beat them; None does so if scikit-learn is installed, or if
@@ -105,7 +107,7 @@ def compare(
         require_list(name, value)
     for model in models:
         require_path("a model", model, kinds=(Run, Artifact), accepted="a run, an artifact, or the folder of a model")
-    said = Said(None if labels is None else tuple(labels), task_asked(task), paired)
+    said = Said(None if labels is None else tuple(labels), task_asked(task), paired, activation=activation)
     gold = find_gold(on, find_subjects(models, names, said=said), split=split, settings=data_settings)
     subjects = gold.subjects
     report_progress = checked_progress(progress) or (lambda _line: None)
@@ -140,6 +142,7 @@ def compare(
         machine=describe_machine(),
         notes=gold.notes
         + threshold_notes({each.name: each.tuned for each in subjects})
+        + _activation_notes(subjects)
         + (() if floors is False or trained is not None else (why_no_floors(gold),)),
         load=watch.load,
         floors=() if trained is None else measured_floors(trained, gold, logits[0]),
@@ -238,11 +241,26 @@ def _measured(worker: Worker, gold: Gold, first: Rows, logits: Rows) -> Measured
         intervals=own.intervals(logits, targets, unseen_label=unseen_label) | ranked[1],
         paired=paired,
         f1_difference=difference,
-        agreement=task.agreement(first, logits),
+        agreement=_agreement(task, own, first, logits),
         speed=None,
         peak_memory_bytes=None,
         versions=worker.versions,
     )
+
+
+def _agreement(task: Task, own: Task, first: Rows, logits: Rows) -> float:
+    """Return the share of texts with the first model's answer; scores are compared as each model gives them."""
+    if task.activation == own.activation:
+        return task.agreement(first, logits)
+    return float(task.same(task.decide(first), own.decide(logits)).mean())
+
+
+def _activation_notes(subjects: Sequence[Subject]) -> tuple[str, ...]:
+    """Return a note if nothing says whether some models' scores are their logits or sigmoids of them."""
+    names = ", ".join(subject.name for subject in subjects if subject.guessed)
+    if not names:
+        return ()
+    return (f"nothing states an activation for {names}: scores are taken to be the logits",)
 
 
 def describe_machine() -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Subject:
         said: for a folder that transformers wrote, what the caller stated about it.
         stated: whether its files name its task; may be False for a folder that transformers wrote.
         own: whether LiteFT wrote it.
+        guessed: whether nothing states if its scores are logits or sigmoids of them.
         tuned: whether it chooses labels at a threshold that was tuned, and its scores are no probabilities.
     """
 
@@ -70,6 +71,7 @@ class Subject:
     said: Said = field(default_factory=Said)
     stated: bool = True
     own: bool = True
+    guessed: bool = False
     tuned: bool = False
 
 
@@ -112,9 +114,10 @@ def find_subjects(
 
 
 def _refuse_said(said: Said, found: Sequence[Subject]) -> None:
-    """Refuse labels or a task that contradict those of LiteFT's own models."""
-    for name in ("labels", "task"):
-        value, stated = getattr(said, name), {getattr(subject, name) for subject in found}
+    """Refuse labels, a task or an activation that contradict those of LiteFT's own models."""
+    for name in ("labels", "task", "activation"):
+        of = [subject.task if name == "activation" else subject for subject in found]
+        value, stated = getattr(said, name), {getattr(each, name) for each in of}
         if value is not None and stated != {value}:
             raise ConfigError(
                 f"{name} may be stated for folders that transformers wrote, but LiteFT wrote {found[0].path}.",
@@ -201,6 +204,7 @@ def _of_model(folder: Path, said: Said) -> Subject:
         said=Said() if own else said,
         stated=meaning.task is not None,
         own=own,
+        guessed=meaning.guessed,
         tuned=own and "threshold_shift" in config["liteft"],
     )
 

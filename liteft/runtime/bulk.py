@@ -109,10 +109,10 @@ def predict_file(
 
     - single-label: ``prediction`` (the best label) and ``score`` (its score);
     - multi-label: ``predictions`` (the labels over their thresholds, possibly none) and ``scores`` (their scores);
-    - scores: ``score``;
+    - scores: ``prediction`` (the score);
     - with ``top_k``: ``top``, a list of {label, score}, best first;
-    - of models of words: ``spans``, a list of {label, score, text, start, end}. A .conll file has a word and its tag in
-      each line instead, and an empty line after each text;
+    - of models of words: ``predicted_spans``, a list of spans with the keys of ``TaggedText.to_dict``. A .conll file
+      has a word and its tag in each line instead, and an empty line after each text;
     - of models of questions: ``answer`` (its text, "" for none), ``score``, ``start`` and ``end`` (in the context, in
       code points; null without an answer).
 

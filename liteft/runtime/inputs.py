@@ -22,8 +22,10 @@ __all__ = [
     "checked_iterable",
     "checked_text",
     "checked_texts",
+    "is_collection",
     "is_one_text",
     "kind_of",
+    "list_hint",
     "text_error",
 ]
 
@@ -61,12 +63,12 @@ def is_one_text(inputs: Any, *, paired: bool) -> bool:
         return True
     if isinstance(inputs, tuple | list) and len(inputs) == 2 and all(isinstance(x, str) for x in inputs):
         return paired or isinstance(inputs, tuple)  # a tuple for a model of single texts is refused later, as a pair
-    if isinstance(inputs, bytes | bytearray | Mapping | set | frozenset) or not isinstance(inputs, Collection):
+    if isinstance(inputs, bytes | bytearray | Mapping | set | frozenset) or not is_collection(inputs):
         endless = isinstance(inputs, Iterable) and not isinstance(inputs, Collection)
         raise InputError(
             f"predict got {kind_of(inputs)}.",
             accepted={"inputs": _PAIR if paired else _SINGLE},
-            fix="stream(...) for a generator" if endless else "a list of texts",
+            fix="stream(...) for a generator" if endless else list_hint(inputs),
         )
     return False
 
@@ -77,11 +79,11 @@ def checked_iterable(inputs: Any) -> Iterable[Any]:
     Raises:
         InputError: it is a string, or cannot be iterated.
     """
-    if isinstance(inputs, str | bytes | bytearray | Mapping) or not isinstance(inputs, Iterable):
+    if isinstance(inputs, str | bytes | bytearray | Mapping) or not isinstance(inputs, Iterable) or _is_table(inputs):
         raise InputError(
             f"stream got {kind_of(inputs)}.",
             accepted={"inputs": "an iterable of texts, or of pairs for a model of pairs"},
-            fix="predict(text) for one text",
+            fix=list_hint(inputs) if _is_table(inputs) else "predict(text) for one text",
         )
     return inputs
 
@@ -93,12 +95,12 @@ def checked_columns(texts: Any, pairs: Any, *, call: str) -> Iterable[Any]:
         InputError: either is not a list, or their lengths differ; ``call`` names the method in the message.
     """
     for name, values in (("texts", texts), ("pairs", pairs)):
-        listed = isinstance(values, Collection) and not isinstance(values, str | bytes | bytearray | Mapping | Set)
+        listed = is_collection(values) and not isinstance(values, str | bytes | bytearray | Mapping | Set)
         if not listed and (name == "texts" or values is not None):
             raise InputError(
                 f"{call} got {kind_of(values)} for {name}.",
                 accepted={name: "a list of strings" + (", or None" if name == "pairs" else "")},
-                fix="[text] for one text" if isinstance(values, str) else "a list of texts",
+                fix="[text] for one text" if isinstance(values, str) else list_hint(values),
             )
     if pairs is None:
         return cast("Iterable[Any]", texts)
@@ -174,14 +176,28 @@ def text_error(value: Any, *, paired: bool, name: str) -> InputError:
             fix="[text, text] for two texts",
         )
     if paired and isinstance(value, tuple | list) and len(value) == 2:
-        half = 1 if isinstance(value[0], str) else 0
-        value, name = value[half], f"{name}, {('first', 'second')[half]} half,"
+        place = 0 if not isinstance(value[0], str) else 1
+        return text_error(value[place], paired=False, name=f"{name}, {('first', 'second')[place]} half,")
     missing = value is None or (isinstance(value, float) and math.isnan(value))  # NaN is pandas' missing text
     return InputError(
         f"{name} is {kind_of(value)}.",
         accepted={"inputs": _PAIR if paired else _SINGLE},
         fix=GIVE_NULL if missing else ("(text, pair)" if paired else "str(value), for a text"),
     )
+
+
+def is_collection(values: Any) -> bool:
+    """Return whether values are a collection of texts; a table would be read as the names of its columns."""
+    return isinstance(values, Collection) and not _is_table(values)
+
+
+def _is_table(values: Any) -> bool:
+    return hasattr(values, "columns")  # of pandas, polars and pyarrow
+
+
+def list_hint(values: Any) -> str:
+    """Return what to give instead of values that are no list of texts."""
+    return "a column of it, such as table['text']" if _is_table(values) else "a list of texts"
 
 
 def _is_pair(value: Any) -> bool:

@@ -6,8 +6,10 @@ without another export. The manifest says which of the two it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -143,14 +145,20 @@ def _checked_threshold(threshold: float | Sequence[float] | None, task: Task, la
             accepted={"threshold": "multi-label models only"},
             fix=Hint("leave out the threshold, and compare Prediction.score with it", "leave out --threshold"),
         )
-    try:
-        values = np.asarray(threshold, dtype=np.float32)
-    except (TypeError, ValueError):
-        values = np.full(1, np.nan)
+    given = threshold.tolist() if isinstance(threshold, np.ndarray) else threshold
+    listed = given if isinstance(given, list | tuple) else [given]
+    numbers = all(isinstance(each, Real) and not isinstance(each, bool) for each in listed)
+    values = np.asarray(given if numbers else math.nan, dtype=np.float32)
     if values.shape not in ((), (labels,)) or not np.isfinite(values).all():
         raise ConfigError(
             f"threshold={threshold!r} is neither a number nor one number per label.",
             accepted={"threshold": f"a number such as 0.5, or {labels} numbers, one per label"},
+            fix=option("threshold", 0.5),
+        )
+    if task.activation == "sigmoid" and ((values < 0) | (values > 1)).any():
+        raise ConfigError(
+            f"threshold must be from 0 to 1, got {threshold!r}.",
+            accepted={"threshold": "a probability, or one for each label"},
             fix=option("threshold", 0.5),
         )
     return values

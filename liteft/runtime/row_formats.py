@@ -27,6 +27,7 @@ Row = Mapping[str, Any]
 FORMATS = {suffix: kind for suffix, kind in INPUT_FORMATS.items() if kind in ("csv", "tsv", "jsonl", "parquet")}
 FORMATS[".conll"] = "conll"
 _BLANK = re.compile(r"\s")  # in a word that was given: a blank separates a word from its tag
+_OF_SPANS = ("jsonl", "parquet", "conll")
 _GROUP_ROWS = 1 << 16
 _GROUP_BYTES = 1 << 27
 
@@ -73,11 +74,11 @@ def row_format(suffix: str, *, columns: Sequence[str], schema: Any, added: Mappi
         return _JsonLines()
     if kind is not None:
         return _Delimited("\t" if kind == "tsv" else ",", columns, added)
-    near = closest(suffix, FORMATS)
+    near = None if suffix.casefold() == ".txt" else closest(suffix, FORMATS)  # .txt is no misspelt .tsv
     raise ConfigError(
         f"{suffix or 'no ending'} is not a format for predictions.",
-        accepted={"output": ", ".join(FORMATS)},
-        fix=option("output", f"NAME{near or '.csv'}"),
+        accepted={"output": _names("csv", "tsv", "jsonl", "parquet"), "of labels of words": _names(*_OF_SPANS)},
+        fix=option("output", f"NAME{near or '.jsonl'}"),
     )
 
 
@@ -86,15 +87,20 @@ def _check_fits(suffix: str, kind: str, added: set[str]) -> None:
     if "spans" in added and kind in ("csv", "tsv"):
         raise ConfigError(
             f"{suffix} holds one value per cell, and this model finds any number of spans.",
-            accepted={"output": ", ".join(name for name, held in FORMATS.items() if held not in ("csv", "tsv"))},
+            accepted={"output": _names(*_OF_SPANS)},
             fix=option("output", "NAME.jsonl"),
         )
     if kind == "conll" and added - {"tagged words"}:
         raise ConfigError(
             f"{suffix} holds a tag for each word, and this model labels whole texts.",
-            accepted={"output": ", ".join(name for name, held in FORMATS.items() if held != kind)},
+            accepted={"output": _names("csv", "tsv", "jsonl", "parquet")},
             fix=option("output", "NAME.csv"),
         )
+
+
+def _names(*kinds: str) -> str:
+    """Return the endings of formats."""
+    return ", ".join(name for name, kind in FORMATS.items() if kind in kinds)
 
 
 class _Conll:
@@ -207,11 +213,10 @@ class _Parquet:
             "spans": pyarrow.list_(
                 pyarrow.struct(
                     [
-                        ("label", pyarrow.string()),
+                        ("entity_group", pyarrow.string()),
                         ("score", pyarrow.float64()),
-                        ("text", pyarrow.string()),
-                        ("start", pyarrow.int64()),
-                        ("end", pyarrow.int64()),
+                        ("word", pyarrow.string()),
+                        *((name, pyarrow.int64()) for name in ("start", "end", "word_start", "word_end")),
                     ]
                 )
             ),

@@ -1,8 +1,8 @@
 """Rows of a file and what is added to them: a row's text is checked and classified, and the prediction becomes columns.
 
 Single-label models add `prediction` and `score`, multi-label models `predictions` and `scores`, models of scores
-`score`, and `top_k` adds `top`. None of these is named `label`, because that is the name of the gold labels in files
-that people score.
+`prediction`, models of words `predicted_spans`, and `top_k` adds `top`. None of these is a usual name of gold labels,
+which files that people score have too: `label`, for models of scores `score`, for models of words `spans` and `tags`.
 """
 
 from __future__ import annotations

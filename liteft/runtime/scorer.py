@@ -14,7 +14,7 @@ import numpy as np
 from liteft.arguments import require_count
 from liteft.errors import ConfigError, InputError, leave_out
 from liteft.results import Result
-from liteft.runtime.inputs import checked_columns
+from liteft.runtime.inputs import checked_columns, kind_of
 from liteft.runtime.prediction import activation_of
 from liteft.runtime.scoring import WINDOW
 from liteft.runtime.streaming import OnError
@@ -28,30 +28,25 @@ class Score(Result):
     """The score of one text or pair.
 
     Attributes:
-        value: the score, as the model learned it: the logit, or its sigmoid if the manifest names that.
+        score: as the model learned it: the logit, or its sigmoid if the manifest names that.
         logit: the model's logit.
         truncated: True if the text was truncated.
         backend: what computed it: "native" or "onnxruntime". On native, a text's logits are bit-identical whatever
             texts are beside it; onnxruntime pads, and they may differ in the last bits.
     """
 
-    value: float
+    score: float
     logit: float
     truncated: bool
     backend: str
 
     def render(self) -> str:
         """Return one line: the score."""
-        return f"{self.value:.4f}"
+        return f"{self.score:.4f}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the score as plain data for JSON."""
         return asdict(self)
-
-    @property
-    def score(self) -> float:
-        """The same as ``value``: what scored tables have."""
-        return self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +178,11 @@ class Scorer(TextModel):
         if top_k is not None:
             require_count("top_k", top_k)
         if not isinstance(query, str):
-            raise InputError(
-                f"the query is a {type(query).__name__}.", accepted={"query": "a text"}, fix="rank(query, texts)"
-            )
+            raise InputError(f"the query is {kind_of(query)}.", accepted={"query": "a text"}, fix="rank(query, texts)")
         values = list(checked_columns(texts, None, call="rank"))
         found = self.scores([query] * len(values), values) if values else np.zeros(0, dtype=np.float32)
         order = np.argsort(-found, kind="stable")[:top_k].tolist()
-        return [Ranked(row, float(found[row]), values[row]) for row in order]
+        return [Ranked(row, float(found[row]), str(values[row])) for row in order]
 
     def __repr__(self) -> str:
         return self._shown("pairs, " if self.manifest.paired else "texts, ")
@@ -199,4 +192,4 @@ class Scorer(TextModel):
 
     def _answer(self, logits: np.ndarray, truncated: np.ndarray) -> list[Score]:
         rows = zip(self._values(logits).tolist(), logits[:, 0].tolist(), truncated.tolist(), strict=True)
-        return [Score(value, logit, cut, self.backend) for value, logit, cut in rows]
+        return [Score(score, logit, cut, self.backend) for score, logit, cut in rows]

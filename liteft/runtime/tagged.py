@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,6 +41,22 @@ class Span:
     end: int
     word_start: int
     word_end: int
+
+    def to_dict(self, place: Callable[[int], int] = int) -> dict[str, Any]:
+        """Return the span as plain data with the keys of transformers' pipelines, and its words.
+
+        Args:
+            place: turns a place in code points into the units that are wanted.
+        """
+        return {
+            "entity_group": self.label,
+            "score": self.score,
+            "word": self.text,
+            "start": place(self.start),
+            "end": place(self.end),
+            "word_start": self.word_start,
+            "word_end": self.word_end,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +101,7 @@ class TaggedText(Result):
         """
         place = _places(self.text, offsets)
         return {
-            "spans": [
-                {
-                    "entity_group": span.label,
-                    "score": span.score,
-                    "word": span.text,
-                    "start": place(span.start),
-                    "end": place(span.end),
-                    "word_start": span.word_start,
-                    "word_end": span.word_end,
-                }
-                for span in self.spans
-            ],
+            "spans": [span.to_dict(place) for span in self.spans],
             "words": [[place(start), place(end)] for start, end in self.words],
             "tags": list(self.tags),
             "scores": list(self.scores),
@@ -170,7 +175,7 @@ def _means(values: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarr
     return np.asarray(np.bincount(runs.row_numbers, weights=runs.values, minlength=len(runs)) / runs.lengths)
 
 
-def _places(text: str, offsets: str) -> Any:
+def _places(text: str, offsets: str) -> Callable[[int], int]:
     """Return the function from a place in code points to one in the units that were asked for."""
     if offsets not in ("code points", "utf16"):
         raise ConfigError(

@@ -14,7 +14,7 @@ import numpy as np
 
 from liteft.errors import Hint, InputError
 from liteft.ragged import Ragged, offsets_of
-from liteft.runtime.inputs import GIVE_NULL, as_text, kind_of, text_error
+from liteft.runtime.inputs import GIVE_NULL, as_text, is_collection, kind_of, list_hint, text_error
 from liteft.runtime.scoring import Reader
 from liteft.windows import WordTokenizer, WordWindows
 from liteft.words import find_words, joined_words, misplaced
@@ -62,12 +62,12 @@ def is_one(inputs: Any) -> bool:
     """
     if isinstance(inputs, str) or (isinstance(inputs, tuple) and (not inputs or any(map(_is_string, inputs)))):
         return True
-    if isinstance(inputs, bytes | bytearray | Mapping | set | frozenset) or not isinstance(inputs, Collection):
+    if isinstance(inputs, bytes | bytearray | Mapping | set | frozenset) or not is_collection(inputs):
         endless = isinstance(inputs, Iterable) and not isinstance(inputs, Collection)
         raise InputError(
             f"predict got {kind_of(inputs)}.",
             accepted={"inputs": _MANY},
-            fix="stream(...) for a generator" if endless else "a list of texts",
+            fix="stream(...) for a generator" if endless else list_hint(inputs),
         )
     return False
 

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 
 from liteft.errors import ModelError
 from liteft.metrics import calibration_error, f1_intervals, paired_f1_intervals, wilson_interval
-from liteft.ragged import Ragged, Rows
+from liteft.ragged import Ragged, Rows, concatenated
 
-__all__ = ["NOT_IN_TRAIN", "Answer", "Task"]
+__all__ = ["NOT_IN_TRAIN", "Answer", "Judged", "Task"]
 
 NOT_IN_TRAIN = "(not in train)"
 _ABOVE_BLIND = 0.05  # of the balanced score: more than chance gives
@@ -49,6 +50,21 @@ class Answer(Protocol):
     @property
     def top(self) -> tuple[tuple[str, float], ...]:
         """Labels with their scores, the highest score first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The judgement of predictions; see ``Task.judge_folds``.
+
+    Attributes:
+        scores: metric -> value, as of ``Task.score``.
+        intervals: metric -> 95% interval, as of ``Task.intervals``.
+        contributions: of the texts, fold after fold, as of ``Task.contributions``.
+    """
+
+    scores: dict[str, float]
+    intervals: dict[str, Interval]
+    contributions: np.ndarray
 
 
 class Task(str, ABC):
@@ -399,6 +415,15 @@ class Task(str, ABC):
             logits, labels, unseen_label: as for `correct`.
         """
 
+    def judge_folds(self, parts: Sequence[tuple[Rows, Rows]]) -> Judged:
+        """Return the judgement of texts in folds, each of which was predicted by a model of its own.
+
+        Args:
+            parts: logits and labels of each fold.
+        """
+        logits, labels = (concatenated([part[place] for part in parts]) for place in (0, 1))
+        return Judged(self.score(logits, labels), self.intervals(logits, labels), self.contributions(logits, labels))
+
     def intervals(
         self,
         logits: Rows,
@@ -502,7 +527,11 @@ class Task(str, ABC):
             labels, count: as for `blind`.
         """
         right = not self.numeric and scores[self.text_metric] > self.majority_share(labels)
-        return not right and self.balanced(scores) <= self.blind(labels, count) + _ABOVE_BLIND
+        return not right and self.balanced(scores) <= self.least_balanced(labels, count)
+
+    def least_balanced(self, labels: Rows, count: int) -> float:
+        """Return the `balanced` score up to which predictions are no better than blind answers; see `is_blind`."""
+        return self.blind(labels, count) + _ABOVE_BLIND
 
     # Parts of the methods above
 

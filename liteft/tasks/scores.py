@@ -17,6 +17,7 @@ import numpy as np
 from liteft.metrics import (
     bootstrap_interval,
     correlation_intervals,
+    mean_correlation_intervals,
     mean_ranks,
     paired_correlation_intervals,
     pearson,
@@ -25,7 +26,7 @@ from liteft.metrics import (
     spearman,
 )
 from liteft.ragged import Ragged
-from liteft.tasks.base import Answer, Interval, Task, Threshold, check_logits, need_shape
+from liteft.tasks.base import Answer, Interval, Judged, Task, Threshold, check_logits, need_shape
 
 __all__ = ["SCORES"]
 
@@ -57,7 +58,7 @@ class Scores(Task):
     metrics_in_units = ("rmse", "mae")
     metrics_of_queries = ("ndcg_10", "mrr")
     paired_units = ""
-    columns = {"score": "number"}  # noqa: RUF012
+    columns = {"prediction": "number"}  # noqa: RUF012
     mean: float = 0.0
     spread: float = 1.0
     _suited = False
@@ -197,6 +198,19 @@ class Scores(Task):
         parts = np.zeros(len(labels))
         parts[self.known(labels)] = gold * found * len(labels) / len(gold)
         return parts
+
+    def judge_folds(self, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Judged:
+        """Return the judgement of folds; correlations are their means over folds, by their numbers of texts.
+
+        Two models' scores may be apart by more than the texts of one are, so a correlation over both says little.
+        """
+        errors = super().judge_folds(parts).scores
+        known = [self._known(logits, labels, None) for logits, labels in parts]
+        each = [self.score(logits, labels) for logits, labels in parts]
+        weights = [len(gold) for gold, _ in known]
+        means = {name: float(np.average([one[name] for one in each], weights=weights)) for name in self.judged_by}
+        contributions = np.concatenate([self.contributions(logits, labels) for logits, labels in parts])
+        return Judged(errors | means, mean_correlation_intervals(known), contributions)
 
     def primary_difference(
         self, first: np.ndarray, second: np.ndarray, labels: np.ndarray, *, unseen_label: np.ndarray | None = None

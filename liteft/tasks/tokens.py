@@ -45,7 +45,7 @@ class Tokens(Task):
     judged_by = ("f1", "macro_f1")
     metrics = (*headline_metrics, "precision", "recall", "conlleval_f1", "log_loss", "calibration_error")
     paired_units = "texts with every tag right"
-    columns = {"spans": "spans"}  # noqa: RUF012
+    columns = {"predicted_spans": "spans"}  # noqa: RUF012
     tags: tuple[str, ...] = ()
 
     def bound(self, labels: Sequence[str]) -> Self:
@@ -144,8 +144,7 @@ class Tokens(Task):
         return np.asarray(text_sums(first.like(first.values != second.values)) == 0)
 
     def cells(self, answer: Any) -> list[Any]:
-        names = ("label", "score", "text", "start", "end")
-        return [[{name: getattr(span, name) for name in names} for span in answer.spans]]
+        return [[span.to_dict() for span in answer.spans]]
 
     def chance_loss(self, labels: int) -> float:
         return SINGLE_LABEL.chance_loss(labels)

@@ -15,7 +15,7 @@ import liteft
 from liteft.advising import surveying
 from liteft.advising.advice import Advice
 from liteft.data import Dataset, Split
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, DataError
 
 
 def plain(advice: Advice) -> Any:
@@ -159,3 +159,10 @@ def test_the_next_command_reads_the_same_columns_and_pools_as_the_probe_did(
 def test_what_cannot_be_is_refused(wrong: dict[str, Any], dataset: Dataset) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         liteft.advise(dataset, **wrong)
+
+
+def test_scores_are_refused_without_floors_that_there_are_not() -> None:
+    splits = {name: Split(name, ["a", "b"], None, np.array([0.0, 1.0])) for name in ("train", "validation")}
+    with pytest.raises(DataError, match="advice is given for labels of whole texts") as caught:
+        liteft.advise(Dataset("ratings", "scores", ("score",), splits), [])
+    assert not any("floors" in hint for hint in caught.value.command_hints())

@@ -50,7 +50,7 @@ def test_compare_names_a_misspelt_column(call: Any, artifact: Artifact, messages
 def test_compare_without_data_or_a_run_says_what_is_missing(call: Any, artifact: Artifact) -> None:
     called = call("compare", artifact.path)
     assert called.status == 2
-    assert "try: --data DATA" in called.err
+    assert "try: --on DATA (liteft compare)" in called.err
 
 
 def test_doctor_ends_with_the_diagnosis_status(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:

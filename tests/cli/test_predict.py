@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from liteft.artifact import Artifact
+from liteft.cli.groups import predicting
 from liteft.runtime import load
 from tests.modules import module_of
 
@@ -37,14 +39,14 @@ def test_a_model_of_scores_gives_lines_without_labels(call: Any, make_artifact: 
     with load(made.path) as scorer:
         expected = scorer.predict("great service")
     called = call("predict", made.path, "great service")
-    assert called.out == f"{expected.value:.4f}\tgreat service\n"
+    assert called.out == f"{expected.score:.4f}\tgreat service\n"
     assert call("predict", made.path, "great service", "--json").document["predictions"] == [expected.to_dict()]
     refused = call("predict", made.path, "great service", "--top-k", "3")
     assert refused.status == 2 and "this model gives scores" in refused.err and "leave out --top-k" in refused.err
     source = tmp_path / "in.csv"
     source.write_text("text\ngreat service\nthe app\n")
     assert call("predict", made.path, "--input", source, "--output", tmp_path / "out.csv").status == 0
-    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "text,score"
+    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "text,prediction"
 
 
 def test_the_folder_of_a_whole_way_stands_for_the_artifact_in_it(
@@ -101,7 +103,7 @@ def test_a_multi_label_answer_names_the_labels_over_the_threshold(
 ) -> None:
     artifact = make_artifact(tmp_path / "multi", multi=True)
     assert call("predict", artifact.path, "great", "--threshold", "1").out.startswith("(none)\t")
-    every = call("predict", artifact.path, "great", "--threshold", "-1").out.split("\t")[0]
+    every = call("predict", artifact.path, "great", "--threshold", "0").out.split("\t")[0]
     assert every == "order, payment, app, praise"
 
 
@@ -230,3 +232,22 @@ def test_a_predicate_of_another_model_is_refused(call: Any, artifact: Artifact) 
     called = call("predict", artifact.path, "the app closes", "--predicate", "2")
     assert called.status == 2
     assert "this model has no predicates" in called.err and "leave out --predicate" in called.err
+
+
+@pytest.mark.parametrize(("fields", "more"), [({}, []), ({"paired": True}, ["--pair-text", "the other text"])])
+def test_the_command_that_tries_an_artifact_can_be_run(
+    call: Any, make_artifact: Callable[..., Artifact], tmp_path: Path, fields: dict[str, Any], more: list[str]
+) -> None:
+    made = make_artifact(tmp_path / "artifact", **fields)
+    words = predicting(made.path)
+    assert words == ["liteft", "predict", str(made.path), "a text", *more]
+    assert call(*words[1:]).status == 0
+
+
+def test_one_text_for_a_model_of_pairs_is_told_the_flag_that_there_is(
+    call: Any, make_artifact: Callable[..., Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_artifact(tmp_path / "artifact", paired=True)
+    feed(monkeypatch, b"a text alone\n")
+    called = call("predict", made.path, "-")
+    assert called.status == 1 and "--pair-text TEXT" in called.err

@@ -150,6 +150,18 @@ def test_distill_hands_over_the_students_settings_and_shared_ones_to_both(
         assert (table.seed, table.threads, table.training_precision) == (7, 1, "fp32")
 
 
+def test_the_students_flags_without_a_student_are_refused_and_otherwise_told(
+    call: Any, reviews: Path, pipelines: list[Any], tmp_path: Path
+) -> None:
+    words = ["--data", reviews, *COLUMNS, "--teacher", "minilm", "--until", "teacher", "--epochs", "8"]
+    called = call("distill", *words, "--out", tmp_path / "o")
+    assert called.status == 2 and not pipelines
+    assert "--epochs: of the student's training" in called.err and "try: --set teacher.epochs=8" in called.err
+    called = call("distill", *words, "--size", "3", "--out", tmp_path / "o")
+    assert called.status == 0 and len(pipelines) == 1
+    assert "--epochs: of the student, which --until teacher does not train" in called.err
+
+
 def test_distill_ends_with_every_run_the_verified_artifact_and_a_comparison(
     call: Any, reviews: Path, pipelines: list[Any], tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ from liteft.errors import ConfigError, DataError
         (("anything", "label"), ("anything", None, "label")),
         (("text", "text_b", "label", "id"), ("text", "text_b", "label")),
         (("premise", "hypothesis", "label"), ("premise", "hypothesis", "label")),
+        (("query", "text", "label"), ("query", "text", "label")),
         (("idx", "sentence1", "sentence2", "label"), ("sentence1", "sentence2", "label")),
         (("question", "sentence", "label"), ("question", "sentence", "label")),
         (("input", "data", "label"), ("input", None, "label")),

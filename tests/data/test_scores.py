@@ -22,7 +22,7 @@ def _load(scores: list[Any], **settings: Any) -> Dataset:
         ([1, 2.5, -3], [1.0, 2.5, -3.0]),
         (["1", " 2.50 ", "-3e0"], [1.0, 2.5, -3.0]),
         ([True, False, np.float32(0.5)], [1.0, 0.0, 0.5]),
-        ([0.1, 1 / 3, 1e99], [0.1, 1 / 3, 1e99]),
+        ([0.1, 1 / 3, 1e29], [0.1, 1 / 3, 1e29]),
     ],
 )
 def test_numbers_are_read_as_they_are(given: list[Any], read: list[float]) -> None:
@@ -39,6 +39,20 @@ def test_what_is_no_finite_number_is_an_error_that_names_the_row(value: Any) -> 
     assert ("write 3.5: a point, not a comma" in str(caught.value)) == (value == "3,5")
 
 
+def test_a_score_beyond_what_models_compute_with_is_an_error_that_names_the_row() -> None:
+    with pytest.raises(DataError, match=r"row 2: the score is 1e\+99, too large for a model"):
+        _load([1.0, 1e99, 2.0])
+
+
+def test_the_check_warns_of_a_split_whose_scores_are_all_the_same() -> None:
+    split = Split("validation", ["a", "b"], None, np.array([0.5, 0.5]))
+    train = Split("train", ["c", "d"], None, np.array([0.0, 1.0]))
+    found = Dataset("data", "scores", ("score",), {"train": train, "validation": split}).check.warnings
+    assert [line for line in found if line.startswith("all scores of")] == [
+        "all scores of validation are 0.5: correlations with them are 0 for any model"
+    ]
+
+
 def test_rows_without_a_score_are_an_error_or_left_out() -> None:
     with pytest.raises(DataError, match="rows 2, 3: 2 rows without a label"):
         _load([1.0, None, "", 2.0])
@@ -50,7 +64,7 @@ def test_the_same_score_for_all_is_nothing_to_learn() -> None:
         _load([3, 3.0, "3"])
 
 
-@pytest.mark.parametrize("settings", [{"label_names": ["a", "b"]}, {"labels_per_class": 2}])
+@pytest.mark.parametrize("settings", [{"label_names": ["a", "b"]}, {"labels_per_class": 2}, {"confidence": "label"}])
 def test_settings_for_names_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(settings))):
         _load([1.0, 2.0, 3.0], **settings)

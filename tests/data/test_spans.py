@@ -208,3 +208,31 @@ def test_spans_of_words_come_back(text: str, data: st.DataObject) -> None:
     cell = [[words[first][0], words[end - 1][1], kind] for first, end, kind in spans]
     reader = SpanReader()
     assert spans_of_tags(reader.tags(cell, text, words, 0, "row 1")) == spans and not reader.misfits
+
+
+@pytest.mark.parametrize(
+    ("moved", "said", "fix"),
+    [
+        ((0, -1), "inclusive ends", "end + 1"),
+        ((1, 1), "offsets from 1", "start - 1 and end - 1"),
+        ((1, 0), "offsets from 1 with inclusive ends", "start - 1"),
+    ],
+)
+def test_other_ways_to_count_that_fit_the_words_are_named(moved: tuple[int, int], said: str, fix: str) -> None:
+    spans = [{"start": begin + moved[0], "end": end + moved[1], "label": kind} for begin, end, kind in SPANS]
+    with pytest.raises(DataError) as caught:
+        _load([{"text": TEXT, "spans": spans}, {"text": TEXT, "spans": []}], task="tokens")
+    assert caught.value.fix[0] == f"the spans seem to have {said}: with {fix} they are of whole words"
+
+
+def test_an_empty_span_may_be_one_character_with_an_inclusive_end() -> None:
+    with pytest.raises(DataError, match="is empty") as caught:
+        _load([{"text": "I left", "spans": [{"start": 0, "end": 0, "label": "PER"}]}] * 2, task="tokens")
+    assert "inclusive ends" in str(caught.value.fix[0])
+
+
+def test_a_broken_span_beside_others_that_fit_says_nothing_of_its_ends() -> None:
+    spans = [{"start": 0, "end": 6, "label": "PER"}, {"start": 13, "end": 17, "label": "LOC"}]
+    with pytest.raises(DataError) as caught:
+        _load([{"text": TEXT, "spans": spans}] * 2, task="tokens")
+    assert "seem to" not in str(caught.value)

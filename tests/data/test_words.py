@@ -215,6 +215,14 @@ def test_nothing_to_learn(rows: Rows, message: str) -> None:
     assert caught.value.accepted and caught.value.fix
 
 
+@pytest.mark.parametrize("ignored", [-100, "-100", np.int64(-100)])
+@pytest.mark.parametrize("settings", [{}, {"label_names": ["O", "B-PER"]}])
+def test_the_mark_of_tokens_without_a_tag_is_no_tag(ignored: Any, settings: dict[str, Any]) -> None:
+    rows = [{"tokens": ["a", "b"], "tags": [0, 1]}, {"tokens": ["[CLS]", "b"], "tags": [ignored, 1]}]
+    with pytest.raises(DataError, match="row 2: the tag of word 1 is -100, the mark of training code"):
+        _load(rows, task="tokens", **settings)
+
+
 def test_columns_named_by_the_caller() -> None:
     rows = [{"a": row["tokens"], "b": row["tags"], "c": ["X"] * len(row["tokens"])} for row in ROWS]
     assert _tags(_load(rows, text="a", label="b")) == [ANN["tags"], NONE["tags"]]
@@ -223,8 +231,18 @@ def test_columns_named_by_the_caller() -> None:
     with pytest.raises(DataError, match="as text='c' and label='a' would have it"):
         _load([{"a": "x", "c": "y"}], text="c", label="a", task="tokens")
     for setting in ({"pair": "b"}, {"confidence": "b"}):
-        with pytest.raises((DataError, ConfigError)):
+        with pytest.raises((DataError, ConfigError), match=r"pair names a column|confidences was named, and"):
             _load(rows, text="a", label="c", task="tokens", **setting)
+
+
+@pytest.mark.parametrize("name", ["pair", "confidence"])
+@pytest.mark.parametrize("task", [None, "tokens"])
+def test_a_column_of_whole_texts_is_refused_by_its_name_though_the_task_is_not_named(
+    name: str, task: str | None
+) -> None:
+    with pytest.raises((DataError, ConfigError)) as caught:
+        _load(ROWS, task=task, **{name: "tags"})
+    assert [hint.python for hint in caught.value.fix] == [f"leave out {name}"]
 
 
 # Not mistaken for others

@@ -20,6 +20,7 @@ from liteft.finetuning import finetune
 from liteft.finetuning.model import load_classifier
 from liteft.finetuning.task_training import training_of
 from liteft.pipeline import distill
+from liteft.recipes import Recipe
 from liteft.run import Run, read_run
 from tests.cache import Cache
 
@@ -81,6 +82,15 @@ def test_a_teacher_of_other_scores_is_refused(tiny: ModuleType, teacher: Run) ->
     with pytest.raises(ModelError, match="was not made for the data") as caught:
         with_labels(scored(tiny), Teacher.of(teacher))
     assert caught.value.accepted == {"its scores": "any numbers", "those of the data": "from 0 to 1"}
+
+
+def test_a_pooling_that_a_finished_teacher_does_not_have_is_refused(teacher: Run) -> None:
+    own = str(teacher.info["pooling"])
+    other = "mean" if own == "cls" else "cls"
+    for source in (teacher, teacher.model_path):
+        with pytest.raises(ConfigError, match=f"pooling {other} was requested, and the teacher .* has pooling {own}"):
+            find_teacher(source, recipe=Recipe.model_validate({"teacher": {"pooling": other}}))
+    assert isinstance(find_teacher(teacher, recipe=Recipe.model_validate({"teacher": {"pooling": own}})), Teacher)
 
 
 def test_a_reranker_from_elsewhere_teaches_scores_from_0_to_1(

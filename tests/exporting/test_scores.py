@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import liteft
 from liteft.data import Split
-from liteft.errors import DataError, VerificationError
-from liteft.exporting import Limits
+from liteft.errors import ConfigError, DataError, VerificationError
+from liteft.exporting import Limits, verify
 from liteft.exporting.disagreement import Comparison
 from liteft.exporting.exporter import export
 from liteft.exporting.limits import logit_scale
@@ -23,6 +24,7 @@ from liteft.exporting.verify import _beyond, _measured
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
 from liteft.tasks import SCORES, SINGLE_LABEL
+from liteft.words import words_of_texts
 from tests.exporting.conftest import random_texts
 
 Learned = tuple[Path, Split]
@@ -79,12 +81,27 @@ def test_a_model_of_scores_becomes_an_artifact_that_scores(texts: Learned, tmp_p
     assert SCORES.score(found[:, None], np.asarray(split.labels))["rmse"] == pytest.approx(measured["rmse"], rel=1e-3)
 
 
+def test_the_edge_form_scores_pairs_and_ranks_as_the_model_does(pairs: Learned, tmp_path: Path) -> None:
+    folder, split = pairs
+    artifact = export(folder, tmp_path / "out", precision="int8", target="edge", verify=split)
+    config = json.loads((artifact.path / "config.json").read_text())
+    assert (config["problem_type"], config["id2label"]) == ("regression", {"0": "label 0"})
+    expected = predict_logits(load_classifier(folder), split)[:, 0]
+    with liteft.load(artifact.path) as scorer:
+        found = scorer.scores(split.texts, split.pairs)
+        assert len(scorer.rank(split.texts[0], split.pairs)) == len(split)
+    assert float(np.corrcoef(found, expected)[0, 1]) > 0.98
+
+
 def test_a_model_whose_scores_do_not_depend_on_the_text_is_refused(texts: Learned, tmp_path: Path) -> None:
     folder, split = texts
     shuffled = np.random.default_rng(3).permutation(np.asarray(split.labels))
     with pytest.raises(VerificationError, match="no better on validation than answers that do not depend") as caught:
         export(folder, tmp_path / "out", precision="fp32", verify=replace(split, labels=shuffled))
-    assert "its mean of spearman and pearson" in caught.value.accepted and not (tmp_path / "out").exists()
+    assert "its mean of spearman and pearson" in caught.value.accepted and caught.value.accepted["needed"] == (
+        "more than 5.0%"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("noise", [0.02, 0.5])
@@ -131,7 +148,7 @@ def test_a_reranker_from_elsewhere_is_exported_as_it_is(
         ranked = scorer.rank(split.texts[0], split.pairs)
         assert scorer.logits(split.texts, split.pairs) == pytest.approx(logits, abs=1e-4)
         found = scorer.predict((split.texts[0], split.pairs[0]))  # type: ignore[index]
-    assert (found.value == found.logit) == (activation == "none") and len(ranked) == len(split)
+    assert (found.score == found.logit) == (activation == "none") and len(ranked) == len(split)
 
 
 def test_texts_with_labels_do_not_verify_scores(pairs: Learned, tmp_path: Path) -> None:
@@ -139,3 +156,27 @@ def test_texts_with_labels_do_not_verify_scores(pairs: Learned, tmp_path: Path) 
     classes = replace(pairs[1], labels=np.arange(len(pairs[1])) % 2)
     with pytest.raises(DataError, match=r"have labels with names, and .* gives scores"):
         export(folder, tmp_path / "out", precision="fp32", verify=classes)
+
+
+@pytest.mark.parametrize("task", ["scores", "tokens"])
+def test_the_gate_and_what_is_measured_compute_with_the_threads_that_were_asked_for(
+    texts: Learned, workshop: Any, tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, split = texts
+    if task == "tokens":
+        folder = workshop.folder("bert", "none", labels=5, task="tokens")
+        split = Split("validation", split.texts, None, words=words_of_texts(split.texts))
+    given: list[tuple[int, int]] = []
+    chosen = verify.choose_engine
+
+    def choose(*some: Any, **more: Any) -> Any:
+        given.append((more["threads"], torch.get_num_threads()))
+        return chosen(*some, **more)
+
+    monkeypatch.setattr(verify, "choose_engine", choose)
+    before = torch.get_num_threads()
+    export(folder, tmp_path / "out", precision="fp32", verify=split, threads=before + 1)
+    assert set(given) == {(before + 1, before + 1)}
+    assert torch.get_num_threads() == before
+    with pytest.raises(ConfigError, match="threads must be"):
+        export(folder, tmp_path / "out", verify=split, threads=0)

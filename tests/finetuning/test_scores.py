@@ -18,7 +18,7 @@ from liteft.finetuning import finetune
 from liteft.finetuning.head import last_layer
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.loss import label_loss
-from liteft.finetuning.model import load_classifier
+from liteft.finetuning.model import load_classifier, merged_classifier
 from liteft.finetuning.units import start_in_units, training_units
 from liteft.run import Run, read_run
 from liteft.tasks import SCORES
@@ -127,3 +127,15 @@ def test_a_model_that_has_learned_nothing_is_told(base: Callable[[str], Path], t
     run = finetune(base("bert"), scored(), out=tmp_path / "run", **QUICK | {"max_steps": 1, "learning_rate": 1e-9})
     if run.metrics["validation"]["spearman"] < 0.05:
         assert any("spearman of" in line for line in run.info["warnings"])
+
+
+def test_an_adapter_learns_scores_of_any_size_and_merges_into_its_base(
+    base: Callable[[str], Path], tmp_path: Path
+) -> None:
+    settings = LEARNED | {"lora_rank": 4, "learning_rate": 1e-2}
+    run = finetune(base("bert"), scored(scale=100, shift=400), out=tmp_path / "run", **settings)
+    assert run.metrics["test"]["spearman"] > 0.6 and run.metrics["test"]["rmse"] < 50
+    split = scored(scale=100, shift=400).test
+    loaded = load_classifier(run.model_path)
+    merged = predict_logits(merged_classifier(loaded), split)
+    assert merged == pytest.approx(run.predictions("test")[0], rel=1e-4)

@@ -83,6 +83,12 @@ def test_a_tagger_learns_spans(trained: liteft.Run) -> None:
     assert best is not None and set(best) == {"balanced", "f1", "macro_f1"}
 
 
+def test_a_pooling_of_whole_texts_is_refused_by_its_flag(base: Get, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="this task judges every word") as caught:
+        finetune(base("bert"), make_tagged(), out=tmp_path / "out", **TRAINED | {"pooling": "mean"})
+    assert caught.value.command_hints() == ["leave out --pooling"]
+
+
 def test_a_run_stores_logits_of_words_that_come_back(trained: liteft.Run) -> None:
     dataset = make_tagged()
     logits, labels = trained.predictions("test")

@@ -180,3 +180,9 @@ def test_a_file_of_something_else_holds_no_labels(tmp_path: Path, content: str) 
 def test_json_of_the_hub_is_read_as_it_is() -> None:
     config = json.loads('{"architectures": ["BertForSequenceClassification"], "id2label": {"0": "a", "1": "b"}}')
     assert read_meaning(FOLDER, config).labels == ("a", "b")
+
+
+def test_a_vocabulary_is_not_read_as_labels(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\nthe\n")
+    with pytest.raises(ConfigError, match=r"vocab.txt looks like a vocabulary: 3 lines, \[PAD\] among them"):
+        read_labels(tmp_path / "vocab.txt")

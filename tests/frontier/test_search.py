@@ -10,13 +10,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import liteft
 from liteft import files
 from liteft.artifact import read_artifact
-from liteft.data import Dataset
+from liteft.data import Dataset, Split
 from liteft.distillation import student as distillation
 from liteft.errors import ArtifactError, ConfigError, LiteftError, ModelError, RunError, VerificationError
 from liteft.finetuning import finetune
@@ -351,6 +352,23 @@ def test_with_several_labels_a_text_micro_f1_is_the_quality_and_a_folder_may_tea
     manifest = read_artifact(tmp_path / "out" / made.name).manifest
     assert manifest.task == "multi_label" and made.within and "micro F1 %" in found.render()
     assert not (tmp_path / "out" / "teacher").exists()
+
+
+def test_scores_are_searched_by_their_correlation(
+    base: Path, tiny: ModuleType, dataset: Dataset, recipe: Make, timed: Timed, tmp_path: Path
+) -> None:
+    splits = {
+        name: Split(name, split.texts, None, 40.0 * np.asarray(split.labels) + 20)
+        for name, split in dataset.splits.items()
+    }
+    data = Dataset("topics", "scores", ("score",), splits)  # type: ignore[arg-type]
+    taught = finetune(base, data, out=tmp_path / "taught", **tiny.QUICK | {"epochs": 6})
+    found = search(taught, data, out=tmp_path / "out", recipe=recipe(max_drop=80, layers=[1], embedding_bits=[8]))
+    assert found.metric == "spearman" and "spearman %" in found.render()
+    (made,) = found.measured
+    manifest = read_artifact(tmp_path / "out" / made.name).manifest
+    assert (manifest.task, manifest.activation) == ("scores", "none") and made.within
+    json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_the_verb_is_a_public_name_and_its_settings_lie_over_the_recipe(

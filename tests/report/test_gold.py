@@ -148,7 +148,7 @@ def test_without_data_a_run_is_scored_on_what_it_was_trained_on(forms: Any, tmp_
 def test_without_data_an_artifact_cannot_be_scored(subjects: list[Subject]) -> None:
     with pytest.raises(ConfigError, match="first does not name the data that it was trained on") as caught:
         find_gold(None, subjects, split="test", settings={})
-    assert [hint.command for hint in caught.value.fix] == ["--data DATA"]
+    assert [hint.command for hint in caught.value.fix] == ["--on DATA (liteft compare), --data DATA (liteft export)"]
 
 
 def test_logits_follow_the_order_of_the_labels() -> None:

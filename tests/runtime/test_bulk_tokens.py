@@ -40,8 +40,8 @@ def read(path: Path) -> list[dict[str, Any]]:
 def spans_of(tagger: TokenClassifier, texts: list[Any]) -> list[list[dict[str, Any]]]:
     return [
         [
-            {"label": s.label, "score": round(s.score, 6), "text": s.text, "start": s.start, "end": s.end}
-            for s in each.spans
+            {name: round(value, 6) if name == "score" else value for name, value in span.items()}
+            for span in each.to_dict()["spans"]
         ]
         for each in tagger.predict(texts)
     ]
@@ -54,7 +54,8 @@ def test_spans_are_added_to_texts(tmp_path: Path, tagger: TokenClassifier, given
     done = predict_file(tagger, write(tmp_path / f"in{given}", rows), tmp_path / f"out{written}", part_rows=2)
     after = read(tmp_path / f"out{written}")
     assert [{"id": row["id"], "text": row["text"]} for row in after] == rows
-    assert [row["spans"] for row in after] == spans_of(tagger, TEXTS) and any(row["spans"] for row in after)
+    spans = [row["predicted_spans"] for row in after]
+    assert spans == spans_of(tagger, TEXTS) and any(spans)
     assert (done.rows, done.empty, done.refused) == (5, 1, 0)
 
 
@@ -65,7 +66,7 @@ def test_columns_of_words_are_read_as_words(tmp_path: Path, tagger: TokenClassif
     source = write(tmp_path / f"in{given}", [{"text": "x", column: each} for each in words])
     predict_file(tagger, source, tmp_path / "out.jsonl", text=None if column != "pieces" else column, prefix="new_")
     after = read(tmp_path / "out.jsonl")
-    assert [row["new_spans"] for row in after] == spans_of(tagger, [tuple(each) for each in words])
+    assert [row["new_predicted_spans"] for row in after] == spans_of(tagger, [tuple(each) for each in words])
     assert [row[column] for row in after] == words
 
 
@@ -82,6 +83,30 @@ def test_a_conll_file_has_a_word_and_its_tag_in_each_line(tmp_path: Path, tagger
     assert (tmp_path / "out.conll").read_text() == expected
 
 
+@pytest.mark.parametrize("gold", ["tags", "spans", "ner_tags", "entities"])
+@pytest.mark.parametrize("written", [".jsonl", ".parquet"])
+def test_gold_labels_stay_beside_predictions_under_their_own_names(
+    tmp_path: Path, tagger: TokenClassifier, gold: str, written: str
+) -> None:
+    rows: list[dict[str, Any]] = [{"tokens": ["the", "parcel"], gold: ["O", "B-x"]}, {"tokens": ["app"], gold: ["O"]}]
+    predict_file(tagger, write(tmp_path / "in.jsonl", rows), tmp_path / f"out{written}")
+    found = read(tmp_path / f"out{written}")
+    assert [list(row) for row in found] == [["tokens", gold, "predicted_spans"]] * 2
+    assert [row[gold] for row in found] == [row[gold] for row in rows]
+    spans = [span for row in found for span in row["predicted_spans"]]
+    assert spans and all(
+        list(span) == ["entity_group", "score", "word", "start", "end", "word_start", "word_end"] for span in spans
+    )
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out"])
+def test_what_a_tagged_file_may_be_is_said(tmp_path: Path, tagger: TokenClassifier, name: str) -> None:
+    source = write(tmp_path / "in.jsonl", [{"text": "the parcel"}])
+    with pytest.raises(ConfigError, match="is not a format for predictions") as caught:
+        predict_file(tagger, source, tmp_path / name)
+    assert caught.value.accepted["of labels of words"] == ".jsonl, .ndjson, .jsonlines, .parquet, .pq, .conll"
+
+
 def test_a_csv_cannot_hold_spans_but_its_texts_can_be_tagged(tmp_path: Path, tagger: TokenClassifier) -> None:
     source = tmp_path / "in.csv"
     source.write_text("text,n\nthe parcel,1\n")
@@ -89,7 +114,7 @@ def test_a_csv_cannot_hold_spans_but_its_texts_can_be_tagged(tmp_path: Path, tag
         with pytest.raises(ConfigError, match=r"holds one value per cell, and this model finds any number of spans"):
             predict_file(tagger, source, tmp_path / name)
     predict_file(tagger, source, tmp_path / "out.jsonl")
-    assert [row["spans"] for row in read(tmp_path / "out.jsonl")] == spans_of(tagger, ["the parcel"])
+    assert [row["predicted_spans"] for row in read(tmp_path / "out.jsonl")] == spans_of(tagger, ["the parcel"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.jsonl"]
 
 
@@ -108,7 +133,8 @@ def test_rows_without_a_text_are_named_or_null(tmp_path: Path, tagger: TokenClas
     with pytest.raises(DataError, match=r"word 1 of .*in.jsonl, line 2, column 'words', is 3"):
         predict_file(tagger, source, tmp_path / "out.jsonl")
     done = predict_file(tagger, source, tmp_path / "out.jsonl", on_error="null", restart=True)
-    assert done.refused == 2 and [row["spans"] is None for row in read(tmp_path / "out.jsonl")] == [False, True, True]
+    spans = [row["predicted_spans"] for row in read(tmp_path / "out.jsonl")]
+    assert done.refused == 2 and [each is None for each in spans] == [False, True, True]
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".conll"])
@@ -139,7 +165,7 @@ def test_models_of_roles_read_the_predicate_from_its_column(
     source.write_text("text,predicate\nthe parcel is late,2\nthe app,1\n")
     predict_file(tagger, source, tmp_path / "out.jsonl")
     expected = spans_of(tagger, [("the parcel is late", 2), ("the app", 1)])
-    assert [row["spans"] for row in read(tmp_path / "out.jsonl")] == expected
+    assert [row["predicted_spans"] for row in read(tmp_path / "out.jsonl")] == expected
     source.write_text("text\nthe app\n")
     with pytest.raises(DataError, match="has no column 'predicate'"):
         predict_file(tagger, source, tmp_path / "other.jsonl")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -148,10 +149,25 @@ def test_wrong_settings_are_refused(classifier: Classifier, settings: dict[str, 
         classifier.stream(["great"], **settings)  # at once, not at the first result
 
 
-@pytest.mark.parametrize("threshold", ["high", [0.5, 0.5], float("nan"), None.__class__])
+@pytest.mark.parametrize("threshold", ["high", "0.5", True, [0.5, 0.5], [True] * 6, float("nan"), None.__class__])
 def test_wrong_thresholds_are_refused(multi_classifier: Classifier, threshold: Any) -> None:
-    with pytest.raises(ConfigError, match="neither a number"):
+    with pytest.raises(ConfigError, match="neither a number nor one number"):
         multi_classifier.predict("great", threshold=threshold)
+
+
+@pytest.mark.parametrize("threshold", [50, -1, [0.5, 0.5, 0.5, 0.5, 0.5, 1.5]])
+def test_thresholds_are_probabilities(multi_classifier: Classifier, threshold: Any) -> None:
+    with pytest.raises(ConfigError, match="threshold must be from 0 to 1, got"):
+        multi_classifier.predict("great", threshold=threshold)
+
+
+def test_a_table_is_not_read_as_the_names_of_its_columns(classifier: Classifier) -> None:
+    table: Any = pd.DataFrame({"text": ["great"]})
+    for call in (classifier.predict, classifier.logits, classifier.stream):
+        with pytest.raises(InputError, match="a value of type DataFrame") as caught:
+            call(table)
+        assert "a column of it" in str(caught.value)
+    assert len(classifier.predict(table["text"])) == 1
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,8 @@ def test_a_key_that_only_later_rows_have_is_refused_with_its_place(suffix: str) 
 
 
 @pytest.mark.parametrize(
-    ("suffix", "hint"), [(".json", "NAME.jsonl"), (".parq", "NAME.parquet"), (".txt", None), ("", None), (".gz", None)]
+    ("suffix", "hint"),
+    [(".json", "NAME.jsonl"), (".parq", "NAME.parquet"), (".txt", "NAME.jsonl"), ("", None), (".gz", None)],
 )
 def test_other_endings_are_refused_and_the_closest_is_named(suffix: str, hint: str | None) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from liteft.artifact import Artifact
@@ -44,9 +45,9 @@ def ranker(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def test_a_text_gives_a_score_and_a_list_gives_a_list(scorer: Scorer) -> None:
     assert isinstance(scorer, Scorer) and "texts" in repr(scorer)
     one = scorer.predict("great service")
-    assert isinstance(one, Score) and one.render() == f"{one.value:.4f}" and json.dumps(one.to_dict())
+    assert isinstance(one, Score) and one.render() == f"{one.score:.4f}" and json.dumps(one.to_dict())
     assert scorer.predict(["great service"]) == [one] and scorer.predict([]) == []
-    assert one.value == pytest.approx(1 / (1 + np.exp(-one.logit))) and one.logit != one.value
+    assert one.score == pytest.approx(1 / (1 + np.exp(-one.logit))) and one.logit != one.score
     assert [each.truncated for each in scorer.predict(TEXTS)] == [False, False, False, True]
 
 
@@ -54,9 +55,9 @@ def test_scores_and_logits_are_those_of_predict_alone_and_in_company(scorer: Sco
     found = scorer.predict(TEXTS)
     values, logits = scorer.scores(TEXTS), scorer.logits(TEXTS)
     assert values.dtype == np.float32 and values.shape == (4,) and logits.shape == (4, 1)
-    assert [each.value for each in found] == pytest.approx(values.tolist())
+    assert [each.score for each in found] == pytest.approx(values.tolist())
     assert [each.logit for each in found] == pytest.approx(logits[:, 0].tolist())
-    alone = [scorer.predict(text).value for text in TEXTS]
+    alone = [scorer.predict(text).score for text in TEXTS]
     assert alone == pytest.approx(values.tolist(), abs=1e-6)
     assert scorer.scores([]).shape == (0,)
 
@@ -64,7 +65,7 @@ def test_scores_and_logits_are_those_of_predict_alone_and_in_company(scorer: Sco
 def test_a_stream_keeps_the_order_and_gives_none_for_what_is_no_text(scorer: Scorer) -> None:
     found = list(scorer.stream(iter([*TEXTS, 3]), on_error="null", window=2))
     assert found[-1] is None
-    values = [each.value for each in found if each is not None]
+    values = [each.score for each in found if each is not None]
     assert values == pytest.approx(scorer.scores(TEXTS).tolist(), abs=1e-6)
     with pytest.raises(InputError, match="text 1"):
         list(scorer.stream(["a", None]))
@@ -83,7 +84,7 @@ def test_a_ranking_has_the_best_first_and_of_equal_ones_the_first(ranker: Scorer
     assert sorted(places) == [0, 1, 2, 3] and places.index(0) < places.index(2)
     assert ranker.rank("the app", texts, top_k=2) == found[:2] and ranker.rank("the app", []) == []
     assert found[0].render().endswith(found[0].text) and json.dumps(found[0].to_dict())
-    assert ranker.predict(("the app", "my order")).value == ranker.predict(("the app", "my order")).logit
+    assert ranker.predict(("the app", "my order")).score == ranker.predict(("the app", "my order")).logit
 
 
 def test_what_cannot_be_ranked_is_refused(scorer: Scorer, ranker: Scorer) -> None:
@@ -91,21 +92,29 @@ def test_what_cannot_be_ranked_is_refused(scorer: Scorer, ranker: Scorer) -> Non
         scorer.rank("the app", TEXTS)
     with pytest.raises(ConfigError, match="top_k"):
         ranker.rank("the app", TEXTS, top_k=0)
-    with pytest.raises(InputError, match="the query is a list"):
+    with pytest.raises(InputError, match="the query is a value of type list"):
         ranker.rank(["the app"], TEXTS)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="text 1, second half, is None"):
+        ranker.rank("the app", ["my order", None])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="text 0, second half, is 3"):
+        ranker.predict([("the app", 3)])
+    with pytest.raises(InputError, match="a value of type DataFrame") as caught:
+        ranker.rank("the app", pd.DataFrame({"text": TEXTS}))  # type: ignore[arg-type]
+    assert "a column of it" in str(caught.value)
+    assert type(ranker.rank("the app", np.array(["my order"]))[0].text) is str  # type: ignore[arg-type]
     with pytest.raises(InputError):
         ranker.rank("the app", "my order")
     with pytest.raises(InputError):
         ranker.scores(TEXTS)
 
 
-def test_a_file_gets_a_column_of_scores(scorer: Scorer, tmp_path: Path) -> None:
+def test_a_file_keeps_its_scores_and_gets_a_column_of_predictions(scorer: Scorer, tmp_path: Path) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_text("".join(json.dumps({"text": text, "label": 1}) + "\n" for text in TEXTS))
+    source.write_text("".join(json.dumps({"text": text, "score": 1}) + "\n" for text in TEXTS))
     done = predict_file(scorer, source, target)
     rows = [json.loads(line) for line in target.read_text().splitlines()]
-    assert [row["score"] for row in rows] == pytest.approx(scorer.scores(TEXTS).tolist(), abs=1e-6)
-    assert set(rows[0]) == {"text", "label", "score"} and done.truncated == 1
+    assert [row["prediction"] for row in rows] == pytest.approx(scorer.scores(TEXTS).tolist(), abs=1e-6)
+    assert rows[0] == {"text": TEXTS[0], "score": 1, "prediction": rows[0]["prediction"]} and done.truncated == 1
 
 
 def test_encoding_and_running_are_the_two_halves_of_logits(scorer: Scorer) -> None:

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from liteft.artifact import Artifact
@@ -173,6 +174,7 @@ def test_what_does_not_fit_is_refused(tagger: TokenClassifier) -> None:
         (["a", ["b", "\ud800"]], "word 1 of text 1 contains half a surrogate pair"),
         (7, "predict got 7"),
         ({"a": 1}, "predict got a value of type dict"),
+        (pd.DataFrame({"text": ["a"]}), "predict got a value of type DataFrame"),
         ((each for each in "ab"), "predict got a value of type generator"),
     ],
 )

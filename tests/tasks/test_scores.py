@@ -154,3 +154,24 @@ def test_metrics_of_queries_are_means_with_intervals_over_queries() -> None:
     for name, value in found.items():
         assert intervals[name][0] < value < intervals[name][1]
     assert SCORES.score_queries(logits, gold, [str(row) for row in range(200)]) == ({}, {})
+
+
+def test_folds_are_judged_by_the_correlations_of_each_model_alone() -> None:
+    generator = np.random.default_rng(0)
+    gold = [generator.normal(size=count) for count in (30, 60)]
+    logits = [
+        (labels + 0.3 * generator.normal(size=len(labels)) + shift)[:, None].astype(np.float32)
+        for labels, shift in zip(gold, (0.0, 5.0), strict=True)
+    ]
+    judged = SCORES.judge_folds(list(zip(logits, gold, strict=True)))
+    each = [SCORES.score(found, labels) for found, labels in zip(logits, gold, strict=True)]
+    for name in ("spearman", "pearson"):
+        assert judged.scores[name] == pytest.approx((each[0][name] + 2 * each[1][name]) / 3)
+        low, high = judged.intervals[name]
+        assert 0.8 < low < judged.scores[name] < high <= 1.0
+    together = SCORES.score(np.concatenate(logits), np.concatenate(gold))
+    assert together["spearman"] < 0.7 and judged.scores["rmse"] == pytest.approx(together["rmse"])
+    assert judged.contributions.mean() == pytest.approx(judged.scores["spearman"])
+    alone = SCORES.judge_folds([(logits[0], gold[0])])
+    assert alone.scores == SCORES.score(logits[0], gold[0])
+    assert alone.intervals == SCORES.intervals(logits[0], gold[0])

@@ -11,10 +11,17 @@ _comparison = panel("Comparison")
 _advice = panel("Advice")
 
 InputFile = Annotated[
-    str | None, _answers("--input", metavar="FILE", help="File to classify: csv, tsv, jsonl, parquet or txt.")
+    str | None,
+    _answers("--input", metavar="FILE", help="File to classify: csv, tsv, jsonl, json, parquet, txt or conll."),
 ]
 OutputFile = Annotated[
-    str | None, _answers("--output", metavar="FILE", help="File for the rows of --input with their labels.")
+    str | None,
+    _answers(
+        "--output",
+        metavar="FILE",
+        help="File for the rows of --input with predictions: csv, tsv, jsonl or parquet; of words jsonl, parquet or "
+        "conll.",
+    ),
 ]
 PairText = Annotated[
     list[str] | None,
