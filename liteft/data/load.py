@@ -148,6 +148,7 @@ def load_dataset(
         pair=pair,
         label=label,
         confidence=confidence,
+        ranked=known is not None and known.numeric,
     )
     notes += [] if hint is None else [hint]
     splits: dict[str, Records] = {}
@@ -193,6 +194,7 @@ def _choose_columns(
     pair: str | None,
     label: str | Sequence[str] | None,
     confidence: str | None,
+    ranked: bool,
 ) -> tuple[Source, Columns, list[str]]:
     """Return the source as plain tables, the columns to read, and notes on what was decided."""
     source, usual = annotated(source, label)
@@ -211,6 +213,7 @@ def _choose_columns(
         text=text,
         pair=pair,
         label=usual if label is None else one_name(label),
+        ranked=ranked,
         hint=hint,
         looks=looks,
     )
