@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from liteft.data.cells import is_list, is_missing
-from liteft.data.columns import find_column
+from liteft.data.columns import choose_columns, find_column
 from liteft.data.conll import TAG, TAGS, column_of
 from liteft.data.notes import worded
 from liteft.data.rows import RowFile
@@ -102,7 +102,7 @@ def look_for_words(
         found = _found(table, text=text, label=one, sure=asked)
     if asked and found is None:
         raise _none_found(table, text, label)
-    if found is None or asked or one is not None or not _has_class(table, found):
+    if found is None or asked or one is not None or not _has_class(table, found, text):
         return found, None
     what = f"columns {found.text!r} and {found.label!r} look like tags of words"
     if found.kind == "spans":
@@ -159,10 +159,9 @@ def _found(table: Table, *, text: str | None, label: str | None, sure: bool) -> 
 
 def _joined(table: Table, *, text: str | None, label: str | None) -> WordColumns | None:
     """Return the columns of strings with a tag such as B-X or O for each piece of a text between spaces."""
+    head = _head(table)
     strings = {
-        name: ["" if is_missing(cell) else cell for cell in cells]
-        for name, cells in _head(table).items()
-        if _strings(cells)
+        name: ["" if is_missing(cell) else cell for cell in cells] for name, cells in head.items() if _strings(cells)
     }
     texts = strings if text is None else {name: cells for name, cells in strings.items() if name == text}
     for tags in strings if label is None else [label]:
@@ -174,7 +173,8 @@ def _joined(table: Table, *, text: str | None, label: str | None) -> WordColumns
         words = _named(like, (*_WORDS, *_TEXT)) or (next(iter(like)) if len(like) == 1 else None)
         if words is not None:
             guessed = tuple(part for part, name in (("text", text), ("label", label)) if name is None)
-            return WordColumns(words, tags, "tags", guessed=guessed, joined=True)
+            predicate = _predicate(table, head, words, tags)
+            return WordColumns(words, tags, "tags", predicate, guessed=guessed, joined=True)
     return None
 
 
@@ -255,10 +255,24 @@ def _answer(head: Mapping[str, list[Any]]) -> str | None:
     return "answer" if answers and all(cell in ("accept", "reject", "ignore") for cell in answers) else None
 
 
-def _has_class(table: Table, found: WordColumns) -> bool:
-    """Return whether a table has a text with a label of the whole text besides its words and tags."""
+def _has_class(table: Table, found: WordColumns, given: str | None) -> bool:
+    """Return whether a table has a text with a label of the whole text besides its words and tags.
+
+    Where words and tags are strings, it has one if another column than the tags would be read as the label.
+
+    Args:
+        table: the table.
+        found: its words and tags.
+        given: the column of the text that the caller named; None without.
+    """
+    if found.joined:
+        try:
+            return choose_columns(table.columns, source=table.name, text=given).label != found.label
+        except DataError:
+            return False
     head = _head(table)
-    text = _named({name: cells for name, cells in head.items() if _strings(cells)}, _TEXT)
+    strings = {name: cells for name, cells in head.items() if _strings(cells)}
+    text = found.text if found.kind == "spans" else _named(strings, _TEXT)
     classes = [
         name
         for name, cells in head.items()

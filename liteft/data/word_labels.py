@@ -173,7 +173,8 @@ def _raw_rows(name: str, tables: Sequence[Table], form: WordForm, train: str, no
     for index, table in enumerate(tables):
         values, rows = table.read(list(cells))
         for column, found in cells.items():
-            found += [_pieces(cell) for cell in values[column]] if columns.joined else values[column]
+            joined = columns.joined and column != columns.predicate
+            found += [_pieces(cell) for cell in values[column]] if joined else values[column]
         places.append(rows)
         sources.append(np.full(len(rows), index, dtype=np.int32))
     provenance = Provenance(

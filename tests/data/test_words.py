@@ -248,6 +248,23 @@ def test_a_column_of_whole_texts_is_refused_by_its_name_though_the_task_is_not_n
 # Not mistaken for others
 
 
+@pytest.mark.parametrize("names", ["message,intent", "text,stars", "utterance,topics"])
+@pytest.mark.parametrize("named", [False, True])
+def test_strings_of_tags_beside_a_label_of_the_whole_text_are_left_alone(write: Write, names: str, named: bool) -> None:
+    lines = [f"play jazz {row},{'AB'[row % 2]},O B-genre O" for row in range(20)]
+    path = write("a.csv", "\n".join([f"{names},slots", *lines]))
+    dataset = load_dataset(path, text=names.split(",")[0] if named else None)
+    assert dataset.task == "single_label" and dataset.labels == ("A", "B")
+    assert "look like tags of words" in _told(dataset)
+    assert _load(path, task="tokens").labels == ("O", "B-genre", "I-genre")
+
+
+def test_strings_of_roles_have_their_predicate(write: Write) -> None:
+    lines = ["text,tags,predicate", "Ann paid me,B-A0 O B-A1,1", "Bob left,B-A0 O,1"]
+    dataset = _load(write("a.csv", "\n".join(lines)))
+    assert dataset.train.marked is not None and dataset.train.marked.tolist() == [1, 1]
+
+
 def test_a_text_with_a_class_keeps_its_class_and_a_note_names_the_tags() -> None:
     rows = [
         {"text": "Ann left", "label": "ab"[n % 2], "tokens": ["Ann", "left"], "tags": ["B-X", "O"]} for n in range(12)
@@ -261,6 +278,8 @@ def test_a_text_with_a_class_keeps_its_class_and_a_note_names_the_tags() -> None
         {"text": "Ann left", "label": "ab"[n % 2], "spans": [{"start": 0, "end": 3, "label": "X"}]} for n in range(12)
     ]
     assert "the column 'spans' looks like spans" in _told(_load(spans))
+    renamed = [{"message": row["text"], "label": row["label"], "spans": row["spans"]} for row in spans]
+    assert _load(renamed, text="message").task == "single_label"
 
 
 @pytest.mark.parametrize(
