@@ -167,7 +167,9 @@ def _joined(table: Table, *, text: str | None, label: str | None) -> WordColumns
     for tags in strings if label is None else [label]:
         pieces = [cell.split() for cell in strings.get(tags, ())]
         each = {piece for cell in pieces for piece in cell}
-        if not each or not all(map(TAG.fullmatch, each)) or not any(piece.startswith("B-") for piece in each):
+        if not all(map(TAG.fullmatch, each)) or not any(piece.startswith("B-") for piece in each):
+            continue
+        if all(len(cell) < 2 for cell in pieces):  # names of classes, such as B-12
             continue
         like = {name: cells for name, cells in texts.items() if name != tags and _as_many(cells, pieces)}
         words = _named(like, (*_WORDS, *_TEXT)) or (next(iter(like)) if len(like) == 1 else None)

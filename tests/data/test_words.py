@@ -290,6 +290,7 @@ def test_a_text_with_a_class_keeps_its_class_and_a_note_names_the_tags() -> None
         ([{"text": "a b", "labels": [1, 0]}, {"text": "c d", "labels": [1, 1]}], "multi_label"),
         ([{"text": "a b", "label": {"x": 0.7, "y": 0.3}}, {"text": "c", "label": {"x": 0, "y": 1}}], "single_label"),
         ([{"text": "a", "label": "x"}, {"text": "c", "label": "y"}], "single_label"),
+        ([{"text": "visit", "label": "B-2"}, {"text": "work", "label": "O"}], "single_label"),
     ],
 )  # fmt: skip
 def test_labels_of_whole_texts_stay_labels_of_whole_texts(rows: Rows, task: str) -> None:
