@@ -132,7 +132,9 @@ def load_dataset(
         return questions_dataset(asked, fractions=fractions, seed=seed, max_chars=max_chars, drop_long=drop_long,
                                  drop_empty=drop_empty)  # fmt: skip
     of_words = with_spans(opened, wanted)
-    found_columns, hint = look_for_words(of_words.splits["train"][0], text=text, label=label, task=wanted)
+    found_columns, hint = look_for_words(
+        of_words.splits["train"][0], text=text, label=label, task=wanted, pair=pair, confidence=confidence
+    )
     if found_columns is not None and (pair or confidence is not None):
         raise _not_of_words("pair" if pair else "confidence")
     if found_columns is not None:

@@ -74,7 +74,13 @@ class WordColumns:
 
 
 def look_for_words(
-    table: Table, *, text: str | None, label: str | Sequence[str] | None, task: Task | None
+    table: Table,
+    *,
+    text: str | None,
+    label: str | Sequence[str] | None,
+    task: Task | None,
+    pair: str | None = None,
+    confidence: str | None = None,
 ) -> tuple[WordColumns | None, str | None]:
     """Return the columns to read if a table is of words with tags, and otherwise a note if it could be read as such.
 
@@ -84,6 +90,7 @@ def look_for_words(
         table: the training split's first table.
         text, label: the columns that the caller named; None to look for them.
         task: the caller's choice; None to tell it from the columns.
+        pair, confidence: columns that the caller named, which only whole texts have.
 
     Raises:
         DataError: the task is one of words, and the table has none; or a column does not exist.
@@ -102,7 +109,13 @@ def look_for_words(
         found = _found(table, text=text, label=one, sure=asked)
     if asked and found is None:
         raise _none_found(table, text, label)
-    if found is None or asked or one is not None or not _has_class(table, found, text):
+    if found is None or asked or one is not None:
+        return found, None
+    if found.joined or pair or confidence is not None:
+        whole = _has_label(table, found, text=text, pair=pair, confidence=confidence)
+    else:
+        whole = _has_class(table, found)
+    if not whole:
         return found, None
     what = f"columns {found.text!r} and {found.label!r} look like tags of words"
     if found.kind == "spans":
@@ -257,21 +270,17 @@ def _answer(head: Mapping[str, list[Any]]) -> str | None:
     return "answer" if answers and all(cell in ("accept", "reject", "ignore") for cell in answers) else None
 
 
-def _has_class(table: Table, found: WordColumns, given: str | None) -> bool:
-    """Return whether a table has a text with a label of the whole text besides its words and tags.
+def _has_label(table: Table, found: WordColumns, *, text: str | None, pair: str | None, confidence: str | None) -> bool:
+    """Return whether a text and a label, other than the tags, would be read where the task is one of whole texts."""
+    columns = [name for name in table.columns if name != confidence]
+    try:
+        return choose_columns(columns, source=table.name, text=text, pair=pair).label != found.label
+    except DataError:
+        return False
 
-    Where words and tags are strings, it has one if another column than the tags would be read as the label.
 
-    Args:
-        table: the table.
-        found: its words and tags.
-        given: the column of the text that the caller named; None without.
-    """
-    if found.joined:
-        try:
-            return choose_columns(table.columns, source=table.name, text=given).label != found.label
-        except DataError:
-            return False
+def _has_class(table: Table, found: WordColumns) -> bool:
+    """Return whether a table has a text with a label of the whole text besides its words and tags."""
     head = _head(table)
     strings = {name: cells for name, cells in head.items() if _strings(cells)}
     text = found.text if found.kind == "spans" else _named(strings, _TEXT)

@@ -282,6 +282,14 @@ def test_a_text_with_a_class_keeps_its_class_and_a_note_names_the_tags() -> None
     assert _load(renamed, text="message").task == "single_label"
 
 
+def test_pairs_and_labels_with_confidences_are_read_though_words_have_tags_beside_them() -> None:
+    tagged = [{"id": n, "tokens": ["Ann", "left"], "tags": ["B-X", "O"], "label": "ab"[n % 2]} for n in range(12)]
+    pairs = [{**row, "premise": f"Ann left {row['id']}", "hypothesis": "Ann is here"} for row in tagged]
+    assert _load(pairs, pair="hypothesis").train.pairs == ["Ann is here"] * 12
+    spans = [{"text": f"Ann {n}", "stars": n % 2, "sure": 0.9, "spans": [[0, 3, "X"]]} for n in range(12)]
+    assert _load(spans, confidence="sure").labels == ("0", "1")
+
+
 @pytest.mark.parametrize(
     ("rows", "task"),
     [
