@@ -230,7 +230,8 @@ def _cut_further(records: Records) -> list[str]:
 
 
 def _pieces(cell: Any) -> Any:
-    return cell.split() if isinstance(cell, str) else cell
+    """Return what spaces separate in a string; None for an empty one, as a missing cell of csv is."""
+    return cell.split() or None if isinstance(cell, str) else cell
 
 
 def _accepted(records: Records, answers: list[Any], notes: list[str]) -> Records:

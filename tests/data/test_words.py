@@ -71,6 +71,13 @@ def test_a_tag_too_few_among_strings_is_named(write: Write) -> None:
         _load(write("a.jsonl", "\n".join(json.dumps({"text": text, "tags": tags}) for text, tags in rows)))
 
 
+def test_a_row_of_strings_without_tags_is_one_without_a_label(write: Write) -> None:
+    path = write("a.csv", "text,tags\nAnn left,B-PER O\nBob left,B-PER O\nEve left,\n")
+    with pytest.raises(DataError, match="line 4: a row without a label"):
+        _load(path)
+    assert len(_load(path, drop_empty=True).train) == 2
+
+
 def test_words_are_joined_by_spaces_and_tags_are_ordered() -> None:
     dataset = _load(ROWS)
     assert dataset.task == "tokens" and dataset.labels == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
