@@ -104,7 +104,7 @@ def look_for_words(
         if asked:
             raise _none_found(table, text, label)
         return None, None
-    found = _joined(table, text=text, label=one)
+    found = _joined(table, text=text, label=one, sure=asked)
     if found is None and not (isinstance(table, RowFile) and table.format in ("csv", "tsv")):
         found = _found(table, text=text, label=one, sure=asked)
     if asked and found is None:
@@ -170,8 +170,14 @@ def _found(table: Table, *, text: str | None, label: str | None, sure: bool) -> 
     return WordColumns(raw, spans, "spans", answer=_answer(head), guessed=guessed)
 
 
-def _joined(table: Table, *, text: str | None, label: str | None) -> WordColumns | None:
-    """Return the columns of strings with a tag such as B-X or O for each piece of a text between spaces."""
+def _joined(table: Table, *, text: str | None, label: str | None, sure: bool) -> WordColumns | None:
+    """Return the columns of strings with a tag for each piece of a text between spaces; None without.
+
+    Args:
+        table: the table.
+        text, label: the columns that the caller named.
+        sure: the tags of a named column may be any, and not only such as B-X, I-X or O.
+    """
     head = _head(table)
     strings = {
         name: ["" if is_missing(cell) else cell for cell in cells] for name, cells in head.items() if _strings(cells)
@@ -180,9 +186,8 @@ def _joined(table: Table, *, text: str | None, label: str | None) -> WordColumns
     for tags in strings if label is None else [label]:
         pieces = [cell.split() for cell in strings.get(tags, ())]
         each = {piece for cell in pieces for piece in cell}
-        if not all(map(TAG.fullmatch, each)) or not any(piece.startswith("B-") for piece in each):
-            continue
-        if all(len(cell) < 2 for cell in pieces):  # names of classes, such as B-12
+        known = (sure and label is not None) or all(map(TAG.fullmatch, each))
+        if not known or each <= {"O"} or all(len(cell) < 2 for cell in pieces):  # of single words: classes, as B-12
             continue
         like = {name: cells for name, cells in texts.items() if name != tags and _as_many(cells, pieces)}
         words = _named(like, (*_WORDS, *_TEXT)) or (next(iter(like)) if len(like) == 1 else None)

@@ -65,6 +65,17 @@ def test_words_and_tags_that_spaces_separate(write: Write, suffix: str, task: st
     assert "1 of 7 words would be cut further in a plain text, such as 'U.S.'" in _told(dataset)
 
 
+@pytest.mark.parametrize(("tags", "named"), [("O I-X I-X", False), ("S-X O S-X", False), ("DET NOUN VERB", True)])
+def test_strings_of_tags_of_other_schemes(write: Write, tags: str, named: bool) -> None:
+    path = write("a.csv", f"text,tags\nthe dog barks,{tags}\na cat sleeps,{tags}\n")
+    dataset = _load(path, task="tokens", label="tags" if named else None)
+    assert len(_tags(dataset)[0]) == 3 and "words and tags are what spaces separate" in _told(dataset)
+    if named:
+        assert _tags(dataset)[0] == tags.split()
+        with pytest.raises(DataError, match="holds no words with tags"):
+            _load(path, task="tokens")
+
+
 def test_a_tag_too_few_among_strings_is_named(write: Write) -> None:
     rows = [("Ann left", "B-PER O"), ("Bob left", "B-PER O"), ("Eve left too", "B-PER O")]
     with pytest.raises(DataError, match="line 3: 2 tags for 3 words"):
