@@ -255,6 +255,8 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int, validation_fractio
     different = count_different(whole, dataset.task)
     if different < max(count, _FEWEST):
         kind, more = ("contexts", "ask about more") if dataset.task.extractive else ("labelled texts", "label more")
+        if dataset.task.numeric and whole.pairs is not None:
+            kind, more = "first texts of pairs, such as queries,", "score pairs of more"
         raise DataError(
             f"{dataset.name} has {different:,} different {kind} for {count} folds.",
             accepted={"texts": f"as many different ones as folds, and {_FEWEST} at least"},

@@ -15,7 +15,7 @@ import liteft
 from liteft.answer_labels import AnswerLabels
 from liteft.cli.groups import predicting
 from liteft.cross_validated import fold_datasets
-from liteft.data import Dataset, Split
+from liteft.data import Dataset
 from liteft.errors import DataError
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.quantization import Int8Plan
@@ -85,14 +85,6 @@ def test_questions_about_one_context_are_in_one_fold() -> None:
         assert sum(map(len, parts)) == len(set().union(*parts)) == 30
     with pytest.raises(DataError, match="30 different contexts for 31 folds"):
         fold_datasets(data, 31, seed=0)
-
-
-def test_candidates_of_one_query_are_counted_as_one_text_for_folds() -> None:
-    texts, scores = [f"query {row // 5}" for row in range(20)], np.arange(20, dtype=np.float32)[:, None]
-    split = Split("train", texts, [f"candidate {row}" for row in range(20)], scores)
-    data = Dataset("candidates", "scores", ("score",), {"train": split, "validation": split.take([])})
-    with pytest.raises(DataError, match="4 different labelled texts for 5 folds"):
-        fold_datasets(data, 5, seed=0)
 
 
 def test_a_distillation_of_answers_is_cross_validated(dataset: Dataset, cache: Cache, tmp_path: Path) -> None:

@@ -234,7 +234,7 @@ def test_candidates_of_a_query_are_in_one_fold_and_there_are_no_more_folds_than_
     for fold in folds:
         asked = [set(split.texts) for split in fold.splits.values()]
         assert all(asked) and not asked[0] & asked[1] and not asked[2] & (asked[0] | asked[1])
-    with pytest.raises(DataError, match="6 different labelled texts for 7 folds"):
+    with pytest.raises(DataError, match="6 different first texts of pairs, such as queries, for 7 folds"):
         fold_datasets(scored(6, 20), 7, seed=0)
 
 

@@ -67,7 +67,11 @@ def export(
     calibrated = asked.calibrated
     import liteft
 
-    kind = {"words": subject.task.per_word, "questions": subject.task.extractive}
+    kind = {
+        "words": subject.task.per_word,
+        "questions": subject.task.extractive,
+        "ranked": subject.task.numeric,
+    }
     more = None if unlabeled is None else load_beside(unlabeled, recipe.data, **kind)
     whole = on if split == "all" else gold.dataset  # whose other splits need not be read again
     train = find_gold(whole, subjects, split="train", settings=how).split if calibrated or chosen.vocabulary else None

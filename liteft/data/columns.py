@@ -58,8 +58,8 @@ _PAIRS = (
     ("question", "sentence"),
     ("query", "passage"),
     ("query", "document"),
-    ("query", "text"),
 )
+_RANKED = (("query", "text"),)  # elsewhere a text may stand beside the query that found it
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ def choose_columns(
     pair: str | None = None,
     label: str | None = None,
     labelled: bool = True,
+    ranked: bool = False,
     hint: str | None = None,
     looks: Looks | None = None,
 ) -> Columns:
@@ -112,6 +113,7 @@ def choose_columns(
         pair: column of the second text; None to guess, "" for no pairs, whatever the columns are called.
         label: column of the label; None to guess.
         labelled: False to look for no label.
+        ranked: a query and a text are a pair, as where texts have scores or a model reads pairs.
         hint: another thing to try when a column is missing.
         looks: what the columns look like, for better hints.
 
@@ -119,19 +121,20 @@ def choose_columns(
         DataError: a column does not exist, or cannot be guessed, or is named for two parts.
     """
     guessed: list[str] = []
+    pairs = (*_PAIRS, *_RANKED) if ranked else _PAIRS
     for name, part in ((text, "text"), (pair, "pair"), (label if labelled else None, "label")):
         if name is not None and (name or part != "pair"):
             find_column(columns, name, part, source, hint)
     free = [name for name in columns if name not in (pair, label)]
     found_pair = pair or None
     if text is None:
-        text, partner = _guess_text(free, pair=pair, labelled=label is None)
+        text, partner = _guess_text(free, pairs, pair=pair, labelled=label is None)
         found_pair = partner or found_pair
         guessed.append("text")
     if text is None:
         raise _unknown("text", free, source, hint, free if looks is None else (*looks.texts, *looks.strings))
     if pair is None and found_pair is None:
-        found_pair = _partner(text, [name for name in free if name != text])
+        found_pair = _partner(text, [name for name in free if name != text], pairs)
     if pair is None and found_pair is not None:
         guessed.append("pair")
     if label is None and labelled:
@@ -177,10 +180,12 @@ def second_texts(columns: Sequence[str], chosen: Columns, looks: Looks) -> list[
     return [*named, *(name for name in looks.texts if name in unused and name not in named)]
 
 
-def _guess_text(free: Sequence[str], *, pair: str | None, labelled: bool) -> tuple[str | None, str | None]:
+def _guess_text(
+    free: Sequence[str], pairs: Sequence[tuple[str, str]], *, pair: str | None, labelled: bool
+) -> tuple[str | None, str | None]:
     """Return the text column, or None, and the pair column that belongs to it by name when none is given."""
     folded = {name.casefold(): name for name in free}
-    for first, second in _PAIRS:
+    for first, second in pairs:
         if pair is None and first in folded and second in folded:
             return folded[first], folded[second]
         if pair and second == pair.casefold() and first in folded:
@@ -201,9 +206,9 @@ def _guess(names: Sequence[str], tiers: Sequence[Sequence[str]]) -> str | None:
     return None
 
 
-def _partner(text: str, free: Sequence[str]) -> str | None:
+def _partner(text: str, free: Sequence[str], pairs: Sequence[tuple[str, str]]) -> str | None:
     folded = {name.casefold(): name for name in free}
-    for first, second in _PAIRS:
+    for first, second in pairs:
         if first == text.casefold() and second in folded:
             return folded[second]
     return None

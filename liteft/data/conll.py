@@ -219,19 +219,24 @@ def _named(rows: Sequence[Sequence[str]], stated: Sequence[str]) -> tuple[str, .
     if numbered and width == len(_CONLLU):
         return _CONLLU
     names = [str(number) for number in range(1, width + 1)]
-    tags = _tag_column(rows, first=int(numbered))
-    names[next((at for at in range(int(numbered), width) if at != tags), 0)] = WORDS
+    words, tags = _words_and_tags(rows, first=int(numbered))
+    names[words] = WORDS
     if width > 1 + numbered:
         names[tags] = TAGS
     return tuple(names)
 
 
-def _tag_column(rows: Sequence[Sequence[str]], *, first: int) -> int:
-    """Return the place of the tags: the last column, unless it is of numbers, or column ``first`` is of tags."""
-    columns = list(zip(*rows, strict=False))
-    tags = [at for at, cells in enumerate(columns) if all(map(TAG.fullmatch, cells)) and set(cells) - {"O"}]
-    elsewhere = all(map(_NUMBER.fullmatch, columns[-1])) or first in tags
-    return tags[-1] if tags and elsewhere else len(columns) - 1
+def _words_and_tags(rows: Sequence[Sequence[str]], *, first: int) -> tuple[int, int]:
+    """Return the places of the words and of the tags.
+
+    The words are column ``first``, or the first one behind it that has not only tags. The tags are the last column, or
+    the last one that has only tags if numbers are behind it, or the words.
+    """
+    columns = list(zip(*(row for row in rows if len(row) == len(rows[0])), strict=True))
+    tagged = [at for at, cells in enumerate(columns) if all(map(TAG.fullmatch, cells)) and set(cells) - {"O"}]
+    words = next((at for at in range(first, len(columns)) if at not in tagged), first)
+    elsewhere = words != first or all(map(_NUMBER.fullmatch, columns[-1]))
+    return words, tagged[-1] if tagged and elsewhere else len(columns) - 1
 
 
 def _is_numbered(rows: Sequence[Sequence[str]]) -> bool:

@@ -132,7 +132,9 @@ def load_dataset(
         return questions_dataset(asked, fractions=fractions, seed=seed, max_chars=max_chars, drop_long=drop_long,
                                  drop_empty=drop_empty)  # fmt: skip
     of_words = with_spans(opened, wanted)
-    found_columns, hint = look_for_words(of_words.splits["train"][0], text=text, label=label, task=wanted)
+    found_columns, hint = look_for_words(
+        of_words.splits["train"][0], text=text, label=label, task=wanted, pair=pair, confidence=confidence
+    )
     if found_columns is not None and (pair or confidence is not None):
         raise _not_of_words("pair" if pair else "confidence")
     if found_columns is not None:
@@ -148,6 +150,7 @@ def load_dataset(
         pair=pair,
         label=label,
         confidence=confidence,
+        ranked=known is not None and known.numeric,
     )
     notes += [] if hint is None else [hint]
     splits: dict[str, Records] = {}
@@ -193,6 +196,7 @@ def _choose_columns(
     pair: str | None,
     label: str | Sequence[str] | None,
     confidence: str | None,
+    ranked: bool,
 ) -> tuple[Source, Columns, list[str]]:
     """Return the source as plain tables, the columns to read, and notes on what was decided."""
     source, usual = annotated(source, label)
@@ -211,6 +215,7 @@ def _choose_columns(
         text=text,
         pair=pair,
         label=usual if label is None else one_name(label),
+        ranked=ranked,
         hint=hint,
         looks=looks,
     )

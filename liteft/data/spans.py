@@ -59,12 +59,14 @@ class SpanReader:
     Attributes:
         trimmed: spans that had white space around them.
         repeated: spans that were there twice.
+        fitting: spans of whole words that overlap no other.
         misfits: what tags cannot say.
     """
 
     def __init__(self) -> None:
         self.trimmed = 0
         self.repeated = 0
+        self.fitting = 0
         self.misfits: list[Misfit] = []
 
     def tags(self, cell: Any, text: str, words: Sequence[tuple[int, int]], row: int, where: str) -> tuple[str, ...]:
@@ -106,6 +108,7 @@ class SpanReader:
             near = f"the nearest borders are {words[touched[0]][0]} and {words[touched[-1]][1]}"
             what = f"the span {_shown(group[0], text)} is not of whole words: {near}"
             self.misfits.append(Misfit(row, what, overlap=False, units=_other_units(text, spans, words)))
+        self.fitting += len(fitting)
         tags = list(tags_of_spans(fitting, len(words)))
         for at in broken:
             tags[at] = NO_TAG
@@ -117,11 +120,11 @@ class SpanReader:
         """Return a span without white space around it."""
         start, end, kind = span
         if start < 0 or end > len(text):
-            units = _other_units(text, spans, words)
+            counted = self._counted(_other_units(text, spans, words))
             raise DataError(
                 f"{where}: the span {start} to {end} ({kind}) is beyond the text, which has {len(text):,} characters.",
                 accepted={"offsets": "code points from 0, end exclusive"},
-                fix=_recount(units) if units else "correct or remove that span",
+                fix=counted or "correct or remove that span",
             )
         begin, last = start, end
         while begin < last and text[begin].isspace():
@@ -129,13 +132,18 @@ class SpanReader:
         while last > begin and text[last - 1].isspace():
             last -= 1
         if begin >= last:
+            counted = self._counted(_other_units(text, spans, words))
             raise DataError(
                 f"{where}: the span {start} to {end} ({kind}) is {'white space' if end > start else 'empty'}.",
                 accepted={"offsets": "code points from 0, end exclusive; one character at least"},
-                fix=_recount(units) if (units := _other_units(text, spans, words)) else "correct or remove that span",
+                fix=counted or "correct or remove that span",
             )
         self.trimmed += (begin, last) != (start, end)
         return begin, last, kind
+
+    def _counted(self, units: str, misfits: int = 1) -> list[str]:
+        """Return what to do if offsets count something else; nothing where more spans fit than ``misfits`` do not."""
+        return [_recount(units)] if units and (units not in _SHIFTED or self.fitting <= misfits) else []
 
     def _distinct(self, spans: Sequence[Span]) -> list[Span]:
         found = sorted(set(spans))
@@ -165,7 +173,7 @@ class SpanReader:
             f"{places.where(first.row)}: {first.what}.",
             accepted=allowed,
             fix=[
-                *([_recount(units)] if units else []),
+                *self._counted(units, len(partial)),
                 correct,
                 option("drop_empty", note=", to leave such rows out of train; in other splits they count as wrong"),
             ],

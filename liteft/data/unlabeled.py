@@ -122,7 +122,9 @@ def load_unlabeled(
     return _one_split(parts)
 
 
-def load_beside(source: Any, data: DataRecipe, *, words: bool = False, questions: bool = False) -> Split:
+def load_beside(
+    source: Any, data: DataRecipe, *, words: bool = False, questions: bool = False, ranked: bool = False
+) -> Split:
     """Read texts, or pairs, without labels that belong to labelled data, as ``load_unlabeled`` does.
 
     Columns are those of the labelled data where a table has them.
@@ -132,12 +134,13 @@ def load_beside(source: Any, data: DataRecipe, *, words: bool = False, questions
         data: how the labelled data are read.
         words: as for ``load_unlabeled``.
         questions: the data are questions with contexts, so SQuAD's documents are read too.
+        ranked: as for ``choose_columns``.
 
     Raises:
         DataError, MissingExtraError: as for ``load_unlabeled``.
     """
     with hints_beside():
-        read = _questions_beside if questions else functools.partial(_beside, words=words)
+        read = _questions_beside if questions else functools.partial(_beside, words=words, ranked=ranked)
         return _one_split([read(table, data) for table in tables_beside(source, data)])
 
 
@@ -192,20 +195,21 @@ def hints_beside() -> Iterator[None]:
         raise DataError(error.message, accepted=error.accepted, fix=dict.fromkeys(hints)) from None
 
 
-def columns_beside(table: Table, data: DataRecipe, *, paired: bool = True) -> Columns:
+def columns_beside(table: Table, data: DataRecipe, *, paired: bool = True, ranked: bool = False) -> Columns:
     """Return the columns of a table without labels: those that are named for the labelled data, where it has them."""
     text = data.text if data.text in table.columns else None
     pair = data.pair if data.pair == "" or data.pair in table.columns else None
-    return choose_columns(table.columns, source=table.name, text=text, pair=pair if paired else "", labelled=False)
+    pair = pair if paired else ""
+    return choose_columns(table.columns, source=table.name, text=text, pair=pair, labelled=False, ranked=ranked)
 
 
-def _beside(table: Table, data: DataRecipe, words: bool) -> Split:
+def _beside(table: Table, data: DataRecipe, words: bool, ranked: bool) -> Split:
     limits: _Limits = {"max_chars": data.max_chars, "drop_long": data.drop_long}
     text = data.text if data.text in table.columns else None
     given = None if data.pair else given_words(table, text, sure=words)
     if given is not None or words:
         return _texts_with_words(table, given, text, **limits)
-    return _usable(table, columns_beside(table, data), **limits)
+    return _usable(table, columns_beside(table, data, ranked=ranked), **limits)
 
 
 def _questions_beside(table: Table, data: DataRecipe) -> Split:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from liteft.data.cells import is_list, is_missing
-from liteft.data.columns import find_column
+from liteft.data.columns import choose_columns, find_column
 from liteft.data.conll import TAG, TAGS, column_of
 from liteft.data.notes import worded
 from liteft.data.rows import RowFile
@@ -74,7 +74,13 @@ class WordColumns:
 
 
 def look_for_words(
-    table: Table, *, text: str | None, label: str | Sequence[str] | None, task: Task | None
+    table: Table,
+    *,
+    text: str | None,
+    label: str | Sequence[str] | None,
+    task: Task | None,
+    pair: str | None = None,
+    confidence: str | None = None,
 ) -> tuple[WordColumns | None, str | None]:
     """Return the columns to read if a table is of words with tags, and otherwise a note if it could be read as such.
 
@@ -84,6 +90,7 @@ def look_for_words(
         table: the training split's first table.
         text, label: the columns that the caller named; None to look for them.
         task: the caller's choice; None to tell it from the columns.
+        pair, confidence: columns that the caller named, which only whole texts have.
 
     Raises:
         DataError: the task is one of words, and the table has none; or a column does not exist.
@@ -97,12 +104,18 @@ def look_for_words(
         if asked:
             raise _none_found(table, text, label)
         return None, None
-    found = _joined(table, text=text, label=one)
+    found = _joined(table, text=text, label=one, sure=asked)
     if found is None and not (isinstance(table, RowFile) and table.format in ("csv", "tsv")):
         found = _found(table, text=text, label=one, sure=asked)
     if asked and found is None:
         raise _none_found(table, text, label)
-    if found is None or asked or one is not None or not _has_class(table, found):
+    if found is None or asked or one is not None:
+        return found, None
+    if found.joined or pair or confidence is not None:
+        whole = _has_label(table, found, text=text, pair=pair, confidence=confidence)
+    else:
+        whole = _has_class(table, found)
+    if not whole:
         return found, None
     what = f"columns {found.text!r} and {found.label!r} look like tags of words"
     if found.kind == "spans":
@@ -157,24 +170,31 @@ def _found(table: Table, *, text: str | None, label: str | None, sure: bool) -> 
     return WordColumns(raw, spans, "spans", answer=_answer(head), guessed=guessed)
 
 
-def _joined(table: Table, *, text: str | None, label: str | None) -> WordColumns | None:
-    """Return the columns of strings with a tag such as B-X or O for each piece of a text between spaces."""
+def _joined(table: Table, *, text: str | None, label: str | None, sure: bool) -> WordColumns | None:
+    """Return the columns of strings with a tag for each piece of a text between spaces; None without.
+
+    Args:
+        table: the table.
+        text, label: the columns that the caller named.
+        sure: the tags of a named column may be any, and not only such as B-X, I-X or O.
+    """
+    head = _head(table)
     strings = {
-        name: ["" if is_missing(cell) else cell for cell in cells]
-        for name, cells in _head(table).items()
-        if _strings(cells)
+        name: ["" if is_missing(cell) else cell for cell in cells] for name, cells in head.items() if _strings(cells)
     }
     texts = strings if text is None else {name: cells for name, cells in strings.items() if name == text}
     for tags in strings if label is None else [label]:
         pieces = [cell.split() for cell in strings.get(tags, ())]
         each = {piece for cell in pieces for piece in cell}
-        if not each or not all(map(TAG.fullmatch, each)) or not any(piece.startswith("B-") for piece in each):
+        known = (sure and label is not None) or all(map(TAG.fullmatch, each))
+        if not known or each <= {"O"} or all(len(cell) < 2 for cell in pieces):  # of single words: classes, as B-12
             continue
         like = {name: cells for name, cells in texts.items() if name != tags and _as_many(cells, pieces)}
         words = _named(like, (*_WORDS, *_TEXT)) or (next(iter(like)) if len(like) == 1 else None)
         if words is not None:
             guessed = tuple(part for part, name in (("text", text), ("label", label)) if name is None)
-            return WordColumns(words, tags, "tags", guessed=guessed, joined=True)
+            predicate = _predicate(table, head, words, tags)
+            return WordColumns(words, tags, "tags", predicate, guessed=guessed, joined=True)
     return None
 
 
@@ -255,10 +275,20 @@ def _answer(head: Mapping[str, list[Any]]) -> str | None:
     return "answer" if answers and all(cell in ("accept", "reject", "ignore") for cell in answers) else None
 
 
+def _has_label(table: Table, found: WordColumns, *, text: str | None, pair: str | None, confidence: str | None) -> bool:
+    """Return whether a text and a label, other than the tags, would be read where the task is one of whole texts."""
+    columns = [name for name in table.columns if name != confidence]
+    try:
+        return choose_columns(columns, source=table.name, text=text, pair=pair).label != found.label
+    except DataError:
+        return False
+
+
 def _has_class(table: Table, found: WordColumns) -> bool:
     """Return whether a table has a text with a label of the whole text besides its words and tags."""
     head = _head(table)
-    text = _named({name: cells for name, cells in head.items() if _strings(cells)}, _TEXT)
+    strings = {name: cells for name, cells in head.items() if _strings(cells)}
+    text = found.text if found.kind == "spans" else _named(strings, _TEXT)
     classes = [
         name
         for name, cells in head.items()

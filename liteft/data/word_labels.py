@@ -173,7 +173,8 @@ def _raw_rows(name: str, tables: Sequence[Table], form: WordForm, train: str, no
     for index, table in enumerate(tables):
         values, rows = table.read(list(cells))
         for column, found in cells.items():
-            found += [_pieces(cell) for cell in values[column]] if columns.joined else values[column]
+            joined = columns.joined and column != columns.predicate
+            found += [_pieces(cell) for cell in values[column]] if joined else values[column]
         places.append(rows)
         sources.append(np.full(len(rows), index, dtype=np.int32))
     provenance = Provenance(
@@ -229,7 +230,8 @@ def _cut_further(records: Records) -> list[str]:
 
 
 def _pieces(cell: Any) -> Any:
-    return cell.split() if isinstance(cell, str) else cell
+    """Return what spaces separate in a string; None for an empty one, as a missing cell of csv is."""
+    return cell.split() or None if isinstance(cell, str) else cell
 
 
 def _accepted(records: Records, answers: list[Any], notes: list[str]) -> Records:

@@ -191,9 +191,9 @@ def read_labels(path: Path) -> tuple[str, ...]:
         if path.suffix.lower() != ".json":
             lines = path.read_text(encoding="utf-8-sig").splitlines()
             names = tuple(line.strip() for line in lines if line.strip())
-            if special := [name for name in names if name in _SPECIAL]:
+            if unknown := [name for name in names if name in _UNKNOWN]:
                 raise ConfigError(
-                    f"{path} looks like a vocabulary: {len(names):,} lines, {special[0]} among them.",
+                    f"{path} looks like a vocabulary: {len(names):,} lines, {unknown[0]} among them.",
                     accepted=_LABEL_FILES,
                     fix=option("labels", "labels.txt"),
                 )
@@ -217,7 +217,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     )
 
 
-_SPECIAL = ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "<s>", "</s>", "<pad>", "<unk>")
+_UNKNOWN = ("[UNK]", "<unk>")  # in every vocabulary, while heads for words may have labels [CLS] and [SEP]
 _LABEL_FILES = {
     "labels": 'one name per line; or .json: ["a", "b"], or {"0": "a", "1": "b"}, in the order of the logits'
 }

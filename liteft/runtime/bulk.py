@@ -277,7 +277,7 @@ def _text_columns(
                 fix=leave_out("pair"),
             )
         return [choose_columns(file.columns, source=name, text=text, pair="", labelled=False).text]
-    columns = choose_columns(file.columns, source=name, text=text, pair=pair or None, labelled=False)
+    columns = choose_columns(file.columns, source=name, text=text, pair=pair or None, labelled=False, ranked=True)
     if columns.pair is None:
         raise DataError(
             f"{name}: this model reads pairs, but the column names do not say which one holds the second text.",

@@ -175,14 +175,15 @@ def text_error(value: Any, *, paired: bool, name: str) -> InputError:
             accepted={"inputs": _SINGLE},
             fix="[text, text] for two texts",
         )
-    if paired and isinstance(value, tuple | list) and len(value) == 2:
+    two = paired and isinstance(value, tuple | list) and len(value) == 2
+    if two:
         place = 0 if not isinstance(value[0], str) else 1
-        return text_error(value[place], paired=False, name=f"{name}, {('first', 'second')[place]} half,")
+        value, name = value[place], f"{name}, {('first', 'second')[place]} half,"
     missing = value is None or (isinstance(value, float) and math.isnan(value))  # NaN is pandas' missing text
     return InputError(
         f"{name} is {kind_of(value)}.",
         accepted={"inputs": _PAIR if paired else _SINGLE},
-        fix=GIVE_NULL if missing else ("(text, pair)" if paired else "str(value), for a text"),
+        fix=GIVE_NULL if missing else ("(text, pair)" if paired and not two else "str(value), for a text"),
     )
 
 

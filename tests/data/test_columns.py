@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from liteft.data import choose_columns, load_dataset
+from liteft.data.unlabeled import load_beside
 from liteft.errors import ConfigError, DataError
+from liteft.recipes import DataRecipe
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,7 @@ from liteft.errors import ConfigError, DataError
         (("anything", "label"), ("anything", None, "label")),
         (("text", "text_b", "label", "id"), ("text", "text_b", "label")),
         (("premise", "hypothesis", "label"), ("premise", "hypothesis", "label")),
-        (("query", "text", "label"), ("query", "text", "label")),
+        (("query", "text", "label"), ("text", None, "label")),
         (("idx", "sentence1", "sentence2", "label"), ("sentence1", "sentence2", "label")),
         (("question", "sentence", "label"), ("question", "sentence", "label")),
         (("input", "data", "label"), ("input", None, "label")),
@@ -36,6 +38,17 @@ def test_usual_names_are_guessed(columns: tuple[str, ...], chosen: tuple[str, st
     found = choose_columns(columns, source="a.csv")
     assert (found.text, found.pair, found.label) == chosen
     assert set(found.guessed) == {"text", "label"} | ({"pair"} if found.pair else set())
+
+
+def test_a_text_beside_the_query_that_found_it_is_a_pair_only_where_texts_have_scores() -> None:
+    rows = {"text": [f"text {row}" for row in range(20)], "query": ["NO_QUERY"] * 20, "sentiment": [0, 4] * 10}
+    alone = load_dataset(rows)
+    assert alone.train.pairs is None and alone.train.texts[0].startswith("text")
+    ranked = load_dataset(rows, task="scores", label="sentiment", validation_fraction=0, test_fraction=0)
+    assert ranked.train.texts == rows["query"] and ranked.train.pairs == rows["text"]
+    more = {name: rows[name] for name in ("text", "query")}
+    assert load_beside(more, DataRecipe()).pairs is None
+    assert load_beside(more, DataRecipe(), ranked=True).pairs == rows["text"]
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ def test_columns_by_number(write: Write, label: str, tags: list[str]) -> None:
         (["1 B-PER Ann", "2 O left", "3 B-LOC Rome"], ["B-PER", "O", "B-LOC"]),
         (["Ann B-NP PER", "left O O", "Rome B-NP LOC"], ["PER", "O", "LOC"]),  # the last column, as ever
         (["Ann B-NP O", "left O O", "Rome B-NP B-LOC"], ["O", "O", "B-LOC"]),
+        (["B-NP B-PER Ann", "O O left", "B-NP B-LOC Rome"], ["B-PER", "O", "B-LOC"]),
+        (["B-NP Ann B-PER", "O left O", "B-NP Rome B-LOC"], ["B-PER", "O", "B-LOC"]),
     ],
 )
 def test_tags_before_words_or_numbers(write: Write, lines: list[str], tags: list[str]) -> None:

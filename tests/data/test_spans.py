@@ -236,3 +236,11 @@ def test_a_broken_span_beside_others_that_fit_says_nothing_of_its_ends() -> None
     with pytest.raises(DataError) as caught:
         _load([{"text": TEXT, "spans": spans}] * 2, task="tokens")
     assert "seem to" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 4), (5, 5), (6, 11)])
+def test_a_broken_span_after_rows_that_fit_says_nothing_of_their_ends(start: int, end: int) -> None:
+    rows = [{"text": "Peter I", "spans": [{"start": 0, "end": 5, "label": "PER"}]} for _ in range(9)]
+    with pytest.raises(DataError, match="row 10") as caught:
+        _load([*rows, {"text": "Peter I", "spans": [{"start": start, "end": end, "label": "PER"}]}], task="tokens")
+    assert "seem to" not in str(caught.value)

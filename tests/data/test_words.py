@@ -65,10 +65,28 @@ def test_words_and_tags_that_spaces_separate(write: Write, suffix: str, task: st
     assert "1 of 7 words would be cut further in a plain text, such as 'U.S.'" in _told(dataset)
 
 
+@pytest.mark.parametrize(("tags", "named"), [("O I-X I-X", False), ("S-X O S-X", False), ("DET NOUN VERB", True)])
+def test_strings_of_tags_of_other_schemes(write: Write, tags: str, named: bool) -> None:
+    path = write("a.csv", f"text,tags\nthe dog barks,{tags}\na cat sleeps,{tags}\n")
+    dataset = _load(path, task="tokens", label="tags" if named else None)
+    assert len(_tags(dataset)[0]) == 3 and "words and tags are what spaces separate" in _told(dataset)
+    if named:
+        assert _tags(dataset)[0] == tags.split()
+        with pytest.raises(DataError, match="holds no words with tags"):
+            _load(path, task="tokens")
+
+
 def test_a_tag_too_few_among_strings_is_named(write: Write) -> None:
     rows = [("Ann left", "B-PER O"), ("Bob left", "B-PER O"), ("Eve left too", "B-PER O")]
     with pytest.raises(DataError, match="line 3: 2 tags for 3 words"):
         _load(write("a.jsonl", "\n".join(json.dumps({"text": text, "tags": tags}) for text, tags in rows)))
+
+
+def test_a_row_of_strings_without_tags_is_one_without_a_label(write: Write) -> None:
+    path = write("a.csv", "text,tags\nAnn left,B-PER O\nBob left,B-PER O\nEve left,\n")
+    with pytest.raises(DataError, match="line 4: a row without a label"):
+        _load(path)
+    assert len(_load(path, drop_empty=True).train) == 2
 
 
 def test_words_are_joined_by_spaces_and_tags_are_ordered() -> None:
@@ -248,6 +266,23 @@ def test_a_column_of_whole_texts_is_refused_by_its_name_though_the_task_is_not_n
 # Not mistaken for others
 
 
+@pytest.mark.parametrize("names", ["message,intent", "text,stars", "utterance,topics"])
+@pytest.mark.parametrize("named", [False, True])
+def test_strings_of_tags_beside_a_label_of_the_whole_text_are_left_alone(write: Write, names: str, named: bool) -> None:
+    lines = [f"play jazz {row},{'AB'[row % 2]},O B-genre O" for row in range(20)]
+    path = write("a.csv", "\n".join([f"{names},slots", *lines]))
+    dataset = load_dataset(path, text=names.split(",")[0] if named else None)
+    assert dataset.task == "single_label" and dataset.labels == ("A", "B")
+    assert "look like tags of words" in _told(dataset)
+    assert _load(path, task="tokens").labels == ("O", "B-genre", "I-genre")
+
+
+def test_strings_of_roles_have_their_predicate(write: Write) -> None:
+    lines = ["text,tags,predicate", "Ann paid me,B-A0 O B-A1,1", "Bob left,B-A0 O,1"]
+    dataset = _load(write("a.csv", "\n".join(lines)))
+    assert dataset.train.marked is not None and dataset.train.marked.tolist() == [1, 1]
+
+
 def test_a_text_with_a_class_keeps_its_class_and_a_note_names_the_tags() -> None:
     rows = [
         {"text": "Ann left", "label": "ab"[n % 2], "tokens": ["Ann", "left"], "tags": ["B-X", "O"]} for n in range(12)
@@ -261,6 +296,16 @@ def test_a_text_with_a_class_keeps_its_class_and_a_note_names_the_tags() -> None
         {"text": "Ann left", "label": "ab"[n % 2], "spans": [{"start": 0, "end": 3, "label": "X"}]} for n in range(12)
     ]
     assert "the column 'spans' looks like spans" in _told(_load(spans))
+    renamed = [{"message": row["text"], "label": row["label"], "spans": row["spans"]} for row in spans]
+    assert _load(renamed, text="message").task == "single_label"
+
+
+def test_pairs_and_labels_with_confidences_are_read_though_words_have_tags_beside_them() -> None:
+    tagged = [{"id": n, "tokens": ["Ann", "left"], "tags": ["B-X", "O"], "label": "ab"[n % 2]} for n in range(12)]
+    pairs = [{**row, "premise": f"Ann left {row['id']}", "hypothesis": "Ann is here"} for row in tagged]
+    assert _load(pairs, pair="hypothesis").train.pairs == ["Ann is here"] * 12
+    spans = [{"text": f"Ann {n}", "stars": n % 2, "sure": 0.9, "spans": [[0, 3, "X"]]} for n in range(12)]
+    assert _load(spans, confidence="sure").labels == ("0", "1")
 
 
 @pytest.mark.parametrize(
@@ -271,6 +316,7 @@ def test_a_text_with_a_class_keeps_its_class_and_a_note_names_the_tags() -> None
         ([{"text": "a b", "labels": [1, 0]}, {"text": "c d", "labels": [1, 1]}], "multi_label"),
         ([{"text": "a b", "label": {"x": 0.7, "y": 0.3}}, {"text": "c", "label": {"x": 0, "y": 1}}], "single_label"),
         ([{"text": "a", "label": "x"}, {"text": "c", "label": "y"}], "single_label"),
+        ([{"text": "visit", "label": "B-2"}, {"text": "work", "label": "O"}], "single_label"),
     ],
 )  # fmt: skip
 def test_labels_of_whole_texts_stay_labels_of_whole_texts(rows: Rows, task: str) -> None:

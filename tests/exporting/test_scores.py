@@ -15,7 +15,7 @@ import torch
 import liteft
 from liteft.data import Split
 from liteft.errors import ConfigError, DataError, VerificationError
-from liteft.exporting import Limits, verify
+from liteft.exporting import Limits, measured, verify
 from liteft.exporting.disagreement import Comparison
 from liteft.exporting.exporter import export
 from liteft.exporting.limits import logit_scale
@@ -166,17 +166,24 @@ def test_the_gate_and_what_is_measured_compute_with_the_threads_that_were_asked_
     if task == "tokens":
         folder = workshop.folder("bert", "none", labels=5, task="tokens")
         split = Split("validation", split.texts, None, words=words_of_texts(split.texts))
-    given: list[tuple[int, int]] = []
-    chosen = verify.choose_engine
+    given: dict[str, set[tuple[int, int]]] = {"gate": set(), "measured": set()}
+    chosen, loaded = verify.choose_engine, measured.load
 
     def choose(*some: Any, **more: Any) -> Any:
-        given.append((more["threads"], torch.get_num_threads()))
+        given["gate"].add((more["threads"], torch.get_num_threads()))
         return chosen(*some, **more)
 
+    def load(*some: Any, **more: Any) -> Any:
+        given["measured"].add((more["threads"], torch.get_num_threads()))
+        return loaded(*some, **more)
+
     monkeypatch.setattr(verify, "choose_engine", choose)
+    monkeypatch.setattr(measured, "load", load)
     before = torch.get_num_threads()
-    export(folder, tmp_path / "out", precision="fp32", verify=split, threads=before + 1)
-    assert set(given) == {(before + 1, before + 1)}
+    test = replace(split, name="test") if task == "scores" else None
+    export(folder, tmp_path / "out", precision="fp32", verify=split, test=test, threads=before + 1)
+    assert given["gate"] == {(before + 1, before + 1)}
+    assert given["measured"] == (given["gate"] if task == "scores" else set())
     assert torch.get_num_threads() == before
     with pytest.raises(ConfigError, match="threads must be"):
         export(folder, tmp_path / "out", verify=split, threads=0)

@@ -184,5 +184,10 @@ def test_json_of_the_hub_is_read_as_it_is() -> None:
 
 def test_a_vocabulary_is_not_read_as_labels(tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\nthe\n")
-    with pytest.raises(ConfigError, match=r"vocab.txt looks like a vocabulary: 3 lines, \[PAD\] among them"):
+    with pytest.raises(ConfigError, match=r"vocab.txt looks like a vocabulary: 3 lines, \[UNK\] among them"):
         read_labels(tmp_path / "vocab.txt")
+
+
+def test_labels_of_special_tokens_are_labels(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("O\nB-PER\nI-PER\n[CLS]\n[SEP]\n")
+    assert read_labels(tmp_path / "labels.txt")[-2:] == ("[CLS]", "[SEP]")

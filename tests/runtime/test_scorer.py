@@ -96,8 +96,11 @@ def test_what_cannot_be_ranked_is_refused(scorer: Scorer, ranker: Scorer) -> Non
         ranker.rank(["the app"], TEXTS)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="text 1, second half, is None"):
         ranker.rank("the app", ["my order", None])  # type: ignore[list-item]
-    with pytest.raises(InputError, match="text 0, second half, is 3"):
+    with pytest.raises(InputError, match="text 0, second half, is 3") as caught:
         ranker.predict([("the app", 3)])
+    assert "(text, pair)" in str(caught.value.accepted)
+    with pytest.raises(InputError, match="text 0, second half, is a value of type tuple"):
+        ranker.predict([("the app", ("my", "order"))])
     with pytest.raises(InputError, match="a value of type DataFrame") as caught:
         ranker.rank("the app", pd.DataFrame({"text": TEXTS}))  # type: ignore[arg-type]
     assert "a column of it" in str(caught.value)
