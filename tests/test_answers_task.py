@@ -14,6 +14,7 @@ from liteft.errors import ModelError
 from liteft.metrics import paired_interval_over_seeds
 from liteft.ragged import Ragged, concatenated, offsets_of
 from liteft.tasks import ANSWERS, TOKENS, task_named, task_of_labels
+from liteft.tasks.answers import _overlapping
 from liteft.words import find_words
 
 CONTEXTS = ["Ada wrote the first program.", "It rained in Paris, again.", "No one knows.", "中文 的 答案 很 短。"]
@@ -151,8 +152,20 @@ def test_decisions_are_the_same_if_their_places_are() -> None:
     decided = ANSWERS.decide(logits)
     assert ANSWERS.same(decided, ANSWERS.decide(other)).tolist()[:3] == [True, True, False]
     assert ANSWERS.agreement(logits, logits) == 1.0 and ANSWERS.agreement(logits, other) < 1
+    assert ANSWERS.agreement(logits, other) == 0.75
     assert ANSWERS.same(np.array([[0, 3], [10, 18], [-1, -1], [0, 2]]), labels).tolist() == [True, True, True, False]
     assert ANSWERS.same(labels, labels[[0, 1, 2, 3]]).all() and not ANSWERS.same(labels, labels[::-1])[0]
+
+
+@pytest.mark.parametrize(
+    ("second", "overlap"),
+    [((10, 20), True), ((10, 30), True), ((10, 41), False), ((5, 15), True), ((4, 14), False), ((20, 30), False),
+     ((-1, -1), False)],
+)  # fmt: skip
+def test_answers_agree_that_overlap_by_half(second: tuple[int, int], overlap: bool) -> None:
+    one, other = np.array([[10, 20], [-1, -1]]), np.array([second, (-1, -1)])
+    assert _overlapping(one, other).tolist() == [overlap, True]
+    assert _overlapping(other, one).tolist() == [overlap, True]
 
 
 def test_several_models_are_averaged_in_probabilities() -> None:

@@ -11,6 +11,7 @@ from liteft import untrusted
 from liteft.artifact.manifest import TOKENIZER, Manifest
 from liteft.errors import ArtifactError, Hint, ModelError
 from liteft.results import Result
+from liteft.tasks import Task
 from liteft.text_tables import metric_words, share
 from liteft.tokenization import TextTokenizer
 from liteft.untrusted.patterns import UnknownPattern
@@ -110,7 +111,7 @@ def _text(artifact: Artifact) -> str:
     ]
     if "agreement" not in checked:  # of a manifest that no export wrote
         return lines[0]
-    lines += _verified_lines(checked, per_word=artifact.manifest.task.per_word)
+    lines += _verified_lines(checked, artifact.manifest.task)
     if mixed := checked.get("mixed"):
         lines.append(f"in float, for {mixed['bytes'] / 1e6:+.2f} MB: {', '.join(mixed['products'])}")
     lines += _measured_lines(artifact.manifest)
@@ -119,9 +120,11 @@ def _text(artifact: Artifact) -> str:
     return "\n".join(lines)
 
 
-def _verified_lines(checked: dict[str, Any], *, per_word: bool) -> Iterator[str]:
+def _verified_lines(checked: dict[str, Any], task: Task) -> Iterator[str]:
     """Yield the lines on the verification; where words have labels, the shares of right ones are of whole texts."""
+    per_word = task.per_word
     same, of = ("same tag as the model on", "the words of ") if per_word else ("same answer as the model on", "")
+    same = "answer that overlaps the model's by half on" if task.extractive else same
     line = f"verified: {same} {100 * checked['agreement']:.2f}% of {of}{checked['texts']:,} texts of {checked['split']}"
     if checked["accuracy"] is not None:
         right, of_model = share(checked["accuracy"]), share(checked["model_accuracy"])

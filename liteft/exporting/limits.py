@@ -33,7 +33,8 @@ class Limits:
         batch_difference: largest allowed difference of a logit between a text alone and the same text in a batch. None
             takes 1e-4, or 1e-2 for int8, where the last bit of a float can move a value to the next of its 255 steps.
         agreement: smallest share of texts that get the same label (multi-label: the same set of labels; scores: one at
-            most a fifth of the model's standard deviation away). Judged by the exact binomial test.
+            most a fifth of the model's standard deviation away; questions: an answer that overlaps by half). Judged by
+            the exact binomial test.
         accuracy_drop: largest loss of accuracy (multi-label: of exact matches) as a share; 0.005 is half a point.
             Judged by McNemar's test. For tags and scores also the largest loss of the main metric, judged by a paired
             bootstrap.

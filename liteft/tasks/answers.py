@@ -284,9 +284,14 @@ class Answers(Task):
         raise NotImplementedError("a question's answers are too many to have calibrated probabilities")
 
     def agreement(self, first: Rows, second: Rows, threshold: Threshold = 0.0) -> float:
+        """Return the share of questions to which two models give answers that overlap by half, or none both; see base.
+
+        Where a model hesitates between two ends of an answer, rounding decides: of places that are exactly the same,
+        models that are equally good have few.
+        """
         if len(first) != len(second) or len(first) == 0:
             raise ValueError(f"logits of {len(first):,} and {len(second):,} questions")
-        return float(self.same(self.decide(first, threshold), self.decide(second, threshold)).mean())
+        return float(_overlapping(self.decide(first, threshold), self.decide(second, threshold)).mean())
 
     def majority_share(self, labels: Rows) -> float:
         """Return the share of questions that no answer is right for, the only answer that may be right for several."""
@@ -333,6 +338,20 @@ class Answers(Task):
                 f"the model's logits are not finite for {broken} of {len(logits)} texts.",
                 fix="lower the learning rate, or train in fp32",
             )
+
+
+def _overlapping(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return for which questions the characters of two places have an F1 of one half at least, or both are no answer.
+
+    Args:
+        first, second: begin and end, exclusive: int64 (texts, 2).
+
+    Returns:
+        bool (texts,).
+    """
+    shared = np.minimum(first[:, 1], second[:, 1]) - np.maximum(first[:, 0], second[:, 0])
+    both = (first[:, 1] - first[:, 0]) + (second[:, 1] - second[:, 0])
+    return np.asarray((first == second).all(axis=1) | ((shared > 0) & (4 * shared >= both)))
 
 
 def _log_softmax(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
