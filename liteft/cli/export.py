@@ -43,7 +43,8 @@ def export(
 ) -> None:
     """Export a trained classifier to ONNX, verified against the model on real texts.
 
-    Without --data, a run is verified on the data that it was trained on. Static int8 is calibrated on training texts.
+    Without --data, a run is verified on the data that it was trained on, and another model on the texts of --unlabeled,
+    which show whether the export agrees with it. Static int8 is calibrated on training texts.
     For a model that LiteFT did not train, --task, --pair, --labels, --activation and --max-tokens say what its
     config.json does not.
     """
@@ -60,24 +61,31 @@ def export(
     on, how = data_of_models(recipe, [source])
     said, chosen, asked = said_of_model(labels, task, reading.pair, activation), recipe.export, recipe.export.form
     subjects = find_subjects([source], said=said)
-    gold = find_gold(on, subjects, split=split, settings=how)
-    (subject,) = gold.subjects
-    for note in (*gold.named, *gold.seen):
-        console.progress(note)
-    calibrated = asked.calibrated
-    import liteft
-
+    (subject,) = subjects
     kind = {
         "words": subject.task.per_word,
         "questions": subject.task.extractive,
         "ranked": subject.task.numeric,
     }
     more = None if unlabeled is None else load_beside(unlabeled, recipe.data, **kind)
-    whole = on if split == "all" else gold.dataset  # whose other splits need not be read again
-    train = find_gold(whole, subjects, split="train", settings=how).split if calibrated or chosen.vocabulary else None
-    test = gold.split if split == "test" else find_test(whole, gold.subjects, split=split, settings=how)
-    if test is None and split != "all":
-        console.progress("no test split of texts that the model has not seen: the artifact is not measured on one")
+    train = test = None
+    if more is not None and on is None and not (subject.path / "recipe.toml").is_file():
+        console.progress("no labels: the export is compared with the model, and the model itself is not judged")
+        verify, more = more, None
+    else:
+        gold = find_gold(on, subjects, split=split, settings=how)
+        (subject,) = gold.subjects
+        for note in (*gold.named, *gold.seen):
+            console.progress(note)
+        verify = gold.split
+        whole = on if split == "all" else gold.dataset  # whose other splits need not be read again
+        if asked.calibrated or chosen.vocabulary:
+            train = find_gold(whole, subjects, split="train", settings=how).split
+        test = gold.split if split == "test" else find_test(whole, gold.subjects, split=split, settings=how)
+        if test is None and split != "all":
+            console.progress("no test split of texts that the model has not seen: the artifact is not measured on one")
+    import liteft
+
     artifact = liteft.export(
         source,
         out,
@@ -87,11 +95,11 @@ def export(
         max_tokens=max_tokens,
         activation=said.activation,
         form=asked,
-        calibrate=train if calibrated else None,
+        calibrate=train if asked.calibrated else None,
         vocabulary=chosen.vocabulary,
         fill_vocabulary=chosen.fill_vocabulary,
-        texts=[each for each in (train, more) if each is not None],
-        verify=gold.split,
+        texts=[each for each in (train, more) if each is not None] or [verify],
+        verify=verify,
         unlabeled=more,
         test=test,
         limits=liteft.Limits(accuracy_drop=chosen.tolerance / 100),

@@ -137,6 +137,7 @@ def _load(on: str | os.PathLike[str] | None, first: Subject, split: str, setting
         if source is None:
             raise ConfigError(
                 f"no data was given to compare on, and {first.name} does not name the data that it was trained on.",
+                accepted={"data": "labelled texts; liteft export takes --unlabeled TEXTS instead, too"},
                 fix=Hint("on=DATA", "--on DATA (liteft compare), --data DATA (liteft export)"),
             )
         dataset = load_dataset(source, **{**table, **settings})

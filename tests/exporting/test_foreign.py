@@ -13,6 +13,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import liteft
+from liteft.artifact import read_artifact
+from liteft.cli import main
 from liteft.data import Split
 from liteft.errors import ConfigError, DataError, ModelError
 from liteft.exporting.exporter import export
@@ -58,6 +60,19 @@ def test_a_folder_is_exported_with_what_is_said_of_it(learned: Learned, tmp_path
     assert manifest.max_tokens == 16
     assert json.loads((artifact.path / "config.json").read_text())["id2label"] == {"0": "x", "1": "y", "2": "z"}
     assert any("not said by" in line and "softmax" in line for line in told)
+
+
+def test_texts_without_labels_are_enough_for_a_folder_that_names_no_data(
+    learned: Learned, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = from_elsewhere(learned[0], tmp_path / "model")
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(learned[1].texts))
+    words = ["export", str(folder), "--unlabeled", str(texts), "--out", str(tmp_path / "out"), "--precision", "fp32"]
+    assert main(words) == 0
+    assert "the model itself is not judged" in capsys.readouterr().err
+    verified = read_artifact(tmp_path / "out").manifest.verification
+    assert verified["texts"] == 40 and verified["agreement"] == 1.0 and verified["accuracy"] is None
 
 
 def test_a_model_of_pairs_is_exported_as_one(learned_pairs: Learned, tmp_path: Path) -> None:
