@@ -11,7 +11,6 @@ text on both sides would make the test easy.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from liteft.answer_labels import AnswerLabels
-from liteft.data.cells import counted, is_blank, is_list, is_missing
+from liteft.data.answer_cells import Found, read_answers
+from liteft.data.cells import counted, is_blank, is_missing
 from liteft.data.columns import Columns, find_column
 from liteft.data.dataset import MAIN_SPLITS, Dataset, Split
 from liteft.data.records import Records, read_records, usable_rows
@@ -28,6 +28,7 @@ from liteft.data.splitting import carve, text_keys
 from liteft.data.tables import MemoryTable, Source, Table, TableView
 from liteft.errors import ConfigError, DataError, first_line, leave_out, option
 from liteft.tasks import ANSWERS, Task
+from liteft.text_tables import shortened
 from liteft.words import find_words
 
 __all__ = ["LABELS", "Asked", "question_columns", "questions_dataset", "questions_of", "questions_of_documents"]
@@ -41,7 +42,6 @@ _NAMES = {
     "label": ("answers", "answer"),
 }
 _UNITS = {"UTF-16 units": ("utf-16-le", 2), "bytes of UTF-8": ("utf-8", 1)}
-Found = list[tuple[str, int]]
 
 
 @dataclass(frozen=True)
@@ -284,25 +284,18 @@ def _given(cell: _Cell, row: int, records: Records) -> Found | None:
     value = cell.answers
     if cell.impossible:
         return []
-    if is_missing(value):
-        return None
     try:
-        if isinstance(value, str):
-            value = json.loads(value)
-        if isinstance(value, Mapping):
-            texts, starts = value["text"], value["answer_start"]
-            pairs = list(zip(texts, starts, strict=True)) if is_list(texts) else [(texts, starts)]
-        else:
-            pairs = [(each["text"], each["answer_start"]) for each in value]
-        if not all(isinstance(text, str) for text, _ in pairs):
-            raise TypeError("an answer that is not a string")
-        return [(text, int(start)) for text, start in pairs]
-    except (KeyError, TypeError, ValueError) as error:
+        return read_answers(value)
+    except ValueError as error:
         raise DataError(
-            f"{records.provenance.where(row)}: the answers cannot be read.",
-            accepted={"answers": _FORM, "seen": f"{str(value)[:80]} ({first_line(error)})"},
+            f"{records.provenance.where(row)}: the answers cannot be read: {error}.",
+            accepted={
+                "answers": f"{_FORM}; in csv the same as JSON, with double quotes",
+                "places": "answer_start: where the answer begins, in characters of the context from 0",
+                "seen": shortened(str(value), 80),
+            },
             fix="write answers in one of these forms; an empty list if the context does not answer the question",
-        ) from error
+        ) from None
 
 
 def _placed(

@@ -150,11 +150,38 @@ def test_an_error_says_where_the_answer_is() -> None:
     assert error.value.accepted == {"there": repr(CONTEXT[1:41]), "the answer": "nowhere in the context"}
 
 
-@pytest.mark.parametrize("cell", ["{'text': ['Ada']}", 3, {"text": ["Ada"]}, [{"text": 3, "answer_start": 0}]])
-def test_answers_in_another_form_are_refused(cell: Any) -> None:
-    with pytest.raises(DataError, match="row 1: the answers cannot be read") as error:
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("{'text': ['Ada'], 'answer_start': [0]}", "text in Python's notation: JSON has double quotes"),
+        ('{"text": ["Ada"', "text that begins like JSON, and is none"),
+        ("Ada", "a plain text, without its place in the context"),
+        ('"Ada"', "a plain text instead of answers with their places"),
+        (3, "the number 3 instead of answers with their places"),
+        (["Ada"], "a list of which an entry is a plain text, without a place in the context"),
+        ({"text": ["Ada"]}, "the key 'answer_start' is missing (keys: 'text')"),
+        ([{"answer_start": 3}], "the key 'text' is missing (keys: 'answer_start')"),
+        ({"text": ["Ada", "a"], "answer_start": [0]}, "'text' has 2 entries, and 'answer_start' has 1"),
+        ({"text": ["Ada"], "answer_start": 0}, "'text' is a list, and 'answer_start' is none"),
+        ({"text": "Ada", "answer_start": [0]}, "'answer_start' is a list, and 'text' is none"),
+        ([{"text": 3, "answer_start": 0}], "an answer's text is the number 3"),
+        ([{"text": None, "answer_start": 0}], "an answer's text is missing"),
+        ([{"text": "Ada", "answer_start": None}], "an answer's answer_start is missing"),
+        ([{"text": "Ada", "answer_start": 0.5}], "answer_start is 0.5, and not a whole number"),
+        ([{"text": "Ada", "answer_start": "first"}], "answer_start is 'first', and not a whole number"),
+    ],
+)
+def test_answers_in_another_form_are_refused_in_plain_words(cell: Any, said: str) -> None:
+    with pytest.raises(DataError) as error:
         read([row() | {"answers": cell}])
-    assert "answer_start" in error.value.accepted["answers"] and error.value.fix
+    assert f"row 1: the answers cannot be read: {said}" in str(error.value)
+    assert "in csv the same as JSON, with double quotes" in error.value.accepted["answers"]
+    assert "answer_start" in error.value.accepted["places"] and error.value.fix
+
+
+def test_places_may_be_whole_numbers_of_any_type() -> None:
+    for start in (19.0, "19", np.int32(19)):
+        assert answers(read([row("What?", "a program", start)])) == [["a program"]]
 
 
 def test_a_document_of_another_form_is_refused() -> None:
