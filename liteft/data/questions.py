@@ -315,11 +315,11 @@ def _placed(
     for row, (context, answers) in enumerate(zip(contexts, given, strict=True)):
         spans = [_span(context, text, start, unit) for text, start in answers or ()]
         problem = answers is None or (records.name == "train" and is_blank(context)) or None in spans
-        if problem and not drop:
-            raise _error(records, row, context, answers, spans)
         if problem:
             wrong.append(row)
         found.append(list(dict.fromkeys(span for span in spans if span is not None)))
+    if wrong and not drop:
+        raise _error(records, given, wrong[0], unit)
     return found, wrong
 
 
@@ -348,11 +348,10 @@ def _unit_of(contexts: Sequence[str], given: Sequence[Found | None]) -> str | No
     return max(fits, key=fits.__getitem__)
 
 
-def _error(
-    records: Records, row: int, context: str, answers: Found | None, spans: Sequence[tuple[int, int] | None]
-) -> DataError:
+def _error(records: Records, given: Sequence[Found | None], row: int, unit: str | None) -> DataError:
     """Return the error of a row: what is wrong with its context or its first wrong answer."""
     where = records.provenance.where(row)
+    context, answers = (records.pairs or [])[row], given[row]
     dropped = option("drop_empty", note=", to leave such rows out")
     if answers is None:
         return DataError(
@@ -362,7 +361,7 @@ def _error(
         )
     if is_blank(context):
         return DataError(f"{where}: a question without a context.", fix=["give it a context", dropped])
-    text, start = next(answer for answer, span in zip(answers, spans, strict=True) if span is None)
+    text, start = next((text, start) for text, start in answers if _span(context, text, start, unit) is None)
     if is_blank(text):
         return DataError(
             f"{where}: an empty answer.",
@@ -371,20 +370,45 @@ def _error(
         )
     shown = text if len(text) <= 60 else f"{text[:59]}…"
     places = [] if len(text) > len(context) else list(_places(context, text))
-    if start >= len(context):
+    at = ", ".join(f"{place:,}" for place in places[:5]) + (" and more" if len(places) > 5 else "")
+    allowed = {"the answer": f"at {at}" if places else "nowhere in the context"}
+    if start < 0:
+        seen = f"answer_start is {start:,}, before the begin of the context, which is place 0"
+    elif start >= len(context):
         seen = f"answer_start is {start:,}, beyond the context of {len(context):,} characters"
     else:
         seen = f"the answer {shown!r} is not at answer_start {start:,}"
+        allowed = {"there": repr(context[start : start + 40])} | allowed
     fixes = [f"answer_start = {places[0]}"] if len(places) == 1 else ["correct the answer or its place"]
-    at = ", ".join(f"{place:,}" for place in places[:5]) + (" and more" if len(places) > 5 else "")
-    return DataError(
-        f"{where}: {seen}.",
-        accepted={
-            "there": repr(context[max(0, start) : max(0, start) + 40]),
-            "the answer": f"at {at}" if places else "nowhere in the context",
-        },
-        fix=[*fixes, dropped],
-    )
+    every = list(_stated(records, given))
+    misplaced = [number for number, own, part, place in every if _span(own, part, place, unit) is None]
+    if len(misplaced) > 1:
+        rows = records.provenance.places(list(dict.fromkeys(misplaced)))
+        allowed["found"] = f"{len(misplaced):,} of {len(every):,} answers are not at their places: {rows}"
+        fixes = [*_shifted(every, unit), *fixes]
+    return DataError(f"{where}: {seen}.", accepted=allowed, fix=[*fixes, dropped])
+
+
+def _stated(records: Records, given: Sequence[Found | None]) -> Iterator[tuple[int, str, str, int]]:
+    """Yield the row, the context, the text and the place of every answer that is not empty."""
+    for row, (context, answers) in enumerate(zip(records.pairs or [], given, strict=True)):
+        yield from ((row, context, text, start) for text, start in answers or () if not is_blank(text))
+
+
+def _shifted(every: Sequence[tuple[int, str, str, int]], unit: str | None) -> list[str]:
+    """Return what to do where most of the answers are at their places once these are moved by one; else nothing."""
+    fits = {
+        by: sum(_span(context, text, start + by, unit) is not None for _, context, text, start in every)
+        for by in (0, -1, 1)
+    }
+    by = max(fits, key=fits.__getitem__)
+    if by == 0 or 2 * fits[by] <= len(every):
+        return []
+    seem = "the places seem to count from 1: with answer_start - 1"
+    if by > 0:
+        seem = "the places seem to be too small by one: with answer_start + 1"
+    share = f"all {len(every):,}" if fits[by] == len(every) else f"{fits[by]:,} of {len(every):,}"
+    return [f"{seem}, {share} answers are there"]
 
 
 def _places(context: str, text: str) -> Iterator[int]:

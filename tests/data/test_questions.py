@@ -123,7 +123,7 @@ def test_places_may_count_utf_16_units_or_bytes() -> None:
     ("wrong", "message", "hint"),
     [
         (row("Which?", "a program", 20), "the answer 'a program' is not at answer_start 20", "answer_start = 19"),
-        (row("Which?", "a program", -1), "not at answer_start -1", "answer_start = 19"),
+        (row("Which?", "a program", -50), "answer_start is -50, before the begin of the context", "answer_start = 19"),
         (row("Which?", "one", 900), "answer_start is 900, beyond the context of 53 characters", "answer_start = 49"),
         (row("Which?", "a", 3), "not at answer_start 3", "correct the answer or its place"),
         (row("Which?", "Babbage", 3), "not at answer_start 3", "correct the answer or its place"),
@@ -148,6 +148,25 @@ def test_an_error_says_where_the_answer_is() -> None:
     with pytest.raises(DataError) as error:
         read([row(text="Babbage", start=1)])
     assert error.value.accepted == {"there": repr(CONTEXT[1:41]), "the answer": "nowhere in the context"}
+
+
+def test_misplaced_answers_are_counted() -> None:
+    wrong = [row("Which?", "Lovelace", 3), row("Whose?", "program", 3)]
+    with pytest.raises(DataError, match="row 4: the answer 'Lovelace' is not at answer_start 3") as error:
+        read([*ROWS, *wrong])
+    assert error.value.accepted["found"] == "2 of 4 answers are not at their places: data, rows 4, 5"
+    assert not any("seem" in str(hint) for hint in error.value.fix)
+
+
+@pytest.mark.parametrize(("by", "said"), [(1, "seem to count from 1: with answer_start - 1"), (-1, "too small by one")])
+def test_places_that_are_all_shifted_by_one_are_recognised(by: int, said: str) -> None:
+    places = {"a program": 19, "Lovelace": 4, "wrote": 13}
+    shifted = [row(f"{text}?", text, start + by) for text, start in places.items()]
+    with pytest.raises(DataError) as error:
+        read([row("When?", None), *shifted])
+    assert said in str(error.value) and "all 3 answers are there" in str(error.value)
+    with pytest.raises(DataError, match="3 of 4 answers are there"):
+        read([*shifted, row("Who?", "Ada", 0)])
 
 
 @pytest.mark.parametrize(
