@@ -20,7 +20,7 @@ import numpy as np
 
 from liteft.answer_labels import AnswerLabels
 from liteft.data.answer_cells import Found, read_answers
-from liteft.data.cells import counted, is_blank, is_missing
+from liteft.data.cells import bit, counted, is_blank, is_missing
 from liteft.data.columns import Columns, find_column
 from liteft.data.dataset import MAIN_SPLITS, Dataset, Split
 from liteft.data.records import Records, read_records, usable_rows
@@ -64,7 +64,7 @@ class _Cell:
     """What a row says of its answers, before it is read."""
 
     answers: Any
-    impossible: bool
+    impossible: bool | None
     id: Any
 
 
@@ -81,8 +81,14 @@ class _Answered(TableView):
         if self.column in names:
             nothing = [None] * len(places)
             parts = (values[self.column], values.get("is_impossible", nothing), values.get("id", nothing))
-            values[self.column] = [_Cell(cell, said is True, own) for cell, said, own in zip(*parts, strict=True)]
+            values[self.column] = [_Cell(cell, _said(said), own) for cell, said, own in zip(*parts, strict=True)]
         return {name: values[name] for name in names}, places
+
+
+def _said(cell: Any) -> bool | None:
+    """Return what a cell of "is_impossible" says, None for nothing."""
+    found = bit(cell)
+    return None if found is None else found == 1
 
 
 def questions_of(
@@ -233,7 +239,7 @@ def questions_of_documents(table: Table) -> MemoryTable | None:
                 "question": [question["question"] for _, question in rows],
                 "context": [context for context, _ in rows],
                 "answers": [question.get("answers") for _, question in rows],
-                "is_impossible": [question.get("is_impossible") is True for _, question in rows],
+                "is_impossible": [question.get("is_impossible") for _, question in rows],
             },
             unit="question",
         )
@@ -263,14 +269,19 @@ def _answered(records: Records, drop: bool, notes: list[str]) -> Records:
             )
         notes.append(f"{records.name}: no answers: predicted, but not scored")
         return replace(records, labels=None)
-    found, wrong = _placed(records, given, drop, notes)
+    at_odds = [_contradiction(cell, answers) for cell, answers in zip(cells, given, strict=True)]
+    found, wrong = _placed(records, given, at_odds, drop, notes)
     again = sum(count - 1 for count in ids.values())
     if again:
         shown = next(name for name, count in ids.items() if count > 1)
         notes.append(f"{records.name}: {counted(again)} with an id that an earlier row has, such as {shown!r}")
     records = replace(records, labels=found)
     if wrong:
-        notes.append(f"{records.name}: {counted(len(wrong))} without a context, or with an answer not in it, left out")
+        odd = sum(bool(at_odds[row]) for row in wrong)
+        said = f", or contradicted by is_impossible ({odd:,})" if odd else ""
+        notes.append(
+            f"{records.name}: {counted(len(wrong))} without a context, or with an answer not in it{said}, left out"
+        )
         records = records.without(wrong)
     return _described(records, notes)
 
@@ -281,30 +292,38 @@ def _given(cell: _Cell, row: int, records: Records) -> Found | None:
     Raises:
         DataError: they have another form.
     """
-    value = cell.answers
-    if cell.impossible:
-        return []
     try:
-        return read_answers(value)
+        answers = read_answers(cell.answers)
     except ValueError as error:
         raise DataError(
             f"{records.provenance.where(row)}: the answers cannot be read: {error}.",
             accepted={
                 "answers": f"{_FORM}; in csv the same as JSON, with double quotes",
                 "places": "answer_start: where the answer begins, in characters of the context from 0",
-                "seen": shortened(str(value), 80),
+                "seen": shortened(str(cell.answers), 80),
             },
             fix="write answers in one of these forms; an empty list if the context does not answer the question",
         ) from None
+    if cell.impossible and all(is_blank(text) for text, _ in answers or ()):
+        return []
+    return answers
+
+
+def _contradiction(cell: _Cell, answers: Found | None) -> str:
+    """Return how the answers of a row contradict what it says of having any, or ""."""
+    if cell.impossible and answers:
+        return f"is_impossible is true, and the answer {shortened(answers[0][0], 60)!r} is given"
+    return "is_impossible is false, and no answer is given" if cell.impossible is False and answers == [] else ""
 
 
 def _placed(
-    records: Records, given: Sequence[Found | None], drop: bool, notes: list[str]
+    records: Records, given: Sequence[Found | None], at_odds: Sequence[str], drop: bool, notes: list[str]
 ) -> tuple[list[list[tuple[int, int]]], list[int]]:
     """Return begin and end of each row's answers in code points, and the rows to leave out.
 
     Raises:
-        DataError: a row has no context or no answers, or an answer is not at its place, and such rows are to stay.
+        DataError: a row has no context or no answers or contradicts itself (``at_odds``), or an answer is not at its
+            place, and such rows are to stay.
     """
     contexts = records.pairs or []
     unit = _unit_of(contexts, given)
@@ -314,12 +333,12 @@ def _placed(
     wrong = []
     for row, (context, answers) in enumerate(zip(contexts, given, strict=True)):
         spans = [_span(context, text, start, unit) for text, start in answers or ()]
-        problem = answers is None or (records.name == "train" and is_blank(context)) or None in spans
-        if problem:
+        bare = answers is None or (records.name == "train" and is_blank(context))
+        if at_odds[row] or bare or None in spans:
             wrong.append(row)
         found.append(list(dict.fromkeys(span for span in spans if span is not None)))
     if wrong and not drop:
-        raise _error(records, given, wrong[0], unit)
+        raise _error(records, given, at_odds, wrong[0], unit)
     return found, wrong
 
 
@@ -348,11 +367,23 @@ def _unit_of(contexts: Sequence[str], given: Sequence[Found | None]) -> str | No
     return max(fits, key=fits.__getitem__)
 
 
-def _error(records: Records, given: Sequence[Found | None], row: int, unit: str | None) -> DataError:
+def _error(
+    records: Records, given: Sequence[Found | None], at_odds: Sequence[str], row: int, unit: str | None
+) -> DataError:
     """Return the error of a row: what is wrong with its context or its first wrong answer."""
     where = records.provenance.where(row)
     context, answers = (records.pairs or [])[row], given[row]
     dropped = option("drop_empty", note=", to leave such rows out")
+    if at_odds[row]:
+        accepted = {"answers": "with is_impossible true none, with false one at least"}
+        odd = [number for number, said in enumerate(at_odds) if said]
+        if len(odd) > 1:
+            accepted["found"] = f"{counted(len(odd))} with such a contradiction: {records.provenance.places(odd)}"
+        return DataError(
+            f"{where}: {at_odds[row]}.",
+            accepted=accepted,
+            fix=["correct one of the two; without is_impossible, answers alone say whether there are any", dropped],
+        )
     if answers is None:
         return DataError(
             f"{where}: a question without answers.",

@@ -89,10 +89,45 @@ def test_objects_of_the_datasets_package_and_lists_of_answers_are_read() -> None
 
 
 def test_an_impossible_question_has_no_answer_whatever_is_plausible() -> None:
-    document = squad([row()], is_impossible=True, plausible_answers=[{"text": "x", "answer_start": 99}])
+    document = squad([row(text=None)], is_impossible=True, plausible_answers=[{"text": "x", "answer_start": 99}])
     dataset = read({"train": document["data"]})
     assert answers(dataset) == [[]]
     assert any("1 row of 1 without an answer (100.0%)" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize("none", [{"text": [""], "answer_start": [-1]}, None, "", []])
+@pytest.mark.parametrize("said", [True, "True", 1])
+def test_an_impossible_question_needs_no_list_of_answers(none: Any, said: Any) -> None:
+    assert answers(read([*ROWS, row("Why?", is_impossible=said) | {"answers": none}])) == [*EXPECTED, []]
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "message"),
+    [
+        ("Ada", True, "is_impossible is true, and the answer 'Ada' is given"),
+        ("Ada", "true", "is_impossible is true, and the answer 'Ada' is given"),
+        (None, False, "is_impossible is false, and no answer is given"),
+        (None, "False", "is_impossible is false, and no answer is given"),
+    ],
+)
+def test_answers_that_contradict_is_impossible_are_refused_and_may_be_dropped(
+    text: Any, said: Any, message: str
+) -> None:
+    wrong = [row("Why?", text, is_impossible=said), row("How?", text, is_impossible=said)]
+    data = {"train": [*ROWS, *wrong], "test": [row("Which?", is_impossible=False)]}
+    with pytest.raises(DataError) as error:
+        read(data)
+    assert f"row 4: {message}" in str(error.value) and "drop_empty" in str(error.value)
+    assert error.value.accepted["found"].startswith("2 rows with such a contradiction: ")
+    dataset = read(data, drop_empty=True)
+    assert answers(dataset) == EXPECTED and answers(dataset, "test") == [["Ada Lovelace"]]
+    assert any("contradicted by is_impossible (2), left out" in note for note in dataset.notes)
+
+
+def test_a_document_that_contradicts_itself_is_refused() -> None:
+    for text, said in (("Ada", True), (None, False)):
+        with pytest.raises(DataError, match="question 1: is_impossible is"):
+            read({"train": squad([row(text=text)], is_impossible=said)["data"]})
 
 
 def test_columns_of_other_names_are_read_if_the_task_is_named() -> None:
