@@ -149,6 +149,7 @@ def questions_dataset(
     """
     notes = list(asked.notes)
     splits: dict[str, Records] = {}
+    trained_on = "validation" in asked.source.splits or bool(fractions.get("validation"))
     for name, tables in asked.source.splits.items():
         records = read_records(name, tables, asked.columns)
         records, left_out = usable_rows(
@@ -156,8 +157,13 @@ def questions_dataset(
         )
         notes += left_out
         splits[name] = _answered(records, drop_empty, notes)
+        if trained_on and name in ("train", "validation"):
+            _require_answers(splits[name], notes)
     missing = _missing_splits(splits, fractions, seed, notes)
     splits |= missing
+    for name in missing:
+        if name != "test":
+            _require_answers(missing[name], notes)
     notes += _shared_contexts(splits)
     order = [name for name in MAIN_SPLITS if name in splits]
     made = {name: _split(splits[name]) for name in [*order, *(name for name in splits if name not in order)]}
@@ -284,6 +290,24 @@ def _answered(records: Records, drop: bool, notes: list[str]) -> Records:
         )
         records = records.without(wrong)
     return _described(records, notes)
+
+
+def _require_answers(records: Records, notes: Sequence[str]) -> None:
+    """Raise DataError if no question of a split has an answer; ``notes`` say which rows were left out or drawn."""
+    if any(records.labels or ()):
+        return
+    about = [note for note in notes if note.startswith(records.name) and ("left out" in note or "made" in note)]
+    why = "nothing to learn" if records.name == "train" else "nothing to choose checkpoints by"
+    raise DataError(
+        f"{records.provenance.sources[0]}: no question of {records.name} has an answer, so there is {why}.",
+        accepted={
+            "seen": "; ".join([f"{counted(len(records))}, 0 with an answer", *about]),
+            "train and validation": "one question with an answer at least",
+            "answers": _FORM,
+        },
+        fix=f"give {records.name} questions that their contexts answer"
+        + (", or correct the rows that were left out" if any("left out" in note for note in about) else ""),
+    )
 
 
 def _given(cell: _Cell, row: int, records: Records) -> Found | None:
@@ -416,7 +440,7 @@ def _error(
     if len(misplaced) > 1:
         rows = records.provenance.places(list(dict.fromkeys(misplaced)))
         allowed["found"] = f"{len(misplaced):,} of {len(every):,} answers are not at their places: {rows}"
-        fixes = [*_shifted(every, unit), *fixes]
+        fixes = _shifted(every, unit) or fixes
     return DataError(f"{where}: {seen}.", accepted=allowed, fix=[*fixes, dropped])
 
 

@@ -258,6 +258,32 @@ def test_a_test_split_without_answers_is_predicted_and_others_need_them() -> Non
         read({"train": ROWS, "validation": bare})
 
 
+@pytest.mark.parametrize("name", ["train", "validation"])
+def test_a_split_without_a_single_answer_is_refused(name: str) -> None:
+    data = {"train": ROWS, "validation": ROWS, "test": [row("Why?", None)]}
+    silent = [row("Why?", None), row("How?", None)]
+    assert answers(read(data), "test") == [[]]
+    with pytest.raises(DataError, match=f"no question of {name} has an answer") as error:
+        read(data | {name: silent})
+    assert error.value.accepted["seen"] == "2 rows, 0 with an answer" and error.value.fix
+    wrong = [row("Why?", None), row("How?", "Babbage", 3)]
+    with pytest.raises(DataError, match=f"no question of {name} has an answer") as error:
+        read(data | {name: wrong}, drop_empty=True)
+    assert "1 row without a context, or with an answer not in it, left out" in error.value.accepted["seen"]
+    with pytest.raises(DataError, match=f"no question of {name} has an answer"):
+        read(data | {name: wrong[1:]}, drop_empty=True)
+
+
+def test_splits_are_not_made_of_rows_without_answers() -> None:
+    silent = [row(f"{number}?", None, context=f"Ada and {number}") for number in range(40)]
+    with pytest.raises(DataError, match="no question of train has an answer, so there is nothing to learn"):
+        load_dataset(silent)
+    one = row("Who?", "Ada", 0, context="Ada came")
+    with pytest.raises(DataError, match="no question of validation has an answer"):
+        load_dataset([*silent, one])
+    assert not any(answers(read(silent))), "rows that are only scored may all have none"
+
+
 def test_what_deserves_attention_is_noted() -> None:
     inside = row("Inside?", "da Love", 1, id="q-What?")
     dataset = read({"train": [*ROWS, row(), inside], "test": [row("Other?")]})
