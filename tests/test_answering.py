@@ -135,6 +135,24 @@ def test_every_question_is_answered_where_all_have_an_answer(base: Callable[[str
     assert without_threshold(loaded).settings.answers == AnswerForm()
 
 
+def test_weights_are_chosen_by_what_the_finished_model_does_where_questions_are_few(
+    base: Callable[[str], Path], tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    data = make_questions(train=64, other=40, silent=0.5)
+    run = finetune(base("bert"), data, out=tmp_path / "run", progress=lines.append, **(QUICK | {"epochs": 2}))
+    best = run.info["best_metric"]
+    assert run.info["no_answer"] == 0.0 and best is not None
+    reached = run.metrics["validation"]
+    reached = reached | {"balanced": ANSWERS.balanced(reached)}
+    assert {name: reached[name] for name in best} == pytest.approx(best, abs=1e-6)
+    (said,) = (line for line in run.info["warnings"] if "too few" in line)
+    assert said == (
+        "40 validation questions are too few to fit the threshold of no answer on, which takes 50, so it stays at 0"
+    )
+    assert lines.count(f"warning: {said}") == 1
+
+
 def test_answers_may_be_as_long_as_those_of_training(teacher: Run) -> None:
     loaded = load_classifier(teacher.model_path)
     split = question_split("train", 4, seed=0, words=(34, 35), silent=1.0)

@@ -133,8 +133,8 @@ def test_answering_no_question_is_blind() -> None:
 
 
 def test_the_threshold_is_fitted_and_is_none_where_every_question_has_an_answer() -> None:
-    labels = labelled(10)
-    logits = logits_of(labels, right=np.ones(40, dtype=bool))
+    labels = labelled(15)
+    logits = logits_of(labels, right=np.ones(60, dtype=bool))
     shifted = logits.like(logits.values.copy())
     shifted.values[shifted.values[:, BEGIN] < 0, START] += 30.0  # no answer is far too likely
     assert ANSWERS.score(shifted, labels)["f1"] == 0.25
@@ -143,6 +143,16 @@ def test_the_threshold_is_fitted_and_is_none_where_every_question_has_an_answer(
     assert reached == pytest.approx(ANSWERS.score(logits, labels)["f1"])
     has = labels.answered
     assert ANSWERS.fit_no_answer(shifted[has], labels[has])[0] == ALWAYS
+
+
+def test_no_threshold_is_fitted_on_few_questions() -> None:
+    labels = labelled(12)
+    logits = logits_of(labels, right=np.ones(48, dtype=bool))
+    logits.values[logits.values[:, BEGIN] < 0, START] += 30.0  # no answer is far too likely
+    assert ANSWERS.too_few_to_fit(labels) and not ANSWERS.too_few_to_fit(labelled(13))
+    assert ANSWERS.fit_no_answer(logits, labels) == (0.0, ANSWERS.score(logits, labels)["f1"])
+    has = labels.answered
+    assert not ANSWERS.too_few_to_fit(labels[has]) and ANSWERS.fit_no_answer(logits[has], labels[has])[0] == ALWAYS
 
 
 def test_decisions_are_the_same_if_their_places_are() -> None:

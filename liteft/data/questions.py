@@ -11,7 +11,6 @@ text on both sides would make the test easy.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from liteft.answer_labels import AnswerLabels
-from liteft.data.cells import counted, is_blank, is_list, is_missing
+from liteft.data.answer_cells import Found, read_answers
+from liteft.data.cells import bit, counted, is_blank, is_missing
 from liteft.data.columns import Columns, find_column
 from liteft.data.dataset import MAIN_SPLITS, Dataset, Split
 from liteft.data.records import Records, read_records, usable_rows
@@ -28,6 +28,7 @@ from liteft.data.splitting import carve, text_keys
 from liteft.data.tables import MemoryTable, Source, Table, TableView
 from liteft.errors import ConfigError, DataError, first_line, leave_out, option
 from liteft.tasks import ANSWERS, Task
+from liteft.text_tables import shortened
 from liteft.words import find_words
 
 __all__ = ["LABELS", "Asked", "question_columns", "questions_dataset", "questions_of", "questions_of_documents"]
@@ -41,7 +42,6 @@ _NAMES = {
     "label": ("answers", "answer"),
 }
 _UNITS = {"UTF-16 units": ("utf-16-le", 2), "bytes of UTF-8": ("utf-8", 1)}
-Found = list[tuple[str, int]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class _Cell:
     """What a row says of its answers, before it is read."""
 
     answers: Any
-    impossible: bool
+    impossible: bool | None
     id: Any
 
 
@@ -81,8 +81,14 @@ class _Answered(TableView):
         if self.column in names:
             nothing = [None] * len(places)
             parts = (values[self.column], values.get("is_impossible", nothing), values.get("id", nothing))
-            values[self.column] = [_Cell(cell, said is True, own) for cell, said, own in zip(*parts, strict=True)]
+            values[self.column] = [_Cell(cell, _said(said), own) for cell, said, own in zip(*parts, strict=True)]
         return {name: values[name] for name in names}, places
+
+
+def _said(cell: Any) -> bool | None:
+    """Return what a cell of "is_impossible" says, None for nothing."""
+    found = bit(cell)
+    return None if found is None else found == 1
 
 
 def questions_of(
@@ -143,6 +149,7 @@ def questions_dataset(
     """
     notes = list(asked.notes)
     splits: dict[str, Records] = {}
+    trained_on = "validation" in asked.source.splits or bool(fractions.get("validation"))
     for name, tables in asked.source.splits.items():
         records = read_records(name, tables, asked.columns)
         records, left_out = usable_rows(
@@ -150,8 +157,13 @@ def questions_dataset(
         )
         notes += left_out
         splits[name] = _answered(records, drop_empty, notes)
+        if trained_on and name in ("train", "validation"):
+            _require_answers(splits[name], notes)
     missing = _missing_splits(splits, fractions, seed, notes)
     splits |= missing
+    for name in missing:
+        if name != "test":
+            _require_answers(missing[name], notes)
     notes += _shared_contexts(splits)
     order = [name for name in MAIN_SPLITS if name in splits]
     made = {name: _split(splits[name]) for name in [*order, *(name for name in splits if name not in order)]}
@@ -233,7 +245,7 @@ def questions_of_documents(table: Table) -> MemoryTable | None:
                 "question": [question["question"] for _, question in rows],
                 "context": [context for context, _ in rows],
                 "answers": [question.get("answers") for _, question in rows],
-                "is_impossible": [question.get("is_impossible") is True for _, question in rows],
+                "is_impossible": [question.get("is_impossible") for _, question in rows],
             },
             unit="question",
         )
@@ -263,16 +275,39 @@ def _answered(records: Records, drop: bool, notes: list[str]) -> Records:
             )
         notes.append(f"{records.name}: no answers: predicted, but not scored")
         return replace(records, labels=None)
-    found, wrong = _placed(records, given, drop, notes)
+    at_odds = [_contradiction(cell, answers) for cell, answers in zip(cells, given, strict=True)]
+    found, wrong = _placed(records, given, at_odds, drop, notes)
     again = sum(count - 1 for count in ids.values())
     if again:
         shown = next(name for name, count in ids.items() if count > 1)
         notes.append(f"{records.name}: {counted(again)} with an id that an earlier row has, such as {shown!r}")
     records = replace(records, labels=found)
     if wrong:
-        notes.append(f"{records.name}: {counted(len(wrong))} without a context, or with an answer not in it, left out")
+        odd = sum(bool(at_odds[row]) for row in wrong)
+        said = f", or contradicted by is_impossible ({odd:,})" if odd else ""
+        notes.append(
+            f"{records.name}: {counted(len(wrong))} without a context, or with an answer not in it{said}, left out"
+        )
         records = records.without(wrong)
     return _described(records, notes)
+
+
+def _require_answers(records: Records, notes: Sequence[str]) -> None:
+    """Raise DataError if no question of a split has an answer; ``notes`` say which rows were left out or drawn."""
+    if any(records.labels or ()):
+        return
+    about = [note for note in notes if note.startswith(records.name) and ("left out" in note or "made" in note)]
+    why = "nothing to learn" if records.name == "train" else "nothing to choose checkpoints by"
+    raise DataError(
+        f"{records.provenance.sources[0]}: no question of {records.name} has an answer, so there is {why}.",
+        accepted={
+            "seen": "; ".join([f"{counted(len(records))}, 0 with an answer", *about]),
+            "train and validation": "one question with an answer at least",
+            "answers": _FORM,
+        },
+        fix=f"give {records.name} questions that their contexts answer"
+        + (", or correct the rows that were left out" if any("left out" in note for note in about) else ""),
+    )
 
 
 def _given(cell: _Cell, row: int, records: Records) -> Found | None:
@@ -281,37 +316,38 @@ def _given(cell: _Cell, row: int, records: Records) -> Found | None:
     Raises:
         DataError: they have another form.
     """
-    value = cell.answers
-    if cell.impossible:
-        return []
-    if is_missing(value):
-        return None
     try:
-        if isinstance(value, str):
-            value = json.loads(value)
-        if isinstance(value, Mapping):
-            texts, starts = value["text"], value["answer_start"]
-            pairs = list(zip(texts, starts, strict=True)) if is_list(texts) else [(texts, starts)]
-        else:
-            pairs = [(each["text"], each["answer_start"]) for each in value]
-        if not all(isinstance(text, str) for text, _ in pairs):
-            raise TypeError("an answer that is not a string")
-        return [(text, int(start)) for text, start in pairs]
-    except (KeyError, TypeError, ValueError) as error:
+        answers = read_answers(cell.answers)
+    except ValueError as error:
         raise DataError(
-            f"{records.provenance.where(row)}: the answers cannot be read.",
-            accepted={"answers": _FORM, "seen": f"{str(value)[:80]} ({first_line(error)})"},
+            f"{records.provenance.where(row)}: the answers cannot be read: {error}.",
+            accepted={
+                "answers": f"{_FORM}; in csv the same as JSON, with double quotes",
+                "places": "answer_start: where the answer begins, in characters of the context from 0",
+                "seen": shortened(str(cell.answers), 80),
+            },
             fix="write answers in one of these forms; an empty list if the context does not answer the question",
-        ) from error
+        ) from None
+    if cell.impossible and all(is_blank(text) for text, _ in answers or ()):
+        return []
+    return answers
+
+
+def _contradiction(cell: _Cell, answers: Found | None) -> str:
+    """Return how the answers of a row contradict what it says of having any, or ""."""
+    if cell.impossible and answers:
+        return f"is_impossible is true, and the answer {shortened(answers[0][0], 60)!r} is given"
+    return "is_impossible is false, and no answer is given" if cell.impossible is False and answers == [] else ""
 
 
 def _placed(
-    records: Records, given: Sequence[Found | None], drop: bool, notes: list[str]
+    records: Records, given: Sequence[Found | None], at_odds: Sequence[str], drop: bool, notes: list[str]
 ) -> tuple[list[list[tuple[int, int]]], list[int]]:
     """Return begin and end of each row's answers in code points, and the rows to leave out.
 
     Raises:
-        DataError: a row has no context or no answers, or an answer is not at its place, and such rows are to stay.
+        DataError: a row has no context or no answers or contradicts itself (``at_odds``), or an answer is not at its
+            place, and such rows are to stay.
     """
     contexts = records.pairs or []
     unit = _unit_of(contexts, given)
@@ -321,12 +357,12 @@ def _placed(
     wrong = []
     for row, (context, answers) in enumerate(zip(contexts, given, strict=True)):
         spans = [_span(context, text, start, unit) for text, start in answers or ()]
-        problem = answers is None or (records.name == "train" and is_blank(context)) or None in spans
-        if problem and not drop:
-            raise _error(records, row, context, answers, spans)
-        if problem:
+        bare = answers is None or (records.name == "train" and is_blank(context))
+        if at_odds[row] or bare or None in spans:
             wrong.append(row)
         found.append(list(dict.fromkeys(span for span in spans if span is not None)))
+    if wrong and not drop:
+        raise _error(records, given, at_odds, wrong[0], unit)
     return found, wrong
 
 
@@ -356,11 +392,22 @@ def _unit_of(contexts: Sequence[str], given: Sequence[Found | None]) -> str | No
 
 
 def _error(
-    records: Records, row: int, context: str, answers: Found | None, spans: Sequence[tuple[int, int] | None]
+    records: Records, given: Sequence[Found | None], at_odds: Sequence[str], row: int, unit: str | None
 ) -> DataError:
     """Return the error of a row: what is wrong with its context or its first wrong answer."""
     where = records.provenance.where(row)
+    context, answers = (records.pairs or [])[row], given[row]
     dropped = option("drop_empty", note=", to leave such rows out")
+    if at_odds[row]:
+        accepted = {"answers": "with is_impossible true none, with false one at least"}
+        odd = [number for number, said in enumerate(at_odds) if said]
+        if len(odd) > 1:
+            accepted["found"] = f"{counted(len(odd))} with such a contradiction: {records.provenance.places(odd)}"
+        return DataError(
+            f"{where}: {at_odds[row]}.",
+            accepted=accepted,
+            fix=["correct one of the two; without is_impossible, answers alone say whether there are any", dropped],
+        )
     if answers is None:
         return DataError(
             f"{where}: a question without answers.",
@@ -369,7 +416,7 @@ def _error(
         )
     if is_blank(context):
         return DataError(f"{where}: a question without a context.", fix=["give it a context", dropped])
-    text, start = next(answer for answer, span in zip(answers, spans, strict=True) if span is None)
+    text, start = next((text, start) for text, start in answers if _span(context, text, start, unit) is None)
     if is_blank(text):
         return DataError(
             f"{where}: an empty answer.",
@@ -378,20 +425,45 @@ def _error(
         )
     shown = text if len(text) <= 60 else f"{text[:59]}…"
     places = [] if len(text) > len(context) else list(_places(context, text))
-    if start >= len(context):
+    at = ", ".join(f"{place:,}" for place in places[:5]) + (" and more" if len(places) > 5 else "")
+    allowed = {"the answer": f"at {at}" if places else "nowhere in the context"}
+    if start < 0:
+        seen = f"answer_start is {start:,}, before the begin of the context, which is place 0"
+    elif start >= len(context):
         seen = f"answer_start is {start:,}, beyond the context of {len(context):,} characters"
     else:
         seen = f"the answer {shown!r} is not at answer_start {start:,}"
+        allowed = {"there": repr(context[start : start + 40])} | allowed
     fixes = [f"answer_start = {places[0]}"] if len(places) == 1 else ["correct the answer or its place"]
-    at = ", ".join(f"{place:,}" for place in places[:5]) + (" and more" if len(places) > 5 else "")
-    return DataError(
-        f"{where}: {seen}.",
-        accepted={
-            "there": repr(context[max(0, start) : max(0, start) + 40]),
-            "the answer": f"at {at}" if places else "nowhere in the context",
-        },
-        fix=[*fixes, dropped],
-    )
+    every = list(_stated(records, given))
+    misplaced = [number for number, own, part, place in every if _span(own, part, place, unit) is None]
+    if len(misplaced) > 1:
+        rows = records.provenance.places(list(dict.fromkeys(misplaced)))
+        allowed["found"] = f"{len(misplaced):,} of {len(every):,} answers are not at their places: {rows}"
+        fixes = _shifted(every, unit) or fixes
+    return DataError(f"{where}: {seen}.", accepted=allowed, fix=[*fixes, dropped])
+
+
+def _stated(records: Records, given: Sequence[Found | None]) -> Iterator[tuple[int, str, str, int]]:
+    """Yield the row, the context, the text and the place of every answer that is not empty."""
+    for row, (context, answers) in enumerate(zip(records.pairs or [], given, strict=True)):
+        yield from ((row, context, text, start) for text, start in answers or () if not is_blank(text))
+
+
+def _shifted(every: Sequence[tuple[int, str, str, int]], unit: str | None) -> list[str]:
+    """Return what to do where most of the answers are at their places once these are moved by one; else nothing."""
+    fits = {
+        by: sum(_span(context, text, start + by, unit) is not None for _, context, text, start in every)
+        for by in (0, -1, 1)
+    }
+    by = max(fits, key=fits.__getitem__)
+    if by == 0 or 2 * fits[by] <= len(every):
+        return []
+    seem = "the places seem to count from 1: with answer_start - 1"
+    if by > 0:
+        seem = "the places seem to be too small by one: with answer_start + 1"
+    share = f"all {len(every):,}" if fits[by] == len(every) else f"{fits[by]:,} of {len(every):,}"
+    return [f"{seem}, {share} answers are there"]
 
 
 def _places(context: str, text: str) -> Iterator[int]:

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig
 
+from liteft.answer_labels import AnswerLabels
 from liteft.data import Dataset, Split
 from liteft.encoder.families import family_of
 from liteft.errors import ConfigError, leave_out
@@ -115,7 +116,14 @@ def tunes_threshold(recipe: TrainingRecipe, validation: Split) -> bool:
 
 
 def told_untuned(recipe: TrainingRecipe, validation: Split, tell: Callable[[str], None]) -> list[str]:
-    """Tell where a threshold is asked for that cannot be fitted, and return the sentence for run.json; else nothing."""
+    """Tell where a threshold is wanted that cannot be fitted, and return the sentence for run.json; else nothing."""
+    if isinstance(validation.labels, AnswerLabels):
+        if not ANSWERS.too_few_to_fit(validation.labels):
+            return []
+        few = f"{len(validation):,} validation questions are too few to fit the threshold of no answer on"
+        line = f"{few}, which takes {FEWEST_TO_CALIBRATE}, so it stays at 0"
+        tell(f"warning: {line}")
+        return [line]
     if not recipe.tune_threshold or tunes_threshold(recipe, validation):
         return []
     known = len(validation) if validation.unseen_label is None else int((~validation.unseen_label).sum())
@@ -180,10 +188,10 @@ def without_threshold(loaded: TorchClassifier) -> TorchClassifier:
 
 
 def _fit_no_answer(loaded: TorchClassifier, validation: Split) -> None:
-    """Fit a threshold of no answer into a model's settings; every question is answered if all have one."""
+    """Fit a threshold of no answer into a model's settings, as it is while weights are chosen."""
     labels, form = validation.labels, loaded.settings.answers
     assert form is not None
-    if labels is None or len(labels) == 0 or (len(labels) < FEWEST_TO_CALIBRATE and not labels.answered.all()):
+    if labels is None or not len(labels) or ANSWERS.too_few_to_fit(labels):
         return
     found, _ = ANSWERS.fit_no_answer(predict_logits(loaded, validation, undecided=True), labels)
     loaded.settings = replace(loaded.settings, answers=form.decided_by(found))

@@ -39,8 +39,7 @@ class Answer(Result):
     """The answer to one question, a part of its context, or that there is none.
 
     Scores are a softmax over all parts of the context that an answer may be, in every window of it, and no answer: the
-    model's own probabilities, which nobody has calibrated. A threshold that was fitted on validation is in the logits
-    of no answer.
+    model's own probabilities, which nobody has calibrated. The model's threshold is in the logits of no answer.
 
     Attributes:
         text: the answer as it is written in the context; "" if the context does not answer the question.
@@ -115,7 +114,7 @@ class Deciding:
     def __init__(self, *, backend: str, top_k: int | None = None, threshold: None = None) -> None:
         if threshold is not None:
             raise ConfigError(
-                "threshold was given, but this model answers questions; its own threshold was fitted on validation.",
+                "threshold was given, but this model answers questions; its threshold of no answer is in its logits.",
                 accepted={"threshold": "models that label whole texts"},
                 fix=leave_out("threshold"),
             )

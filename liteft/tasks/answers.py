@@ -25,6 +25,7 @@ from liteft.errors import ModelError
 from liteft.metrics import AnswerScores, answer_scores, is_chinese_text, mcnemar, mean_interval, wilson_interval
 from liteft.ragged import Ragged, Rows
 from liteft.tasks.base import Interval, Task, Threshold
+from liteft.tasks.temperature import FEWEST_TO_CALIBRATE
 
 __all__ = ["ANSWERS"]
 
@@ -140,8 +141,14 @@ class Answers(Task):
     def chance_loss(self, labels: int) -> float:
         return math.log(256)  # of a usual window's words, since nothing is known here of the windows
 
+    def too_few_to_fit(self, labels: Rows) -> bool:
+        """Return whether some questions have no answer, and all are too few to fit a threshold on, which stays 0."""
+        return len(labels) < FEWEST_TO_CALIBRATE and not bool(labels.answered.all())
+
     def fit_no_answer(self, logits: Rows, labels: Rows) -> tuple[float, float]:
         """Return the threshold with the best F1, and that F1; ALWAYS where every question has an answer.
+
+        With `too_few_to_fit` questions it would be mostly chance, and is 0.
 
         Args:
             logits: of questions that were not trained on, the packed form.
@@ -154,6 +161,8 @@ class Answers(Task):
         answered = self._compared(spans.decided(ALWAYS), labels).f1
         if labels.answered.all():
             return ALWAYS, float(answered.mean())
+        if self.too_few_to_fit(labels):
+            return 0.0, float(self._compared(spans.decided(0.0), labels).f1.mean())
         silent = self._compared(np.full((len(labels), 2), -1), labels).f1
         return fit_margin(spans.margins, answered, silent)
 

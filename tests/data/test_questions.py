@@ -89,10 +89,45 @@ def test_objects_of_the_datasets_package_and_lists_of_answers_are_read() -> None
 
 
 def test_an_impossible_question_has_no_answer_whatever_is_plausible() -> None:
-    document = squad([row()], is_impossible=True, plausible_answers=[{"text": "x", "answer_start": 99}])
+    document = squad([row(text=None)], is_impossible=True, plausible_answers=[{"text": "x", "answer_start": 99}])
     dataset = read({"train": document["data"]})
     assert answers(dataset) == [[]]
     assert any("1 row of 1 without an answer (100.0%)" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize("none", [{"text": [""], "answer_start": [-1]}, None, "", []])
+@pytest.mark.parametrize("said", [True, "True", 1])
+def test_an_impossible_question_needs_no_list_of_answers(none: Any, said: Any) -> None:
+    assert answers(read([*ROWS, row("Why?", is_impossible=said) | {"answers": none}])) == [*EXPECTED, []]
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "message"),
+    [
+        ("Ada", True, "is_impossible is true, and the answer 'Ada' is given"),
+        ("Ada", "true", "is_impossible is true, and the answer 'Ada' is given"),
+        (None, False, "is_impossible is false, and no answer is given"),
+        (None, "False", "is_impossible is false, and no answer is given"),
+    ],
+)
+def test_answers_that_contradict_is_impossible_are_refused_and_may_be_dropped(
+    text: Any, said: Any, message: str
+) -> None:
+    wrong = [row("Why?", text, is_impossible=said), row("How?", text, is_impossible=said)]
+    data = {"train": [*ROWS, *wrong], "test": [row("Which?", is_impossible=False)]}
+    with pytest.raises(DataError) as error:
+        read(data)
+    assert f"row 4: {message}" in str(error.value) and "drop_empty" in str(error.value)
+    assert error.value.accepted["found"].startswith("2 rows with such a contradiction: ")
+    dataset = read(data, drop_empty=True)
+    assert answers(dataset) == EXPECTED and answers(dataset, "test") == [["Ada Lovelace"]]
+    assert any("contradicted by is_impossible (2), left out" in note for note in dataset.notes)
+
+
+def test_a_document_that_contradicts_itself_is_refused() -> None:
+    for text, said in (("Ada", True), (None, False)):
+        with pytest.raises(DataError, match="question 1: is_impossible is"):
+            read({"train": squad([row(text=text)], is_impossible=said)["data"]})
 
 
 def test_columns_of_other_names_are_read_if_the_task_is_named() -> None:
@@ -123,7 +158,7 @@ def test_places_may_count_utf_16_units_or_bytes() -> None:
     ("wrong", "message", "hint"),
     [
         (row("Which?", "a program", 20), "the answer 'a program' is not at answer_start 20", "answer_start = 19"),
-        (row("Which?", "a program", -1), "not at answer_start -1", "answer_start = 19"),
+        (row("Which?", "a program", -50), "answer_start is -50, before the begin of the context", "answer_start = 19"),
         (row("Which?", "one", 900), "answer_start is 900, beyond the context of 53 characters", "answer_start = 49"),
         (row("Which?", "a", 3), "not at answer_start 3", "correct the answer or its place"),
         (row("Which?", "Babbage", 3), "not at answer_start 3", "correct the answer or its place"),
@@ -150,11 +185,57 @@ def test_an_error_says_where_the_answer_is() -> None:
     assert error.value.accepted == {"there": repr(CONTEXT[1:41]), "the answer": "nowhere in the context"}
 
 
-@pytest.mark.parametrize("cell", ["{'text': ['Ada']}", 3, {"text": ["Ada"]}, [{"text": 3, "answer_start": 0}]])
-def test_answers_in_another_form_are_refused(cell: Any) -> None:
-    with pytest.raises(DataError, match="row 1: the answers cannot be read") as error:
+def test_misplaced_answers_are_counted() -> None:
+    wrong = [row("Which?", "Lovelace", 3), row("Whose?", "program", 3)]
+    with pytest.raises(DataError, match="row 4: the answer 'Lovelace' is not at answer_start 3") as error:
+        read([*ROWS, *wrong])
+    assert error.value.accepted["found"] == "2 of 4 answers are not at their places: data, rows 4, 5"
+    assert not any("seem" in str(hint) for hint in error.value.fix)
+
+
+@pytest.mark.parametrize(("by", "said"), [(1, "seem to count from 1: with answer_start - 1"), (-1, "too small by one")])
+def test_places_that_are_all_shifted_by_one_are_recognised(by: int, said: str) -> None:
+    places = {"a program": 19, "Lovelace": 4, "wrote": 13}
+    shifted = [row(f"{text}?", text, start + by) for text, start in places.items()]
+    with pytest.raises(DataError) as error:
+        read([row("When?", None), *shifted])
+    assert said in str(error.value) and "all 3 answers are there" in str(error.value)
+    with pytest.raises(DataError, match="3 of 4 answers are there"):
+        read([*shifted, row("Who?", "Ada", 0)])
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("{'text': ['Ada'], 'answer_start': [0]}", "text in Python's notation: JSON has double quotes"),
+        ('{"text": ["Ada"', "text that begins like JSON, and is none"),
+        ("Ada", "a plain text, without its place in the context"),
+        ('"Ada"', "a plain text instead of answers with their places"),
+        (3, "the number 3 instead of answers with their places"),
+        (["Ada"], "a list of which an entry is a plain text, without a place in the context"),
+        ({"text": ["Ada"]}, "the key 'answer_start' is missing (keys: 'text')"),
+        ([{"answer_start": 3}], "the key 'text' is missing (keys: 'answer_start')"),
+        ({"text": ["Ada", "a"], "answer_start": [0]}, "'text' has 2 entries, and 'answer_start' has 1"),
+        ({"text": ["Ada"], "answer_start": 0}, "'text' is a list, and 'answer_start' is none"),
+        ({"text": "Ada", "answer_start": [0]}, "'answer_start' is a list, and 'text' is none"),
+        ([{"text": 3, "answer_start": 0}], "an answer's text is the number 3"),
+        ([{"text": None, "answer_start": 0}], "an answer's text is missing"),
+        ([{"text": "Ada", "answer_start": None}], "an answer's answer_start is missing"),
+        ([{"text": "Ada", "answer_start": 0.5}], "answer_start is 0.5, and not a whole number"),
+        ([{"text": "Ada", "answer_start": "first"}], "answer_start is 'first', and not a whole number"),
+    ],
+)
+def test_answers_in_another_form_are_refused_in_plain_words(cell: Any, said: str) -> None:
+    with pytest.raises(DataError) as error:
         read([row() | {"answers": cell}])
-    assert "answer_start" in error.value.accepted["answers"] and error.value.fix
+    assert f"row 1: the answers cannot be read: {said}" in str(error.value)
+    assert "in csv the same as JSON, with double quotes" in error.value.accepted["answers"]
+    assert "answer_start" in error.value.accepted["places"] and error.value.fix
+
+
+def test_places_may_be_whole_numbers_of_any_type() -> None:
+    for start in (19.0, "19", np.int32(19)):
+        assert answers(read([row("What?", "a program", start)])) == [["a program"]]
 
 
 def test_a_document_of_another_form_is_refused() -> None:
@@ -175,6 +256,32 @@ def test_a_test_split_without_answers_is_predicted_and_others_need_them() -> Non
     assert dataset.test.labels is None and "test: no answers: predicted, but not scored" in dataset.notes
     with pytest.raises(DataError, match="has no answers, and validation needs them"):
         read({"train": ROWS, "validation": bare})
+
+
+@pytest.mark.parametrize("name", ["train", "validation"])
+def test_a_split_without_a_single_answer_is_refused(name: str) -> None:
+    data = {"train": ROWS, "validation": ROWS, "test": [row("Why?", None)]}
+    silent = [row("Why?", None), row("How?", None)]
+    assert answers(read(data), "test") == [[]]
+    with pytest.raises(DataError, match=f"no question of {name} has an answer") as error:
+        read(data | {name: silent})
+    assert error.value.accepted["seen"] == "2 rows, 0 with an answer" and error.value.fix
+    wrong = [row("Why?", None), row("How?", "Babbage", 3)]
+    with pytest.raises(DataError, match=f"no question of {name} has an answer") as error:
+        read(data | {name: wrong}, drop_empty=True)
+    assert "1 row without a context, or with an answer not in it, left out" in error.value.accepted["seen"]
+    with pytest.raises(DataError, match=f"no question of {name} has an answer"):
+        read(data | {name: wrong[1:]}, drop_empty=True)
+
+
+def test_splits_are_not_made_of_rows_without_answers() -> None:
+    silent = [row(f"{number}?", None, context=f"Ada and {number}") for number in range(40)]
+    with pytest.raises(DataError, match="no question of train has an answer, so there is nothing to learn"):
+        load_dataset(silent)
+    one = row("Who?", "Ada", 0, context="Ada came")
+    with pytest.raises(DataError, match="no question of validation has an answer"):
+        load_dataset([*silent, one])
+    assert not any(answers(read(silent))), "rows that are only scored may all have none"
 
 
 def test_what_deserves_attention_is_noted() -> None:

@@ -230,9 +230,9 @@ def test_all_answers_of_a_context_can_be_asked_for(classifier: AnswerClassifier)
 
 def test_a_threshold_is_refused_as_of_other_models(classifier: AnswerClassifier) -> None:
     threshold: Any = 0.5
-    with pytest.raises(ConfigError, match="its own threshold was fitted on validation"):
+    with pytest.raises(ConfigError, match="its threshold of no answer is in its logits"):
         classifier.predict(QUESTION, CONTEXTS[0], threshold=threshold)
-    with pytest.raises(ConfigError, match="its own threshold was fitted on validation"):
+    with pytest.raises(ConfigError, match="its threshold of no answer is in its logits"):
         classifier.stream([], threshold=threshold)
 
 
