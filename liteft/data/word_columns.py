@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from liteft.data.cells import is_list, is_missing
-from liteft.data.columns import choose_columns, find_column
+from liteft.data.columns import HEADER, choose_columns, find_column
 from liteft.data.conll import TAG, TAGS, column_of
 from liteft.data.notes import worded
 from liteft.data.rows import RowFile
@@ -177,6 +177,9 @@ def _joined(table: Table, *, text: str | None, label: str | None, sure: bool) ->
         table: the table.
         text, label: the columns that the caller named.
         sure: the tags of a named column may be any, and not only such as B-X, I-X or O.
+
+    Raises:
+        DataError: the names of the columns of a csv or tsv file are a text and its tags.
     """
     head = _head(table)
     strings = {
@@ -192,10 +195,25 @@ def _joined(table: Table, *, text: str | None, label: str | None, sure: bool) ->
         like = {name: cells for name, cells in texts.items() if name != tags and _as_many(cells, pieces)}
         words = _named(like, (*_WORDS, *_TEXT)) or (next(iter(like)) if len(like) == 1 else None)
         if words is not None:
+            _require_header(table, words, tags, each)
             guessed = tuple(part for part, name in (("text", text), ("label", label)) if name is None)
             predicate = _predicate(table, head, words, tags)
             return WordColumns(words, tags, "tags", predicate, guessed=guessed, joined=True)
     return None
+
+
+def _require_header(table: Table, words: str, tags: str, known: set[str]) -> None:
+    """Refuse a csv or tsv file whose first line is a text and its tags, and not the names of its columns."""
+    if not isinstance(table, RowFile) or table.format not in ("csv", "tsv"):
+        return
+    pieces = tags.split()
+    like = all(TAG.fullmatch(piece) or piece in known for piece in pieces)
+    if pieces and like and (len(pieces) > 1 or len(words.split()) == 1):
+        raise DataError(
+            f"{table.name} has no line with the names of its columns: the first one is a text and its tags.",
+            accepted={"first line": "names of columns, such as text,tags", "found": f"{words!r}, {tags!r}"},
+            fix=HEADER,
+        )
 
 
 def _as_many(cells: Sequence[str], pieces: Sequence[Sequence[str]]) -> bool:

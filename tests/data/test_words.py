@@ -14,6 +14,7 @@ import pytest
 
 from liteft.config import make_recipe
 from liteft.data import Dataset, check_dataset, load_dataset, load_texts, load_unlabeled
+from liteft.data.columns import HEADER
 from liteft.data.folds import folds_of_split
 from liteft.data.pool import unlabeled_texts
 from liteft.data.relabeling import meet_labels, relabeled
@@ -87,6 +88,21 @@ def test_a_row_of_strings_without_tags_is_one_without_a_label(write: Write) -> N
     with pytest.raises(DataError, match="line 4: a row without a label"):
         _load(path)
     assert len(_load(path, drop_empty=True).train) == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings"),
+    [
+        (["Ann left,B-PER O", "Bob left,B-PER O"], {}),
+        (["Ann left,B-PER O", "Bob left,B-PER O"], {"task": "tokens"}),
+        (["Ann,B-PER", "Bob left,B-PER O"], {"task": "tokens"}),
+        (["a dog,DET NOUN", "a cat,DET NOUN", "the cat,DET NOUN"], {"task": "tokens", "label": "DET NOUN"}),
+    ],
+)
+def test_strings_of_tags_without_a_header_are_refused(write: Write, rows: list[str], settings: dict[str, str]) -> None:
+    with pytest.raises(DataError, match="the first one is a text and its tags") as caught:
+        _load(write("a.csv", "\n".join(rows)), **settings)
+    assert HEADER in str(caught.value)
 
 
 def test_words_are_joined_by_spaces_and_tags_are_ordered() -> None:
