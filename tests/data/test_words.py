@@ -105,6 +105,17 @@ def test_strings_of_tags_without_a_header_are_refused(write: Write, rows: list[s
     assert HEADER in str(caught.value)
 
 
+@pytest.mark.parametrize("task", ["tokens", None])
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_rows_of_two_forms_are_told_by_their_columns(write: Write, task: str | None, suffix: str) -> None:
+    rows = [ANN, {"text": "Ann left", "spans": [[0, 3, "PER"]]}, NONE, {"text": "Eve left", "spans": [[0, 3, "PER"]]}]
+    path = write(f"a.{suffix}", "\n".join(map(json.dumps, rows)) if suffix == "jsonl" else json.dumps(rows))
+    with pytest.raises(DataError, match="2, 4: 2 of 4 rows have no column 'tokens', which the others have") as caught:
+        _load(path, task=task)
+    assert caught.value.accepted == {"their columns": "text, spans"}
+    assert len(_load(path, task=task, drop_empty=True).train) == 2
+
+
 def test_words_are_joined_by_spaces_and_tags_are_ordered() -> None:
     dataset = _load(ROWS)
     assert dataset.task == "tokens" and dataset.labels == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
