@@ -39,6 +39,22 @@ def test_what_is_no_finite_number_is_an_error_that_names_the_row(value: Any) -> 
     assert ("write 3.5: a point, not a comma" in str(caught.value)) == (value == "3,5")
 
 
+@pytest.mark.parametrize(
+    ("value", "hints"),
+    [
+        ("1,000", ["write 1000, if commas separate thousands", "write 1.000: a point"]),
+        ("-1,234,567.5", ["write -1234567.5, if commas separate thousands"]),
+        ("0,125", ["write 0.125: a point"]),
+        ("1,25", ["write 1.25: a point"]),
+    ],
+)
+def test_commas_between_thousands_are_told_from_those_of_decimals(value: str, hints: list[str]) -> None:
+    with pytest.raises(DataError, match="not a finite number") as caught:
+        _load([1.0, value, 2.0])
+    found = [line.removeprefix("  try: ") for line in str(caught.value).split("\n") if "write " in line]
+    assert len(found) == len(hints) and all(map(str.startswith, found, hints))
+
+
 def test_a_score_beyond_what_models_compute_with_is_an_error_that_names_the_row() -> None:
     with pytest.raises(DataError, match=r"row 2: the score is 1e\+99, too large for a model"):
         _load([1.0, 1e99, 2.0])
