@@ -116,6 +116,20 @@ def test_rows_of_two_forms_are_told_by_their_columns(write: Write, task: str | N
     assert len(_load(path, task=task, drop_empty=True).train) == 2
 
 
+@pytest.mark.parametrize("cell", ["['B-PER', 'O']", '["B-PER", "O"]', "B-PER,O", "B-PER, O", "B-PER|O"])
+@pytest.mark.parametrize("label", [None, "tags"])
+def test_tags_in_strings_of_another_form_are_shown_beside_the_form_that_is_read(
+    write: Write, cell: str, label: str | None
+) -> None:
+    quoted = cell.replace('"', '""')
+    path = write("a.csv", f'text,tags\nAnn left,"{quoted}"\nBob left,"{quoted}"\n')
+    with pytest.raises(DataError, match="holds no words with tags") as caught:
+        _load(path, task="tokens", label=label)
+    assert caught.value.accepted["a cell of 'tags'"] == cell
+    assert "strings that spaces separate" in caught.value.accepted["words"]
+    assert "write tags with a space between" in str(caught.value)
+
+
 def test_words_are_joined_by_spaces_and_tags_are_ordered() -> None:
     dataset = _load(ROWS)
     assert dataset.task == "tokens" and dataset.labels == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
