@@ -194,9 +194,8 @@ def _joined(table: Table, *, text: str | None, label: str | None, sure: bool) ->
         pieces = [cell.split() for cell in strings.get(tags, ())]
         each = {piece for cell in pieces for piece in cell}
         known = (sure and label is not None) or all(map(TAG.fullmatch, each))
-        if (
-            not known or any(map(_LISTED.fullmatch, each)) or each <= {"O"} or all(len(cell) < 2 for cell in pieces)
-        ):  # of single words: classes, as B-12
+        single = all(len(cell) < 2 for cell in pieces)  # of single words: classes, as B-12
+        if not known or single or each <= {"O"} or any(map(_LISTED.fullmatch, each)):
             continue
         like = {name: cells for name, cells in texts.items() if name != tags and _as_many(cells, pieces)}
         words = _named(like, (*_WORDS, *_TEXT)) or (next(iter(like)) if len(like) == 1 else None)
