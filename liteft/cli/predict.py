@@ -150,7 +150,7 @@ def _classify_texts(
 def _classify_file(artifact: str, source: str, target: str, console: Console, settings: dict[str, Any]) -> None:
     from liteft.runtime.bulk import predict_file
 
-    done = predict_file(artifact, source, target, progress=console.progress, **settings)
+    done = predict_file(artifact, source, target, progress=console.progress, tell=console.progress, **settings)
     console.result(done.render(), done.to_dict())
 
 

@@ -120,6 +120,20 @@ def test_pairs_come_with_pair_or_parted_by_a_tab(
     assert "reads pairs" in lacking.err
 
 
+@pytest.mark.parametrize("paired", [False, True])
+def test_the_columns_of_a_file_that_are_read_are_told(
+    call: Any, make_artifact: Any, tmp_path: Path, paired: bool
+) -> None:
+    artifact = make_artifact(tmp_path / "model", paired=paired)
+    (tmp_path / "in.csv").write_text("id,query,document\n1,great service,the app\n")
+    words = ["predict", artifact.path, "--input", tmp_path / "in.csv", "--output", tmp_path / "out.csv"]
+    called = call(*words, *([] if paired else ["--text", "query"]))
+    assert called.status == 0, called.err
+    assert ("reads the columns 'query' and 'document' of in.csv" in called.err) == paired
+    assert ("reads the column 'query' of in.csv" in called.err) != paired
+    assert "reads the" not in call(*words, *([] if paired else ["--text", "query"]), "--overwrite", "--quiet").err
+
+
 @pytest.mark.parametrize(
     "words",
     [
