@@ -69,6 +69,19 @@ def test_the_check_warns_of_a_split_whose_scores_are_all_the_same() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        ([0.0, 0.5, 1.0], "all scores of train lie from 0 to 1: learned through a sigmoid"),
+        ([0.0, 0.5, 1e5], "scores of train go up to 100000, and not all lie from 0 to 1: learned by squared error"),
+        ([-0.25, 0.5, 1.0], "scores of train go down to -0.25, and not all lie from 0 to 1: learned by squared error"),
+    ],
+)
+def test_the_check_says_how_scores_are_learned_and_why(scores: list[float], told: str) -> None:
+    lines = _load(scores).check.render().splitlines()
+    assert next(line for line in lines if "learned" in line).strip().startswith(told)
+
+
 def test_rows_without_a_score_are_an_error_or_left_out() -> None:
     with pytest.raises(DataError, match="rows 2, 3: 2 rows without a label"):
         _load([1.0, None, "", 2.0])
