@@ -19,6 +19,7 @@ from liteft.errors import ConfigError, Hint, closest, option
 from liteft.field_words import field_words
 from liteft.form import overridden
 from liteft.recipes import Recipe
+from liteft.tasks import nearest_task
 
 __all__ = [
     "differences",
@@ -133,6 +134,8 @@ def _explain(error: ValidationError, origin: str) -> ConfigError:
         given = repr(first.get("input"))[:80]
         expected = str(first.get("ctx", {}).get("expected", ""))
         near = closest(str(first.get("input")).casefold(), re.findall("'([^']+)'", expected))
+        if location == ["data", "task"]:
+            near = nearest_task(str(first.get("input")))
         accepted = _accepted(location)
         words = accepted.get("accepted", "a table")
         if first["type"] == "literal_error" and "," in words and " or " not in words and not words.startswith("a list"):

@@ -14,6 +14,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from liteft.config import make_recipe
 from liteft.errors import ConfigError
 from liteft.metrics import paired_interval_over_seeds
 from liteft.ragged import Ragged, Rows
@@ -136,6 +137,33 @@ def test_a_name_that_no_task_has_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="there is no task 'multilabel'") as error:
         task_asked("multilabel")
     assert error.value.accepted == {"task": "single_label, multi_label, tokens, scores, answers"}
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("ner", "tokens"),
+        ("POS", "tokens"),
+        ("token_classification", "tokens"),
+        ("slot", "tokens"),
+        ("regression", "scores"),
+        ("sts", "scores"),
+        ("similarity", "scores"),
+        ("rerank", "scores"),
+        ("qa", "answers"),
+        ("squad", "answers"),
+        ("question answering", "answers"),
+        ("classification", "single_label"),
+        ("multilabel", "multi_label"),
+    ],
+)
+def test_a_task_is_found_by_what_others_call_it(name: str, task: str) -> None:
+    with pytest.raises(ConfigError, match="there is no task") as error:
+        task_asked(name)
+    assert f"--task {task}" in error.value.command_text()
+    with pytest.raises(ConfigError, match="task must be one of") as error:
+        make_recipe({"data": {"task": name}})
+    assert error.value.fix == (f"did you mean {task!r}?",)
 
 
 @ALL

@@ -110,7 +110,8 @@ def _of_the_student(training: groups.Training, *, planned: bool) -> str:
     if not given:
         return ""
     flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-    those = " ".join(f"--set teacher.{name}={value:g}" for name, value in given.items())
+    exact = {name: int(value) if float(value).is_integer() else value for name, value in given.items()}
+    those = " ".join(f"--set teacher.{name}={value!r}" for name, value in exact.items())
     if not planned:
         raise ConfigError(
             f"{flags}: of the student's training, and --until teacher trains none.",

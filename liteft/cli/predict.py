@@ -150,7 +150,7 @@ def _classify_texts(
 def _classify_file(artifact: str, source: str, target: str, console: Console, settings: dict[str, Any]) -> None:
     from liteft.runtime.bulk import predict_file
 
-    done = predict_file(artifact, source, target, progress=console.progress, **settings)
+    done = predict_file(artifact, source, target, progress=console.progress, tell=console.progress, **settings)
     console.result(done.render(), done.to_dict())
 
 
@@ -213,8 +213,7 @@ def _stdin_lines(*, paired: bool) -> Iterator[Any]:
     # Bytes that are not UTF-8 become lone surrogates; the classifier treats such a line as --on-error says.
     for line in sys.stdin.buffer:
         text = line.decode("utf-8", errors="surrogateescape").rstrip("\r\n")
-        first, tab, second = text.partition("\t")
-        yield (first, second) if paired and tab else text
+        yield tuple(text.split("\t")) if paired and "\t" in text else text
 
 
 def _check_use(

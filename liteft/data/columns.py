@@ -15,7 +15,9 @@ from liteft.errors import DataError, Hint, closest, option
 if TYPE_CHECKING:
     from liteft.data.looks import Looks
 
-__all__ = ["Columns", "choose_columns", "find_column", "second_texts"]
+__all__ = ["HEADER", "Columns", "choose_columns", "find_column", "second_texts"]
+
+HEADER = "the first line of a csv or tsv file must contain the column names; add it if it does not"
 
 # Tiers: within one, two hits are ambiguous; an earlier tier wins over a later one.
 _TEXT = (

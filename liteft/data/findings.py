@@ -156,6 +156,7 @@ def _render(check: DataCheck) -> Words:
         lines += ["", *(f"  {line}" for line in _words(check))]
     elif check.task.numeric:
         lines += ["", *(f"  scores in {each.name}: {each.scores.words()}" for each in check.splits if each.scores)]
+        lines += [] if train is None or train.scores is None else [f"  {_learned(check.task, train.scores)}"]
     elif train is not None and train.labels is not None:
         what = "questions" if check.task.extractive else "labels"
         lines += ["", f"  {what} in train: {_distribution(train.labels, train.rows)}"]
@@ -180,6 +181,14 @@ def _words(check: DataCheck) -> Iterable[str]:
         outside = "" if split.outside is None else f", {_share(split.outside)} of them outside"
         touching = f"; {split.touching:,} begin right behind another of their type" if split.touching else ""
         yield f"{split.name}: {what}{split.words:,} words{outside}{touching}: {_distribution(split.labels)}"
+
+
+def _learned(task: Task, scores: Spread) -> str:
+    """Return how scores will be learned, and why."""
+    if task.activation == "sigmoid":
+        return "all scores of train lie from 0 to 1: learned through a sigmoid, by cross entropy"
+    end = f"up to {scores.largest:.12g}" if scores.largest > 1 else f"down to {scores.least:.12g}"
+    return f"scores of train go {end}, and not all lie from 0 to 1: learned by squared error, without a sigmoid"
 
 
 def _after(start: str, text: str) -> Words:

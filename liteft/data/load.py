@@ -17,7 +17,7 @@ import numpy as np
 
 from liteft.data.annotations import annotated, with_spans
 from liteft.data.arguments import check_arguments, known_names, known_task, one_name
-from liteft.data.columns import Columns, choose_columns, second_texts
+from liteft.data.columns import HEADER, Columns, choose_columns, second_texts
 from liteft.data.confidences import task_with_confidences, with_confidences
 from liteft.data.dataset import MAIN_SPLITS, Dataset, Split
 from liteft.data.label_columns import label_columns, with_label_columns
@@ -207,7 +207,7 @@ def _choose_columns(
     train = source.splits["train"][0]
     hint = None
     if train.name.endswith((".csv", ".tsv", ".tab")):
-        hint = "the first line of a csv or tsv file must contain the column names; add it if it does not"
+        hint = HEADER
     looks = look(train)
     columns = choose_columns(
         train.columns,

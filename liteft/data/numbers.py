@@ -24,6 +24,7 @@ SCORE = ("score",)
 """The labels of a data set of scores."""
 _COLUMNS = ("score", "scores", "similarity", "similarity_score", "relevance", "rating")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?")
 _STRATA = 10
 _LARGEST = 1e30  # models compute in float32, whose largest number is 3.4e38
 
@@ -101,8 +102,10 @@ def _number(value: Any, records: Records, row: int) -> tuple[str] | None:
 
 def _no_number(value: Any, where: str) -> DataError:
     shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
-    comma = isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip())
-    point = [f"write {value.strip().replace(',', '.')}: a point, not a comma, marks decimals"] if comma else []
+    given = value.strip() if isinstance(value, str) else ""
+    thousands = [f"write {given.replace(',', '')}, if commas separate thousands"] if _THOUSANDS.fullmatch(given) else []
+    point = [f"write {given.replace(',', '.')}: a point, not a comma, marks decimals"]
+    point = thousands + (point if _DECIMAL_COMMA.fullmatch(given) else [])
     names = [option("task", "single_label", note=", if labels are names")] if isinstance(value, str) else []
     return DataError(
         f"{where}: the score is {shown}, which is not a finite number.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from liteft.data.cells import is_list, is_missing
-from liteft.data.columns import choose_columns, find_column
+from liteft.data.columns import HEADER, choose_columns, find_column
 from liteft.data.conll import TAG, TAGS, column_of
 from liteft.data.notes import worded
 from liteft.data.rows import RowFile
@@ -17,10 +18,12 @@ from liteft.data.spans import looks_like_spans
 from liteft.data.tables import Table
 from liteft.errors import DataError, option
 from liteft.tasks import Task
+from liteft.text_tables import shortened
 
 __all__ = ["WordColumns", "given_words", "look_for_words"]
 
 _ROWS = 200
+_LISTED = re.compile(r"\[.+|.+[,;\]]")  # pieces of "['B-X', 'O']" and of "B-X, O"
 _WORDS = (("tokens", "words"), ("token", "word", "tokenized_text", "text", "sentence", "sentences"))
 _TAGS = (
     ("tags", "labels", "label", "word_labels", "token_labels"),
@@ -31,6 +34,7 @@ _TEXT = (("text",), ("sentence", "content", "body", "utterance", "document", "qu
 _SPANS = (("spans", "entities"), ("label", "labels", "slots", "ner", "ents", "annotations"))
 _CLASS = ("label", "labels", "class", "category", "intent", "target", "sentiment", "emotion", "topic", "cats")
 _PREDICATES, _ARGUMENTS = "predicates", ("args", "arguments", "roles")
+_CELL = 60  # characters of a cell that are shown
 _TAG = (str, int, float, np.generic)
 _PREDICATE = ("predicate", "predicate_index", "marked")
 
@@ -177,6 +181,9 @@ def _joined(table: Table, *, text: str | None, label: str | None, sure: bool) ->
         table: the table.
         text, label: the columns that the caller named.
         sure: the tags of a named column may be any, and not only such as B-X, I-X or O.
+
+    Raises:
+        DataError: the names of the columns of a csv or tsv file are a text and its tags.
     """
     head = _head(table)
     strings = {
@@ -187,15 +194,31 @@ def _joined(table: Table, *, text: str | None, label: str | None, sure: bool) ->
         pieces = [cell.split() for cell in strings.get(tags, ())]
         each = {piece for cell in pieces for piece in cell}
         known = (sure and label is not None) or all(map(TAG.fullmatch, each))
-        if not known or each <= {"O"} or all(len(cell) < 2 for cell in pieces):  # of single words: classes, as B-12
+        single = all(len(cell) < 2 for cell in pieces)  # of single words: classes, as B-12
+        if not known or single or each <= {"O"} or any(map(_LISTED.fullmatch, each)):
             continue
         like = {name: cells for name, cells in texts.items() if name != tags and _as_many(cells, pieces)}
         words = _named(like, (*_WORDS, *_TEXT)) or (next(iter(like)) if len(like) == 1 else None)
         if words is not None:
+            _require_header(table, words, tags, each)
             guessed = tuple(part for part, name in (("text", text), ("label", label)) if name is None)
             predicate = _predicate(table, head, words, tags)
             return WordColumns(words, tags, "tags", predicate, guessed=guessed, joined=True)
     return None
+
+
+def _require_header(table: Table, words: str, tags: str, known: set[str]) -> None:
+    """Refuse a csv or tsv file whose first line is a text and its tags, and not the names of its columns."""
+    if not isinstance(table, RowFile) or table.format not in ("csv", "tsv"):
+        return
+    pieces = tags.split()
+    like = all(TAG.fullmatch(piece) or piece in known for piece in pieces)
+    if pieces and like and (len(pieces) > 1 or len(words.split()) == 1):
+        raise DataError(
+            f"{table.name} has no line with the names of its columns: the first one is a text and its tags.",
+            accepted={"first line": "names of columns, such as text,tags", "found": f"{words!r}, {tags!r}"},
+            fix=HEADER,
+        )
 
 
 def _as_many(cells: Sequence[str], pieces: Sequence[Sequence[str]]) -> bool:
@@ -320,16 +343,33 @@ def _empty(cells: Sequence[Any]) -> bool:
 
 def _none_found(table: Table, text: str | None, label: str | Sequence[str] | None) -> DataError:
     named = [f"text={text!r}"] * (text is not None) + [f"label={label!r}"] * (label is not None)
+    shown = _listed_tags(table, label)
+    delimited = isinstance(table, RowFile) and table.format in ("csv", "tsv")
+    lists = 'lists of words and lists of their tags; a text and a list of {"start": 0, "end": 5, "label": "PER"}; '
     return DataError(
         f"{table.name} holds no words with tags and no text with spans"
         + (f", as {' and '.join(named)} would have it." if named else "."),
         accepted={
             "columns": ", ".join(table.columns),
-            "words": "lists of words and lists of their tags; a CoNLL file; "
-            'a text and a list of {"start": 0, "end": 5, "label": "PER"}',
+            **({} if shown is None else {f"a cell of {shown[0]!r}": shortened(shown[1], _CELL)}),
+            "words": ("" if delimited else lists)
+            + "strings that spaces separate, such as the text 'Olga flies' with the tags 'B-person O'; a CoNLL file",
         },
         fix=[
+            *([] if shown is None else ["write tags with a space between, and no brackets, quotes or commas"]),
             option("text", "COLUMN", note=", the words or the text"),
             option("label", "COLUMN", note=", the tags or the spans"),
         ],
     )
+
+
+def _listed_tags(table: Table, label: str | Sequence[str] | None) -> tuple[str, str] | None:
+    """Return a column of tags in strings with brackets or commas, and a cell of it; None without."""
+    for name, cells in _head(table).items():
+        held = [cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()] if _strings(cells) else []
+        marked = [cell for cell in held if re.search(r"[\[,;|]", cell)]
+        pieces = {piece for cell in held for piece in re.split(r"[\s,;|'\"\[\]()]+", cell) if piece}
+        tags = all(map(TAG.fullmatch, pieces)) or label == name
+        if marked and tags and (2 * len(marked) > len(held) or label != name):
+            return name, marked[0]
+    return None

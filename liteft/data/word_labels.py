@@ -170,8 +170,12 @@ def _raw_rows(name: str, tables: Sequence[Table], form: WordForm, train: str, no
     held = {column: all(column in table.columns for table in tables) for column in columns.names}
     cells: dict[str, list[Any]] = {column: [] for column, there in held.items() if there}
     places, sources = [], []
+    others: dict[int, str] = {}
     for index, table in enumerate(tables):
         values, rows = table.read(list(cells))
+        if name == "train" and not form.drop_empty and any(cell is None for cell in values[columns.text]):
+            before = len(cells[columns.text])
+            others |= {before + row: keys for row, keys in _without_column(table, columns.text).items()}
         for column, found in cells.items():
             joined = columns.joined and column != columns.predicate
             found += [_pieces(cell) for cell in values[column]] if joined else values[column]
@@ -180,6 +184,8 @@ def _raw_rows(name: str, tables: Sequence[Table], form: WordForm, train: str, no
     provenance = Provenance(
         tuple(table.name for table in tables), np.concatenate(sources), np.concatenate(places), tables[0].unit
     )
+    if others:
+        raise _other_columns(others, provenance, len(cells[columns.text]), columns.text)
     label = columns.label if columns.label in cells else None
     records = Records(
         name,
@@ -202,6 +208,24 @@ def _raw_rows(name: str, tables: Sequence[Table], form: WordForm, train: str, no
         return records
     predicates = cells[columns.predicate]
     return _per_predicate(records, predicates, notes) if columns.kind == "args" else _marked(records, predicates, notes)
+
+
+def _without_column(table: Table, column: str) -> dict[int, str]:
+    """Return the rows of a file of JSON that lack a column, and the columns that they have."""
+    if not isinstance(table, RowFile) or table.format not in ("jsonl", "json"):
+        return {}
+    rows = enumerate(row for _, row in table.rows())
+    return {number: ", ".join(row) for number, row in rows if column not in row}
+
+
+def _other_columns(rows: Mapping[int, str], provenance: Provenance, count: int, column: str) -> DataError:
+    """Return the error of rows to train on that have other columns than those that are read."""
+    what = "a row has" if len(rows) == 1 else f"{len(rows):,} of {count:,} rows have"
+    return DataError(
+        f"{provenance.places(list(rows))}: {what} no column {column!r}, which the others have.",
+        accepted={"their columns": "; ".join(dict.fromkeys(keys or "none" for keys in list(rows.values())[:100]))},
+        fix=["write all rows in one form", option("drop_empty", note=", to leave such rows out")],
+    )
 
 
 def _require_blank_lines(table: RowFile, words: Ragged) -> None:

@@ -146,7 +146,7 @@ def find_teacher(
 
     Raises:
         ModelError: none of these, a classifier that cannot be loaded, or one that does not say what it means.
-        ConfigError: labels for a model that has its own, or another pooling than that of a finished teacher.
+        ConfigError: labels for a model that has its own, or another pooling or max_tokens than a finished teacher has.
         RunError: an unfinished run.
     """
     said = _said(dataset, recipe)
@@ -160,23 +160,31 @@ def find_teacher(
             if is_classifier(folder):
                 loaded = load_classifier(folder, said=said)
                 _adopt_labels(loaded, dataset, tell)
-                _refuse_pooling(loaded.settings.pooling, recipe, source)
+                _refuse_reading(loaded.settings.pooling, loaded.settings.max_tokens, recipe, source)
                 return Teacher.loaded_from(loaded, None, model_weights_sha256(folder))
             _refuse_labels(said, source)
             return Base(os.fspath(source), folder)
     _refuse_labels(said, source.path)
-    _refuse_pooling(str(source.info["pooling"]), recipe, source.path)
+    _refuse_reading(str(source.info["pooling"]), int(source.info["max_tokens"]), recipe, source.path)
     return Teacher.of(source)
 
 
-def _refuse_pooling(own: str, recipe: Recipe | None, source: str | Path) -> None:
-    """Refuse a pooling that a finished teacher does not have: its students read a text as it does."""
-    asked = "auto" if recipe is None else recipe.teacher.pooling
-    if asked not in ("auto", own):
+def _refuse_reading(pooling: str, max_tokens: int, recipe: Recipe | None, source: str | Path) -> None:
+    """Refuse a pooling or a length that a finished teacher does not have: its students read a text as it does."""
+    if recipe is None:
+        return
+    asked = recipe.teacher
+    if asked.pooling not in ("auto", pooling):
         raise ConfigError(
-            f"pooling {asked} was requested, and the teacher {source} has pooling {own}.",
+            f"pooling {asked.pooling} was requested, and the teacher {source} has pooling {pooling}.",
             accepted={"pooling": "of a base that is fine-tuned"},
             fix=leave_out("pooling"),
+        )
+    if asked.max_tokens not in (None, max_tokens):
+        raise ConfigError(
+            f"max_tokens {asked.max_tokens} was requested, and the teacher {source} reads {max_tokens}.",
+            accepted={"max_tokens": "of a base that is fine-tuned; students of a finished teacher read as it does"},
+            fix=leave_out("max_tokens"),
         )
 
 

@@ -175,7 +175,8 @@ def export(
     whole, reference = merged_classifier(loaded), loaded
     trimmed = None
     if vocabulary is not None:
-        trimmed = trim(whole, vocabulary, texts, verify, limits or Limits(), fill=fill_vocabulary)
+        with computing_threads(threads):
+            trimmed = trim(whole, vocabulary, texts, verify, limits or Limits(), fill=fill_vocabulary)
         whole = reference = trimmed.loaded
         source_reading = replace(source_reading, logits=None)  # of the model with the whole vocabulary
         _tell(progress, trimming_text(trimmed.described))

@@ -102,6 +102,7 @@ def predict_file(
     restart: bool = False,
     part_rows: int = _PART_ROWS,
     progress: Callable[[Progress], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Classified:
     """Classify every row of a file into another file, in order, all columns kept.
 
@@ -146,6 +147,7 @@ def predict_file(
         restart: discard the finished parts of an earlier run.
         part_rows: maximum rows of a part; a part of long texts is shorter. A kill loses at most one part's work.
         progress: called with a Progress, at most every half second and at the end.
+        tell: called with a line of text that names the columns that are read, before the first row is.
 
     Raises:
         DataError: the input cannot be read or changes during the run, a column is missing or an added one already
@@ -181,6 +183,8 @@ def predict_file(
         else:
             scorer = RowScorer(classifier, **settings)
         scorer.check_names(file.columns, str(source))
+        if tell is not None and file.format != "txt":  # which has lines
+            tell(_reading_line(settings["columns"], source))
         format = row_format(target.suffix, columns=file.columns, schema=file.schema, added=scorer.added)
         looks = _identity(source)
         state = {
@@ -285,6 +289,10 @@ def _text_columns(
             fix=option("pair", "NAME"),
         )
     return [columns.text, columns.pair]
+
+
+def _reading_line(columns: Sequence[str], source: Path) -> str:
+    return f"reads the column{'s' if len(columns) > 1 else ''} {' and '.join(map(repr, columns))} of {source.name}"
 
 
 def _identity(path: Path) -> dict[str, Any]:

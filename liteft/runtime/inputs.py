@@ -175,6 +175,12 @@ def text_error(value: Any, *, paired: bool, name: str) -> InputError:
             accepted={"inputs": _SINGLE},
             fix="[text, text] for two texts",
         )
+    if paired and isinstance(value, tuple) and len(value) > 2 and all(isinstance(part, str) for part in value):
+        return InputError(
+            f"{name} holds {len(value)} texts, and this model reads pairs.",
+            accepted={"inputs": _PAIR},
+            fix=Hint("(text, pair)", "one tab in a line, between its two texts: leave out other columns"),
+        )
     two = paired and isinstance(value, tuple | list) and len(value) == 2
     if two:
         place = 0 if not isinstance(value[0], str) else 1

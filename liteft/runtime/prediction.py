@@ -145,19 +145,20 @@ def _checked_threshold(threshold: float | Sequence[float] | None, task: Task, la
             accepted={"threshold": "multi-label models only"},
             fix=Hint("leave out the threshold, and compare Prediction.score with it", "leave out --threshold"),
         )
-    given = threshold.tolist() if isinstance(threshold, np.ndarray) else threshold
+    to_list = getattr(threshold, "tolist", None)  # of arrays, and of columns of pandas
+    given = to_list() if callable(to_list) and not isinstance(threshold, type) else threshold
     listed = given if isinstance(given, list | tuple) else [given]
     numbers = all(isinstance(each, Real) and not isinstance(each, bool) for each in listed)
     values = np.asarray(given if numbers else math.nan, dtype=np.float32)
     if values.shape not in ((), (labels,)) or not np.isfinite(values).all():
         raise ConfigError(
-            f"threshold={threshold!r} is neither a number nor one number per label.",
+            f"threshold={given!r} is neither a number nor one number per label.",
             accepted={"threshold": f"a number such as 0.5, or {labels} numbers, one per label"},
             fix=option("threshold", 0.5),
         )
     if task.activation == "sigmoid" and ((values < 0) | (values > 1)).any():
         raise ConfigError(
-            f"threshold must be from 0 to 1, got {threshold!r}.",
+            f"threshold must be from 0 to 1, got {given!r}.",
             accepted={"threshold": "a probability, or one for each label"},
             fix=option("threshold", 0.5),
         )

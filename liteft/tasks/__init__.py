@@ -6,7 +6,7 @@ It needs numpy only, since the code that runs artifacts depends on it.
 from liteft.tasks.answers import ANSWERS
 from liteft.tasks.base import Answer, Task
 from liteft.tasks.multi_label import MULTI_LABEL
-from liteft.tasks.named import TASKS, TaskName, task_asked, task_named, task_of_labels
+from liteft.tasks.named import TASKS, TaskName, nearest_task, task_asked, task_named, task_of_labels
 from liteft.tasks.scores import SCORES
 from liteft.tasks.single_label import SINGLE_LABEL
 from liteft.tasks.temperature import FEW_TO_TEST, FEWEST_TO_CALIBRATE, fit_temperature, rows_to_calibrate
@@ -27,6 +27,7 @@ __all__ = [
     "TaskName",
     "fit_temperature",
     "fit_threshold",
+    "nearest_task",
     "rows_to_calibrate",
     "task_asked",
     "task_named",

@@ -14,10 +14,26 @@ from liteft.tasks.scores import SCORES
 from liteft.tasks.single_label import SINGLE_LABEL
 from liteft.tasks.tokens import TOKENS
 
-__all__ = ["TASKS", "TaskName", "task_asked", "task_named", "task_of_labels"]
+__all__ = ["TASKS", "TaskName", "nearest_task", "task_asked", "task_named", "task_of_labels"]
 
 TaskName = Literal["single_label", "multi_label", "tokens", "scores", "answers"]
 TASKS: dict[str, Task] = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TOKENS, SCORES, ANSWERS)}
+_OTHER_NAMES = {
+    "single_label": "classification text-classification sequence-classification sentiment-analysis multiclass "
+    "multi-class single-label intent nli",
+    "multi_label": "multi-label multilabel multi-label-classification",
+    "tokens": "token token-classification ner pos slot slots slot-filling tagging sequence-labeling words spans srl",
+    "scores": "score regression sts similarity semantic-similarity rerank reranker reranking ranking rating "
+    "relevance cross-encoder",
+    "answers": "answer qa squad question-answering extractive-qa questions",
+}
+
+
+def nearest_task(name: str) -> str | None:
+    """Return the name of the task that is called otherwise elsewhere, or that looks alike; None if there is none."""
+    folded = name.strip().casefold().replace("_", "-").replace(" ", "-")
+    usual = next((task for task, names in _OTHER_NAMES.items() if folded in names.split()), None)
+    return usual or closest(name, TASKS)
 
 
 def task_named(name: Any) -> Task:
@@ -28,7 +44,7 @@ def task_named(name: Any) -> Task:
     """
     found = name if isinstance(name, Task) else TASKS.get(name) if isinstance(name, str) else None
     if found is None:
-        near = closest(str(name), TASKS)
+        near = nearest_task(str(name))
         raise ConfigError(
             f"there is no task {name!r}.",
             accepted={"task": ", ".join(TASKS)},

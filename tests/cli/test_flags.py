@@ -79,6 +79,13 @@ def test_every_flag_is_stated_once() -> None:
         assert path.parent.name == "flags" or path.name == "__init__.py" or "typer.Option(" not in text
 
 
+def test_the_help_of_a_task_names_all_tasks() -> None:
+    from liteft.tasks import TASKS
+
+    told = next(each.help for each in typer.main.get_command(app).commands["check"].params if "--task" in each.opts)
+    assert all(task in told for task in TASKS)
+
+
 @pytest.mark.parametrize("verb", ["distill", "search", "export"])
 def test_every_key_of_the_export_table_is_a_flag_where_something_is_exported(
     verbs: dict[str, set[str]], verb: str

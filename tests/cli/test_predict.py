@@ -120,6 +120,34 @@ def test_pairs_come_with_pair_or_parted_by_a_tab(
     assert "reads pairs" in lacking.err
 
 
+def test_a_line_of_three_columns_is_no_pair(
+    call: Any, make_artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = make_artifact(tmp_path / "pairs", paired=True)
+    lines = b"great service\tthe app closes\ngreat service\tthe app closes\t1\n"
+    feed(monkeypatch, lines)
+    called = call("predict", artifact.path)
+    assert called.status != 0 and "text 1 holds 3 texts, and this model reads pairs" in called.err
+    assert "one tab in a line" in called.err
+    feed(monkeypatch, lines)
+    nulled = call("predict", artifact.path, "--on-error", "null").out.splitlines()
+    assert len(nulled) == 2 and nulled[1].startswith("-\t-\t") and not nulled[0].startswith("-")
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_the_columns_of_a_file_that_are_read_are_told(
+    call: Any, make_artifact: Any, tmp_path: Path, paired: bool
+) -> None:
+    artifact = make_artifact(tmp_path / "model", paired=paired)
+    (tmp_path / "in.csv").write_text("id,query,document\n1,great service,the app\n")
+    words = ["predict", artifact.path, "--input", tmp_path / "in.csv", "--output", tmp_path / "out.csv"]
+    called = call(*words, *([] if paired else ["--text", "query"]))
+    assert called.status == 0, called.err
+    assert ("reads the columns 'query' and 'document' of in.csv" in called.err) == paired
+    assert ("reads the column 'query' of in.csv" in called.err) != paired
+    assert "reads the" not in call(*words, *([] if paired else ["--text", "query"]), "--overwrite", "--quiet").err
+
+
 @pytest.mark.parametrize(
     "words",
     [

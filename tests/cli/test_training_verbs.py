@@ -157,6 +157,8 @@ def test_the_students_flags_without_a_student_are_refused_and_otherwise_told(
     called = call("distill", *words, "--out", tmp_path / "o")
     assert called.status == 2 and not pipelines
     assert "--epochs: of the student's training" in called.err and "try: --set teacher.epochs=8" in called.err
+    exact = call("distill", *words, "--learning-rate", "0.000123456789", "--out", tmp_path / "o")
+    assert "--set teacher.epochs=8 --set teacher.learning_rate=0.000123456789\n" in exact.err
     called = call("distill", *words, "--size", "3", "--out", tmp_path / "o")
     assert called.status == 0 and len(pipelines) == 1
     assert "--epochs: of the student, which --until teacher does not train" in called.err

@@ -39,6 +39,22 @@ def test_what_is_no_finite_number_is_an_error_that_names_the_row(value: Any) -> 
     assert ("write 3.5: a point, not a comma" in str(caught.value)) == (value == "3,5")
 
 
+@pytest.mark.parametrize(
+    ("value", "hints"),
+    [
+        ("1,000", ["write 1000, if commas separate thousands", "write 1.000: a point"]),
+        ("-1,234,567.5", ["write -1234567.5, if commas separate thousands"]),
+        ("0,125", ["write 0.125: a point"]),
+        ("1,25", ["write 1.25: a point"]),
+    ],
+)
+def test_commas_between_thousands_are_told_from_those_of_decimals(value: str, hints: list[str]) -> None:
+    with pytest.raises(DataError, match="not a finite number") as caught:
+        _load([1.0, value, 2.0])
+    found = [line.removeprefix("  try: ") for line in str(caught.value).split("\n") if "write " in line]
+    assert len(found) == len(hints) and all(map(str.startswith, found, hints))
+
+
 def test_a_score_beyond_what_models_compute_with_is_an_error_that_names_the_row() -> None:
     with pytest.raises(DataError, match=r"row 2: the score is 1e\+99, too large for a model"):
         _load([1.0, 1e99, 2.0])
@@ -51,6 +67,19 @@ def test_the_check_warns_of_a_split_whose_scores_are_all_the_same() -> None:
     assert [line for line in found if line.startswith("all scores of")] == [
         "all scores of validation are 0.5: correlations with them are 0 for any model"
     ]
+
+
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        ([0.0, 0.5, 1.0], "all scores of train lie from 0 to 1: learned through a sigmoid"),
+        ([0.0, 0.5, 1e5], "scores of train go up to 100000, and not all lie from 0 to 1: learned by squared error"),
+        ([-0.25, 0.5, 1.0], "scores of train go down to -0.25, and not all lie from 0 to 1: learned by squared error"),
+    ],
+)
+def test_the_check_says_how_scores_are_learned_and_why(scores: list[float], told: str) -> None:
+    lines = _load(scores).check.render().splitlines()
+    assert next(line for line in lines if "learned" in line).strip().startswith(told)
 
 
 def test_rows_without_a_score_are_an_error_or_left_out() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from liteft.config import make_recipe
 from liteft.data import Dataset, check_dataset, load_dataset, load_texts, load_unlabeled
+from liteft.data.columns import HEADER
 from liteft.data.folds import folds_of_split
 from liteft.data.pool import unlabeled_texts
 from liteft.data.relabeling import meet_labels, relabeled
@@ -87,6 +88,46 @@ def test_a_row_of_strings_without_tags_is_one_without_a_label(write: Write) -> N
     with pytest.raises(DataError, match="line 4: a row without a label"):
         _load(path)
     assert len(_load(path, drop_empty=True).train) == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings"),
+    [
+        (["Ann left,B-PER O", "Bob left,B-PER O"], {}),
+        (["Ann left,B-PER O", "Bob left,B-PER O"], {"task": "tokens"}),
+        (["Ann,B-PER", "Bob left,B-PER O"], {"task": "tokens"}),
+        (["a dog,DET NOUN", "a cat,DET NOUN", "the cat,DET NOUN"], {"task": "tokens", "label": "DET NOUN"}),
+    ],
+)
+def test_strings_of_tags_without_a_header_are_refused(write: Write, rows: list[str], settings: dict[str, str]) -> None:
+    with pytest.raises(DataError, match="the first one is a text and its tags") as caught:
+        _load(write("a.csv", "\n".join(rows)), **settings)
+    assert HEADER in str(caught.value)
+
+
+@pytest.mark.parametrize("task", ["tokens", None])
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_rows_of_two_forms_are_told_by_their_columns(write: Write, task: str | None, suffix: str) -> None:
+    rows = [ANN, {"text": "Ann left", "spans": [[0, 3, "PER"]]}, NONE, {"text": "Eve left", "spans": [[0, 3, "PER"]]}]
+    path = write(f"a.{suffix}", "\n".join(map(json.dumps, rows)) if suffix == "jsonl" else json.dumps(rows))
+    with pytest.raises(DataError, match="2, 4: 2 of 4 rows have no column 'tokens', which the others have") as caught:
+        _load(path, task=task)
+    assert caught.value.accepted == {"their columns": "text, spans"}
+    assert len(_load(path, task=task, drop_empty=True).train) == 2
+
+
+@pytest.mark.parametrize("cell", ["['B-PER', 'O']", '["B-PER", "O"]', "B-PER,O", "B-PER, O", "B-PER|O"])
+@pytest.mark.parametrize("label", [None, "tags"])
+def test_tags_in_strings_of_another_form_are_shown_beside_the_form_that_is_read(
+    write: Write, cell: str, label: str | None
+) -> None:
+    quoted = cell.replace('"', '""')
+    path = write("a.csv", f'text,tags\nAnn left,"{quoted}"\nBob left,"{quoted}"\n')
+    with pytest.raises(DataError, match="holds no words with tags") as caught:
+        _load(path, task="tokens", label=label)
+    assert caught.value.accepted["a cell of 'tags'"] == cell
+    assert "strings that spaces separate" in caught.value.accepted["words"]
+    assert "write tags with a space between" in str(caught.value)
 
 
 def test_words_are_joined_by_spaces_and_tags_are_ordered() -> None:

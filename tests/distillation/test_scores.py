@@ -93,6 +93,14 @@ def test_a_pooling_that_a_finished_teacher_does_not_have_is_refused(teacher: Run
     assert isinstance(find_teacher(teacher, recipe=Recipe.model_validate({"teacher": {"pooling": own}})), Teacher)
 
 
+def test_a_length_that_a_finished_teacher_does_not_have_is_refused(teacher: Run) -> None:
+    own = int(teacher.info["max_tokens"])
+    for source in (teacher, teacher.model_path):
+        with pytest.raises(ConfigError, match=f"max_tokens {own + 4} was requested, and the teacher .* reads {own}"):
+            find_teacher(source, recipe=Recipe.model_validate({"teacher": {"max_tokens": own + 4}}))
+    assert isinstance(find_teacher(teacher, recipe=Recipe.model_validate({"teacher": {"max_tokens": own}})), Teacher)
+
+
 def test_a_reranker_from_elsewhere_teaches_scores_from_0_to_1(
     tiny: ModuleType, teacher: Run, tmp_path: Path, data: Dataset
 ) -> None:

@@ -15,7 +15,7 @@ import torch
 import liteft
 from liteft.data import Split
 from liteft.errors import ConfigError, DataError, VerificationError
-from liteft.exporting import Limits, measured, verify
+from liteft.exporting import Limits, exporter, measured, verify
 from liteft.exporting.disagreement import Comparison
 from liteft.exporting.exporter import export
 from liteft.exporting.limits import logit_scale
@@ -187,3 +187,20 @@ def test_the_gate_and_what_is_measured_compute_with_the_threads_that_were_asked_
     assert torch.get_num_threads() == before
     with pytest.raises(ConfigError, match="threads must be"):
         export(folder, tmp_path / "out", verify=split, threads=0)
+
+
+def test_a_vocabulary_is_trimmed_with_the_threads_that_were_asked_for(
+    texts: Learned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, split = texts
+    given = []
+
+    def trim(*some: Any, **more: Any) -> Any:
+        given.append(torch.get_num_threads())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporter, "trim", trim)
+    before = torch.get_num_threads()
+    with pytest.raises(KeyboardInterrupt):
+        export(folder, tmp_path / "out", verify=split, vocabulary=50, texts=split, threads=before + 1)
+    assert given == [before + 1] and torch.get_num_threads() == before

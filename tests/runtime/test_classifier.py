@@ -131,6 +131,8 @@ def test_multi_label_takes_every_label_over_the_threshold(multi_classifier: Clas
 def test_multi_label_takes_a_threshold_for_each_label(multi_classifier: Classifier) -> None:
     thresholds = [1.0] * 5 + [0.0]
     assert multi_classifier.predict("great", threshold=thresholds).labels == ("f",)
+    for column in (np.array(thresholds), pd.Series(thresholds)):
+        assert multi_classifier.predict("great", threshold=column).labels == ("f",)
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ Task = Annotated[
     _data(
         "--task",
         metavar="TASK",
-        help="single_label, multi_label, tokens for labels of words, or scores for numbers; if left out, inferred from "
-        "labels or model, though labels never become scores.",
+        help="single_label, multi_label, tokens for labels of words, answers for questions, or scores for numbers; if "
+        "left out, inferred from labels or model, though labels never become scores.",
     ),
 ]
 Text = Annotated[
