@@ -55,7 +55,7 @@ def _json(cell: str) -> Any:
         raise ValueError("a plain text, without its place in the context")
     if "'" in cell:
         raise ValueError("text in Python's notation: JSON has double quotes, as json.dumps(answers) writes them")
-    raise ValueError("text that begins like JSON, and is none")
+    raise ValueError("text that begins like JSON but cannot be read as JSON")
 
 
 def _of_object(answers: Mapping[Any, Any]) -> Found:
@@ -67,7 +67,7 @@ def _of_object(answers: Mapping[Any, Any]) -> Found:
     texts, starts = answers["text"], answers["answer_start"]
     if is_list(texts) != is_list(starts):
         one, other = ("text", "answer_start") if is_list(texts) else ("answer_start", "text")
-        raise ValueError(f"{one!r} is a list, and {other!r} is none")
+        raise ValueError(f"{one!r} is a list, but {other!r} is not")
     if not is_list(texts):
         texts, starts = [texts], [starts]
     if len(texts) != len(starts):
