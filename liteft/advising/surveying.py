@@ -122,7 +122,7 @@ def _refuse_others(dataset: Dataset) -> None:
         DataError: the labels are those of words, scores, or answers.
     """
     task = dataset.task
-    if task.per_word or not task.of_labels:
+    if not (task.of_whole_texts and task.of_labels):
         floors = Hint("liteft.train_floors(data), for what simple models reach", "liteft distill, which trains floors")
         raise DataError(
             f"{dataset.name} has {task.description}, and advice is given for labels of whole texts.",

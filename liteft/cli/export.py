@@ -62,12 +62,7 @@ def export(
     said, chosen, asked = said_of_model(labels, task, reading.pair, activation), recipe.export, recipe.export.form
     subjects = find_subjects([source], said=said)
     (subject,) = subjects
-    kind = {
-        "words": subject.task.per_word,
-        "questions": subject.task.extractive,
-        "ranked": subject.task.numeric,
-    }
-    more = None if unlabeled is None else load_beside(unlabeled, recipe.data, **kind)
+    more = None if unlabeled is None else load_beside(unlabeled, recipe.data, subject.task)
     train = test = None
     if more is not None and on is None and not (subject.path / "recipe.toml").is_file():
         console.progress("no labels: the export is compared with the model, and the model itself is not judged")

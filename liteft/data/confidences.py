@@ -114,7 +114,7 @@ def task_with_confidences(
             },
             fix=leave_out("confidence"),
         )
-    if task is not None and (task.per_word or task.numeric or task.extractive):
+    if task is not None and not (task.of_whole_texts and task.of_labels):
         raise ConfigError(
             f"a column of confidences was named, and the task is {task}.",
             accepted={"confidence": "how sure the one label of a whole text is"},

@@ -47,9 +47,7 @@ def unlabeled_texts(dataset: Dataset, recipe: Recipe, tell: Callable[[str], None
     """
     parts = [] if dataset.pool is None else [_without_scored(dataset.pool, dataset, tell)]
     if recipe.student.unlabeled is not None:
-        task = dataset.task
-        kind = {"words": task.per_word, "questions": task.extractive, "ranked": task.numeric}
-        texts = load_beside(recipe.student.unlabeled, recipe.data, **kind)
+        texts = load_beside(recipe.student.unlabeled, recipe.data, dataset.task)
         more, note = cleaned(texts, dataset, what="unlabelled texts")
         if not len(more):
             raise DataError(

@@ -34,6 +34,7 @@ from liteft.words import words_of_texts
 
 if TYPE_CHECKING:  # recipes need pydantic, and reading data does not
     from liteft.recipes import DataRecipe
+    from liteft.tasks import Task
 
 __all__ = [
     "columns_beside",
@@ -122,9 +123,7 @@ def load_unlabeled(
     return _one_split(parts)
 
 
-def load_beside(
-    source: Any, data: DataRecipe, *, words: bool = False, questions: bool = False, ranked: bool = False
-) -> Split:
+def load_beside(source: Any, data: DataRecipe, task: Task) -> Split:
     """Read texts, or pairs, without labels that belong to labelled data, as ``load_unlabeled`` does.
 
     Columns are those of the labelled data where a table has them.
@@ -132,15 +131,15 @@ def load_beside(
     Args:
         source: as for ``load_unlabeled``.
         data: how the labelled data are read.
-        words: as for ``load_unlabeled``.
-        questions: the data are questions with contexts, so SQuAD's documents are read too.
-        ranked: as for ``choose_columns``.
+        task: of the labelled data. Beside labels of words, lists of words are preferred to a text; beside scores, a
+            query and a text are a pair; beside answers, SQuAD's documents are read too.
 
     Raises:
         DataError, MissingExtraError: as for ``load_unlabeled``.
     """
     with hints_beside():
-        read = _questions_beside if questions else functools.partial(_beside, words=words, ranked=ranked)
+        beside = functools.partial(_beside, words=task.per_word, ranked=task.numeric)
+        read = _questions_beside if task.extractive else beside
         return _one_split([read(table, data) for table in tables_beside(source, data)])
 
 

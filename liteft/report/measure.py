@@ -150,8 +150,8 @@ def load_model(folder: str, threads: int, device: str, *, said: Said | None = No
         refuse_iob1(classifier, found)
         return found
 
-    def answer(split: Split) -> object:
-        values = logits(split)
+    def answer(split: Split) -> object:  # which is timed: nothing else belongs into it
+        values = predict_logits(classifier, split, batch_size=32)
         return task.probabilities(values), task.decide(values)
 
     return Measuring(logits, answer, _versions("torch", "transformers"), device)

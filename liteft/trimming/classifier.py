@@ -39,8 +39,7 @@ def trim_classifier(
         ConfigError: ``most`` is below the number of special tokens and single characters.
         ModelError: the vocabulary cannot be trimmed, or the word embeddings do not fit it.
     """
-    task = classifier.settings.task
-    windowed = task.per_word or task.extractive  # long texts are read as a whole
+    windowed = not classifier.settings.task.of_whole_texts  # long texts are not cut
     vocabulary = trim_vocabulary(classifier.tokenizer, splits, most=most, fill=fill, whole=windowed)
     config = copy.deepcopy(classifier.config)
     ids = {int(old): new for new, old in enumerate(vocabulary.old_ids) if old >= 0}

@@ -11,6 +11,7 @@ from liteft.data import choose_columns, load_dataset
 from liteft.data.unlabeled import load_beside
 from liteft.errors import ConfigError, DataError
 from liteft.recipes import DataRecipe
+from liteft.tasks import SCORES, SINGLE_LABEL
 
 
 @pytest.mark.parametrize(
@@ -47,8 +48,8 @@ def test_a_text_beside_the_query_that_found_it_is_a_pair_only_where_texts_have_s
     ranked = load_dataset(rows, task="scores", label="sentiment", validation_fraction=0, test_fraction=0)
     assert ranked.train.texts == rows["query"] and ranked.train.pairs == rows["text"]
     more = {name: rows[name] for name in ("text", "query")}
-    assert load_beside(more, DataRecipe()).pairs is None
-    assert load_beside(more, DataRecipe(), ranked=True).pairs == rows["text"]
+    assert load_beside(more, DataRecipe(), SINGLE_LABEL).pairs is None
+    assert load_beside(more, DataRecipe(), SCORES).pairs == rows["text"]
 
 
 @pytest.mark.parametrize(

@@ -346,10 +346,10 @@ def test_unlabelled_questions_are_rows_or_documents(tmp_path: Path) -> None:
     rows.write_text('{"Query": "who?", "passage": "Ada came", "text": "other"}\n')
     asked = [{"id": "a", "question": "who?"}, {"id": "b", "question": "when?", "answers": []}]
     document.write_text(json.dumps({"data": [{"title": "t", "paragraphs": [{"context": "Ada came", "qas": asked}]}]}))
-    first = load_beside(str(rows), DataRecipe(), questions=True)
-    second = load_beside(str(document), DataRecipe(text="Query"), questions=True)
+    first = load_beside(str(rows), DataRecipe(), ANSWERS)
+    second = load_beside(str(document), DataRecipe(text="Query"), ANSWERS)
     assert (first.texts, first.pairs) == (["who?"], ["Ada came"])
     assert (second.texts, second.pairs) == (["who?", "when?"], ["Ada came", "Ada came"])
     rows.write_text('{"text": "only a text"}\n')
     with pytest.raises(DataError, match="which one holds the question"):
-        load_beside(str(rows), DataRecipe(), questions=True)
+        load_beside(str(rows), DataRecipe(), ANSWERS)
