@@ -1,6 +1,8 @@
 // How fast the engine is on this machine, and how near its limit: a model of MiniLM-L6's sizes on random texts.
 //
-//   time_engine [threads] [instructions] [precision] [pooling]      the middle two may be "", for the best and for all
+//   time_engine [threads] [instructions] [precision] [pooling] [batch]
+//
+// Instructions, precision and pooling may be "", for the best, for all and for [CLS]; a batch is a part of a printed name.
 
 #include <algorithm>
 #include <chrono>
@@ -38,6 +40,7 @@ int main(int count, char** arguments) {
   if (pooling == "none") shape.pooling = LITEFT_NONE, shape.head = LITEFT_HEAD_NONE, shape.labels = 9;
   const char* names[] = {"fp32", "bf16", "int8"};
   const char* only = count > 3 ? arguments[3] : "";
+  const char* wanted = count > 5 ? arguments[5] : "";
   for (int precision : {LITEFT_INT8, LITEFT_BF16, LITEFT_FP32}) {
     if (*only && std::strcmp(only, names[precision])) continue;
     const double peak = liteft_peak(precision, threads, instructions);
@@ -58,12 +61,15 @@ int main(int count, char** arguments) {
         {"32 texts of 10 to 100 tokens", 32, 10, 100},
         {"128 texts of 10 to 100 tokens", 128, 10, 100},
         {"32 texts of 25 tokens", 32, 25, 25},
+        {"32 texts of 128 tokens", 32, 128, 128},
         {"8 texts of 256 tokens", 8, 256, 256},
+        {"8 texts of 384 tokens", 8, 384, 384},
         {"1 text of 11 tokens", 1, 11, 11},
         {"1 text of 25 tokens", 1, 25, 25},
         {"1 text of 128 tokens", 1, 128, 128},
     };
     for (const auto& given : batches) {
+      if (!std::strstr(given.name, wanted)) continue;
       std::mt19937 random(2);
       Texts texts;
       double work = 0.0;

@@ -7,6 +7,7 @@ loader decides on its own along the way is recorded in the data set's notes, whi
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -42,6 +43,8 @@ from liteft.ragged import Ragged, Rows
 from liteft.tasks import TOKENS, Task
 
 __all__ = ["load_dataset"]
+
+_WHOLE = re.compile(r"-?\d+")
 
 
 def load_dataset(
@@ -164,6 +167,7 @@ def load_dataset(
         found, splits = known, read_numbers(splits, form, notes)
     else:
         found, splits = read_labels(splits, form, notes)
+        notes += _perhaps_scores(columns.label, known, splits["train"])
     if confidence is not None and splits["train"].soft is None:
         notes.append(f"the column {confidence!r} holds no confidence below 1 in train, so each label counts as sure")
     missing = _missing_splits(splits, fractions, seed, notes, numeric=found.numeric)
@@ -234,6 +238,14 @@ def _unread(train: Table, columns: Columns, looks: Looks, pair: str | None) -> I
     if columns.label in looks.binary and others:
         what = f"{len(others)} other column{'s' if len(others) > 1 else ''} of 0 and 1"
         yield worded(f"{what} not read", option("label", [columns.label, *others]), " makes each a label")
+
+
+def _perhaps_scores(column: str | None, asked: Task | None, train: Records) -> Iterator[str]:
+    """Yield a note if a column with the name of scores holds whole numbers, which were read as names of classes."""
+    names = {name for row in train.labels or () for name in row or ()}
+    if column is not None and asked is None and score_column([column]) and all(map(_WHOLE.fullmatch, names)):
+        yield worded(f"the column {column!r} holds whole numbers, read as {len(names)} classes",
+                     option("task", "scores"), " reads them as numbers to predict")  # fmt: skip
 
 
 def _read_splits(source: Source, columns: Columns, notes: list[str]) -> dict[str, Records]:

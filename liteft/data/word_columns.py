@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -51,6 +51,7 @@ class WordColumns:
         predicate: the predicates of each text ("args"), or the number of its only one; None without.
         answer: what an annotator of Prodigy answered; None without.
         guessed: the parts that the caller did not name: "text", "label".
+        ordered: all columns of a CoNLL file that has more than two, in their order: they are found by their places.
     """
 
     text: str
@@ -60,6 +61,7 @@ class WordColumns:
     answer: str | None = None
     guessed: tuple[str, ...] = ()
     joined: bool = False
+    ordered: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,11 +72,14 @@ class WordColumns:
     @property
     def note(self) -> str | None:
         """A sentence on what was guessed, or None."""
-        parts = [f"{part} = {getattr(self, part)!r}" for part in self.guessed]
+        parts = [f"{part} = {getattr(self, part)!r}{self._place(getattr(self, part))}" for part in self.guessed]
         parts += [] if self.predicate is None else [f"predicate = {self.predicate!r}"]
         parts = [f"columns guessed by name: {', '.join(parts)}"] if parts else []
         parts += ["words and tags are what spaces separate"] if self.joined else []
         return "; ".join(parts) or None
+
+    def _place(self, name: str) -> str:
+        return f" (column {self.ordered.index(name) + 1} of {len(self.ordered)})" if self.ordered else ""
 
 
 def look_for_words(
@@ -113,6 +118,8 @@ def look_for_words(
         found = _found(table, text=text, label=one, sure=asked)
     if asked and found is None:
         raise _none_found(table, text, label)
+    if found is not None and conll and len(table.columns) > 2:
+        found = replace(found, ordered=tuple(table.columns))
     if found is None or asked or one is not None:
         return found, None
     if found.joined or pair or confidence is not None:

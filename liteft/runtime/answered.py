@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from liteft.errors import ConfigError, leave_out
 from liteft.ragged import Ragged
 from liteft.results import Result
 from liteft.runtime.inputs import Text
+from liteft.runtime.offsets import Offsets, places_in
 
 __all__ = ["Alternative", "Answer", "Deciding"]
 
@@ -33,6 +34,14 @@ class Alternative:
     start: int
     end: int
 
+    def to_dict(self, place: Callable[[int], int] = int) -> dict[str, Any]:
+        """Return the answer as plain data with the keys of transformers' pipelines.
+
+        Args:
+            place: turns a place in code points into the units that are wanted.
+        """
+        return {"answer": self.text, "score": self.score, "start": place(self.start), "end": place(self.end)}
+
 
 @dataclass(frozen=True, slots=True)
 class Answer(Result):
@@ -50,6 +59,7 @@ class Answer(Result):
             They are there also if no answer was decided.
         truncated: True if the question was cut, or a word of the context has more tokens than a quarter of a window.
         backend: what computed it: "native" or "onnxruntime"; see ``Prediction``.
+        context: the text that the question was asked about.
     """
 
     text: str
@@ -60,6 +70,7 @@ class Answer(Result):
     top: tuple[Alternative, ...]
     truncated: bool
     backend: str
+    context: str
 
     @property
     def answered(self) -> bool:
@@ -83,17 +94,23 @@ class Answer(Result):
             line += f" ({', '.join(f'{each.text} {each.score:.4f}' for each in self.top)})"
         return line
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the answer as plain data for JSON; the first four keys are those of transformers' pipelines."""
+    def to_dict(self, *, offsets: Offsets = "code points") -> dict[str, Any]:
+        """Return the answer as plain data for JSON; the first four keys are those of transformers' pipelines.
+
+        Args:
+            offsets: what places count: code points, as Python does, or units of UTF-16 ("utf16"), as JavaScript does.
+
+        Raises:
+            ConfigError: ``offsets`` is neither.
+        """
+        place = places_in(self.context, offsets)
         return {
             "answer": self.text,
             "score": self.score,
-            "start": self.start,
-            "end": self.end,
+            "start": None if self.start is None else place(self.start),
+            "end": None if self.end is None else place(self.end),
             "no_answer_score": self.no_answer_score,
-            "top": [
-                {"answer": each.text, "score": each.score, "start": each.start, "end": each.end} for each in self.top
-            ],
+            "top": [each.to_dict(place) for each in self.top],
             "truncated": self.truncated,
             "backend": self.backend,
         }
@@ -132,12 +149,13 @@ class Deciding:
         nothing = np.exp(found.nothing - totals)
         scores = np.exp(found.scores - totals)
         tops = self._tops(logits, totals, texts)
-        columns = (texts, found.decided(0.0).tolist(), scores.tolist(), nothing.tolist(), truncated.tolist())
+        columns = (found.decided(0.0).tolist(), scores.tolist(), nothing.tolist(), truncated.tolist())
+        contexts = [text.second or "" for text in texts]
         return [
-            Answer((text.second or "")[begin:end], score, begin, end, none, next(tops), cut, self._backend)
+            Answer(context[begin:end], score, begin, end, none, next(tops), cut, self._backend, context)
             if begin >= 0
-            else Answer("", none, None, None, none, next(tops), cut, self._backend)
-            for text, (begin, end), score, none, cut in zip(*columns, strict=True)
+            else Answer("", none, None, None, none, next(tops), cut, self._backend, context)
+            for context, (begin, end), score, none, cut in zip(contexts, *columns, strict=True)
         ]
 
     def _tops(self, logits: Ragged, totals: np.ndarray, texts: Sequence[Text]) -> Iterator[tuple[Alternative, ...]]:

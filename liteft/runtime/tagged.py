@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from liteft.errors import ConfigError, closest, option
 from liteft.ragged import Ragged, gathered, offsets_of
 from liteft.results import Result
+from liteft.runtime.offsets import Offsets, places_in
 from liteft.runtime.prediction import activation_of
 from liteft.runtime.word_texts import WordText
 from liteft.tasks.tokens import Tokens
 from liteft.text_tables import aligned, one_line, shortened
 
-__all__ = ["Offsets", "Span", "TaggedText", "Tagging"]
+__all__ = ["Span", "TaggedText", "Tagging"]
 
-Offsets = Literal["code points", "utf16"]
 _SHOWN = 100
 
 
@@ -99,7 +98,7 @@ class TaggedText(Result):
         Raises:
             ConfigError: ``offsets`` is neither.
         """
-        place = _places(self.text, offsets)
+        place = places_in(self.text, offsets)
         return {
             "spans": [span.to_dict(place) for span in self.spans],
             "words": [[place(start), place(end)] for start, end in self.words],
@@ -173,18 +172,3 @@ def _means(values: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarr
     offsets = offsets_of(ends - starts)
     runs = Ragged(values[gathered(starts, offsets)], offsets)
     return np.asarray(np.bincount(runs.row_numbers, weights=runs.values, minlength=len(runs)) / runs.lengths)
-
-
-def _places(text: str, offsets: str) -> Callable[[int], int]:
-    """Return the function from a place in code points to one in the units that were asked for."""
-    if offsets not in ("code points", "utf16"):
-        raise ConfigError(
-            f"offsets must be code points or utf16, got {offsets!r}.",
-            accepted={"offsets": "code points, utf16"},
-            fix=option("offsets", closest(str(offsets), ("code points", "utf16")) or "utf16"),
-        )
-    if offsets == "code points" or text.isascii():
-        return int
-    beyond = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32) > 0xFFFF
-    places = [*(np.cumsum(beyond) - beyond + np.arange(len(text))).tolist(), len(text) + int(beyond.sum())]
-    return places.__getitem__

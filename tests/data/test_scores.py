@@ -113,6 +113,18 @@ def test_a_column_of_scores_is_found_by_its_name() -> None:
     assert any("label = 'score'" in note for note in dataset.notes)
 
 
+@pytest.mark.parametrize(("settings", "told"), [
+    ({}, True), ({"task": "single_label"}, False), ({"label": "grade"}, False), ({"label_names": "low,mid,high"}, False),
+])  # fmt: skip
+def test_whole_numbers_in_a_column_of_scores_are_told_to_be_read_as_classes(settings: Any, told: bool) -> None:
+    rows = [{"text": f"a {row}", "score": row % 3, "grade": f"{row % 2}"} for row in range(30)]
+    if "label" not in settings:
+        rows = [{name: row[name] for name in ("text", "score")} for row in rows]
+    notes = load_dataset(rows, **settings).notes
+    found = [note for note in notes if note.startswith("the column 'score' holds whole numbers, read as 3 classes")]
+    assert len(found) == told and all("--task scores reads them as numbers" in note.command for note in found)
+
+
 def test_a_test_split_without_scores_is_predicted_and_not_scored() -> None:
     rows = {"text": [f"text {row}" for row in range(4)], "label": [0.0, 2.5, 3.0, 5.0]}
     data = {"train": rows, "test": {"text": ["x", "y"], "label": [-1.0, -1.0]}}

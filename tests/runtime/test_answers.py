@@ -82,6 +82,22 @@ def test_answers_are_where_they_say(classifier: AnswerClassifier, context: str) 
     assert sorted((each.score for each in found.top), reverse=True) == [each.score for each in found.top]
 
 
+def test_places_may_be_counted_as_javascript_does(classifier: AnswerClassifier) -> None:
+    context = "😀 the 𠮷野家 👩\u200d💻 was in Rome, e\u0301 🇩🇪"
+    found = classifier.predict("where was it", context, top_k=50)
+    units = context.encode("utf-16-le")
+    plain, wide = found.to_dict(), found.to_dict(offsets="utf16")
+    assert len(plain["top"]) > 2 and plain["top"][-1]["start"] != wide["top"][-1]["start"]
+    for one, other in zip([plain, *plain["top"]], [wide, *wide["top"]], strict=True):
+        if one["start"] is None:
+            assert other["start"] is None and other["end"] is None
+            continue
+        assert context[one["start"] : one["end"]] == one["answer"]
+        assert units[2 * other["start"] : 2 * other["end"]].decode("utf-16-le") == one["answer"]
+    with pytest.raises(ConfigError, match="offsets must be code points or utf16, got 'bytes'"):
+        found.to_dict(offsets="bytes")  # type: ignore[arg-type]
+
+
 def test_an_answer_does_not_depend_on_the_questions_beside_it(classifier: AnswerClassifier) -> None:
     pairs = [(f"{QUESTION} {number}", context) for number, context in enumerate(CONTEXTS)]
     alone = [classifier.predict(*pair) for pair in pairs]
