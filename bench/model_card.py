@@ -143,12 +143,14 @@ def with_table(readme: str, results: Sequence[Results]) -> str:
 def _facts(results: Results) -> str:
     data, runs, artifact = results["data"], results["runs"], results["artifact"]
     teacher, student = runs["teacher"], runs["student"]
+    task = task_named(data["task"])
     labels = f"{len(data['labels'])}: {', '.join(data['labels'][:12])}{', ...' if len(data['labels']) > 12 else ''}"
+    labels = "none: begin and end of each answer" if task.extractive else "none: a number" if task.numeric else labels
     scheme = f" ({artifact['int8_scheme']})" if artifact["int8_scheme"] else ""
     rows = [
         ("", ""),
-        ("Task", task_named(data["task"]).description + (", pairs of texts" if data["paired"] else "")),
-        ("Labels", "none: begin and end of each answer" if task_named(data["task"]).extractive else labels),
+        ("Task", task.description + (", pairs of texts" if data["paired"] else "")),
+        ("Labels", labels),
         ("Teacher", f"{teacher['base']}, {teacher['pooling']} pooling, {_millions(teacher)}"),
         ("Student", f"{student['size']}, {_millions(student)}"),
         ("Artifact", f"{artifact['precision']}{scheme}, model.onnx {artifact['model_mb']:.1f} MB"),
@@ -191,12 +193,14 @@ def _quality(results: Results) -> str:
     skipped = {"train", *results["data"]["unknown_labels_only"]}
     splits = [name for name in results["data"]["rows"] if name not in skipped]
     shown = [name for name in splits if any(name in run["metrics"] for run in results["runs"].values())]
+    tests = [run["metrics"].get("test", {}) for run in results["runs"].values()]
+    others = (other, *(name for name in task.metrics_of_queries if any(name in test for test in tests)))
     header = ("run", *(f"{split} {metric_words(metric)} %" for split in shown))
-    rows = [(*header, f"test {metric_words(other)} %", "test calibration error %")]
-    for name, run in results["runs"].items():
-        test = run["metrics"].get("test", {})
+    rows = [(*header, *(f"test {metric_words(name)} %" for name in others), "test calibration error %")]
+    for (name, run), test in zip(results["runs"].items(), tests, strict=True):
         cells = [_share(run["metrics"].get(split, {}), metric) for split in shown]
-        rows.append((name, *cells, _share(test, other), _percent(test.get("calibration_error"))))
+        cells += [_share(test, other) for other in others]
+        rows.append((name, *cells, _percent(test.get("calibration_error"))))
     majority = results["runs"]["teacher"]["metrics"].get("test", {}).get("majority")
     alone = f" The most frequent answer alone is right for {_percent(majority)}% of test."
     return (
@@ -245,6 +249,7 @@ def _verification(artifact: Results, task: Task) -> str:
         right = f"All {'tags' if task.per_word else 'labels'} right"
     each = " of the words" if task.per_word else ""
     same = "an answer that overlaps the model's by half" if task.extractive else "same answer as the model"
+    same = "same score, to a fifth of the standard deviation," if task.numeric else same
     fp32, written = (
         share(test[side]["metrics"][metric], test[side]["intervals"].get(metric)) for side in ("model", "artifact")
     )
@@ -255,10 +260,14 @@ def _verification(artifact: Results, task: Task) -> str:
         f"- Beside the fp32 model on {test['texts']:,} texts of {test['split']}, which the gate never saw: {same} "
         f"for {100 * test['agreement']:.2f}%{each}; {metric_words(metric)} {written}% ({artifact['precision']}) and "
         f"{fp32}% (fp32).",
-        f"- {right} there and not in fp32: {paired['c']:,} texts; the other way round: {paired['b']:,}. That is "
-        f"{100 * paired['difference']:+.2f} points, 95% interval {_interval(paired['low'], paired['high'])}, McNemar's "
-        f"p {'<0.001' if paired['p_value'] < 0.001 else format(paired['p_value'], '.3f')}.",
     ]
+    if paired is not None:
+        p_value = "<0.001" if paired["p_value"] < 0.001 else format(paired["p_value"], ".3f")
+        lines.append(
+            f"- {right} there and not in fp32: {paired['c']:,} texts; the other way round: {paired['b']:,}. That is "
+            f"{100 * paired['difference']:+.2f} points, 95% interval {_interval(paired['low'], paired['high'])}, "
+            f"McNemar's p {p_value}."
+        )
     if f1 is not None:
         lines.append(f"- Points of {metric_words(metric)} gained over fp32: 95% interval {_interval(*f1)}.")
     return "\n".join(lines)

@@ -221,7 +221,7 @@ def _calibrated(teacher: Teacher, dataset: Dataset, recipe: Recipe, context: Run
     Raises:
         ModelError: as for ``with_labels``, or its tags are IOB1.
     """
-    if teacher.run is not None or _says_all(teacher.loaded) or dataset.task.extractive:
+    if teacher.run is not None or teacher.loaded.own or dataset.task.extractive:
         return teacher
     validation = with_labels(dataset, teacher).validation
     if dataset.task.per_word:
@@ -253,16 +253,12 @@ def _refuse_labels(said: Said, source: object) -> None:
 def _adopt_labels(loaded: TorchClassifier, dataset: Dataset | None, tell: ProgressFunction | None) -> None:
     """Give the labels of a classifier written by transformers the names in the data, if only one order is possible."""
     own = loaded.settings.labels
-    taken = None if dataset is None or _says_all(loaded) else adopted_labels(own, dataset.labels)
+    taken = None if dataset is None or loaded.own else adopted_labels(own, dataset.labels)
     if taken is None or taken == own:
         return
     loaded.settings = replace(loaded.settings, labels=taken)
     if tell is not None:
         tell(f"the teacher's labels are named as the data name them: {renamed_text(own, taken)}")
-
-
-def _says_all(loaded: TorchClassifier) -> bool:
-    return getattr(loaded.config, "liteft", None) is not None
 
 
 def with_labels(dataset: Dataset, teacher: Teacher) -> Dataset:
@@ -274,7 +270,7 @@ def with_labels(dataset: Dataset, teacher: Teacher) -> Dataset:
     settings = teacher.loaded.settings
     if settings.task != dataset.task:
         seen = {"its task": settings.task, "the data's task": dataset.task}
-        silent = not _says_all(teacher.loaded) and teacher.loaded.config.problem_type is None
+        silent = not teacher.loaded.own and teacher.loaded.config.problem_type is None
         raise _unfit(dataset, teacher, seen, [_task_hint(dataset.task)] if silent else [])
     if settings.paired != dataset.paired:
         raise _unfit(dataset, teacher, {"it reads": _texts(settings.paired), "the data hold": _texts(dataset.paired)})
@@ -286,7 +282,7 @@ def with_labels(dataset: Dataset, teacher: Teacher) -> Dataset:
         return dataset
     if set(settings.labels) != set(dataset.labels):
         shown = {"its labels": ", ".join(settings.labels[:8]), "the data's labels": ", ".join(dataset.labels[:8])}
-        raise _unfit(dataset, teacher, shown, [] if _says_all(teacher.loaded) else [LABELS_HINT])
+        raise _unfit(dataset, teacher, shown, [] if teacher.loaded.own else [LABELS_HINT])
     splits = {name: relabeled(split, settings.labels) for name, split in dataset.splits.items()}
     return replace(dataset, labels=settings.labels, splits=splits)
 
@@ -303,7 +299,7 @@ def _meet_units(dataset: Dataset, teacher: Teacher) -> None:
     if not task.numeric:
         return
     bounded = task.activation != "none"
-    if settings.activation != task.activation and (_says_all(teacher.loaded) or not bounded):
+    if settings.activation != task.activation and (teacher.loaded.own or not bounded):
         kinds = ("any numbers", "from 0 to 1")
         raise _unfit(dataset, teacher, {"its scores": kinds[not bounded], "those of the data": kinds[bounded]})
     teacher.loaded.settings = replace(settings, task=task, activation=None)

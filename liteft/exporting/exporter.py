@@ -166,8 +166,7 @@ def export(
         check_size(loaded.path, parameter_count(loaded.model), form)
     for each in (verify, *([] if test is None else [test])):
         check_pairs(each, loaded)
-    own = getattr(loaded.config, "liteft", None) is not None
-    verify, test = meet_model_labels(verify, test, loaded.settings.labels, own=own, progress=progress)
+    verify, test = meet_model_labels(verify, test, loaded.settings.labels, own=loaded.own, progress=progress)
     if unknown := unknown_tokens(loaded):
         _tell(progress, f"the model has no row for {_listed(unknown)}: texts that hold one are refused, each alone")
     with computing_threads(threads):

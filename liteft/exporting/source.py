@@ -149,7 +149,7 @@ def read_source(loaded: TorchClassifier, split: Split) -> SourceReading:
         return _read_words(loaded, texts)
     pairs = _second_texts(texts) if settings.paired else None
     theirs = load_auto_tokenizer(loaded.path)
-    if getattr(loaded.config, "liteft", None) is not None:
+    if loaded.own:
         theirs.truncation_side = settings.truncation_side
     expected = _ids(theirs, texts, pairs, max_length=settings.max_tokens)
     found = loaded.tokenizer.encode(texts, pairs)

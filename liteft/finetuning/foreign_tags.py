@@ -29,7 +29,7 @@ def refuse_iob1(loaded: TorchClassifier, logits: Rows) -> None:
     Raises:
         ModelError: it does.
     """
-    if not loaded.settings.task.per_word or getattr(loaded.config, "liteft", None) is not None:
+    if not loaded.settings.task.per_word or loaded.own:
         return
     inside, begin = cast(Tokens, loaded.settings.task).beginnings(cast(Ragged, logits))
     if inside + begin >= _FEWEST and inside > _MOST_INSIDE * (inside + begin):

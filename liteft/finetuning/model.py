@@ -32,7 +32,13 @@ from liteft.finetuning.mean_pooled import (
     pooler_argument,
 )
 from liteft.finetuning.pretrained import load_pretrained, model_class, plain_names, quiet_transformers
-from liteft.finetuning.settings import ModelSettings, apply_settings, read_settings, require_positions
+from liteft.finetuning.settings import (
+    ModelSettings,
+    apply_settings,
+    read_settings,
+    require_positions,
+    written_here,
+)
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.foreign import Said, read_config_json, refuse_family, require_weights
 from liteft.foreign.meaning import CLASSIFIERS, train_first
@@ -68,6 +74,11 @@ class TorchClassifier:
         """The transformers configuration of the encoder."""
         return cast(PretrainedConfig, self.model.config)
 
+    @property
+    def own(self) -> bool:
+        """Whether LiteFT wrote it, so that it states its settings itself."""
+        return written_here(self.config)
+
 
 def load_classifier(folder: str | Path, *, max_tokens: int | None = None, said: Said | None = None) -> TorchClassifier:
     """Return the classifier in a folder written by LiteFT or transformers, in float32 and evaluation mode.
@@ -94,7 +105,7 @@ def load_classifier(folder: str | Path, *, max_tokens: int | None = None, said: 
     if adapter is None:
         require_weights(folder)
     found = read_tokenizer(folder)
-    if getattr(config, "liteft", None) is None and not found.types:
+    if not (written_here(config) or found.types):
         found = found.without_types()
     settings, cut_by = read_settings(folder, config, found, said)
     if max_tokens is not None:
@@ -117,7 +128,7 @@ def is_classifier(folder: Path) -> bool:
     if getattr(config, "quantization_config", None):
         refuse_quantized(folder, read_config_json(folder))
     architecture = (config.architectures or [""])[0]
-    return getattr(config, "liteft", None) is not None or architecture.endswith(CLASSIFIERS)
+    return written_here(config) or architecture.endswith(CLASSIFIERS)
 
 
 def read_config(folder: Path) -> PretrainedConfig:

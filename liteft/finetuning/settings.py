@@ -26,6 +26,7 @@ __all__ = [
     "position_limit",
     "read_settings",
     "require_positions",
+    "written_here",
 ]
 
 Pooling = Literal["cls", "mean", "last", "none"]
@@ -86,6 +87,11 @@ def pooling_of_task(task: Task, config: PretrainedConfig) -> Pooling:
     if not task.of_whole_texts:
         return "none"
     return "last" if family_of(config.model_type).decoder else "cls"
+
+
+def written_here(config: PretrainedConfig) -> bool:
+    """Return whether LiteFT wrote the configuration of a model, so that it states its settings itself."""
+    return getattr(config, "liteft", None) is not None
 
 
 def apply_settings(config: PretrainedConfig, settings: ModelSettings) -> None:

@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from liteft.arguments import require_count
+from liteft.arguments import checked_top_k
 from liteft.errors import ConfigError, InputError, leave_out
 from liteft.results import Result
 from liteft.runtime.inputs import checked_columns, kind_of
@@ -166,7 +166,7 @@ class Scorer(TextModel):
 
         Raises:
             InputError: a value is not a text.
-            ConfigError: the model reads single texts, or ``top_k`` is not a positive number.
+            ConfigError: the model reads single texts, or ``top_k`` is not a positive integer.
             DeviceError: the model was closed, or the backend failed.
         """
         if not self.manifest.paired:
@@ -175,8 +175,7 @@ class Scorer(TextModel):
                 accepted={"rank": "of models of pairs"},
                 fix="scores(texts)",
             )
-        if top_k is not None:
-            require_count("top_k", top_k)
+        checked_top_k(top_k)
         if not isinstance(query, str):
             raise InputError(f"the query is {kind_of(query)}.", accepted={"query": "a text"}, fix="rank(query, texts)")
         values = list(checked_columns(texts, None, call="rank"))
