@@ -248,18 +248,16 @@ def _verification(artifact: Results, task: Task) -> str:
     if f1 is not None and not task.extractive:
         right = f"All {'tags' if task.per_word else 'labels'} right"
     each = " of the words" if task.per_word else ""
-    same = "an answer that overlaps the model's by half" if task.extractive else "same answer as the model"
-    same = "same score, to a fifth of the standard deviation," if task.numeric else same
     fp32, written = (
         share(test[side]["metrics"][metric], test[side]["intervals"].get(metric)) for side in ("model", "artifact")
     )
     lines = [
-        f"- Gate of the export, on {gate['texts']:,} texts of {gate['split']}: {same} for "
+        f"- Gate of the export, on {gate['texts']:,} texts of {gate['split']}: {task.alike} for "
         f"{100 * gate['agreement']:.2f}%{each}; logits differ by at most {gate['logit_difference']:.2g}, and those of "
         f"a text alone and in a padded batch by {gate['batch_difference']:.2g}.",
-        f"- Beside the fp32 model on {test['texts']:,} texts of {test['split']}, which the gate never saw: {same} "
-        f"for {100 * test['agreement']:.2f}%{each}; {metric_words(metric)} {written}% ({artifact['precision']}) and "
-        f"{fp32}% (fp32).",
+        f"- Beside the fp32 model on {test['texts']:,} texts of {test['split']}, which the gate never saw: "
+        f"{task.alike} for {100 * test['agreement']:.2f}%{each}; {metric_words(metric)} {written}% "
+        f"({artifact['precision']}) and {fp32}% (fp32).",
     ]
     if paired is not None:
         p_value = "<0.001" if paired["p_value"] < 0.001 else format(paired["p_value"], ".3f")

@@ -115,7 +115,7 @@ def test_its_text_speaks_of_tags_and_spans_where_words_are_judged(tmp_path: Path
         "of the texts (model 66.5%)",
         "F1 86.1% (model 86.0%; difference -0.4 to +0.6 points)",
         "McNemar's p 1; expected calibration error 2.0 points (model 2.5)",
-        "unlabelled: same tag on 98.0% of the words of 1,000 texts",
+        "unlabelled: same tag as the model on 98.0% of the words of 1,000 texts",
     ]
     del checked["primary"]
     others = write(tmp_path / "texts", verification=checked).render().splitlines()[1:]
@@ -123,7 +123,7 @@ def test_its_text_speaks_of_tags_and_spans_where_words_are_judged(tmp_path: Path
         others[0]
         == "verified: same answer as the model on 99.12% of 185 texts of validation; 66.0% right (model 66.5%)"
     )
-    assert others[-1] == "unlabelled: same answer on 98.0% of 1,000 texts"
+    assert others[-1] == "unlabelled: same answer as the model on 98.0% of 1,000 texts"
 
 
 @pytest.mark.parametrize(

@@ -123,9 +123,9 @@ def _text(artifact: Artifact) -> str:
 def _verified_lines(checked: dict[str, Any], task: Task) -> Iterator[str]:
     """Yield the lines on the verification; where words have labels, the shares of right ones are of whole texts."""
     per_word = task.per_word
-    same, of = ("same tag as the model on", "the words of ") if per_word else ("same answer as the model on", "")
-    same = "answer that overlaps the model's by half on" if task.extractive else same
-    line = f"verified: {same} {100 * checked['agreement']:.2f}% of {of}{checked['texts']:,} texts of {checked['split']}"
+    of = "the words of " if per_word else ""
+    line = f"verified: {task.alike} on {100 * checked['agreement']:.2f}% of {of}{checked['texts']:,} texts"
+    line += f" of {checked['split']}"
     if checked["accuracy"] is not None:
         right, of_model = share(checked["accuracy"]), share(checked["model_accuracy"])
         line += f"; every tag right in {right}% of the texts" if per_word else f"; {right}% right"
@@ -142,8 +142,7 @@ def _verified_lines(checked: dict[str, Any], task: Task) -> Iterator[str]:
             f"{share(checked['calibration_error'])} points (model {share(checked['model_calibration_error'])})"
         )
     if unlabeled := checked.get("unlabeled"):
-        same = same.removesuffix(" as the model on")
-        yield f"unlabelled: {same} on {share(unlabeled['agreement'])}% of {of}{unlabeled['texts']:,} texts"
+        yield f"unlabelled: {task.alike} on {share(unlabeled['agreement'])}% of {of}{unlabeled['texts']:,} texts"
 
 
 def _measured_lines(manifest: Manifest) -> Iterator[str]:

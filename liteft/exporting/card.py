@@ -317,18 +317,17 @@ def _verification(manifest: Manifest) -> str:
     if not verification:
         return "Not yet.\n"
     of = "words" if words else manifest.task.judged
-    what = "same score, to a fifth of the standard deviation," if manifest.task.numeric else "same label"
-    what = "an answer that overlaps the model's by half" if questions else what
+    alike = manifest.task.alike
     lines = [
         f"The file was run on {verification['texts']:,} of {verification['of_texts']:,} texts of "
         f"{verification['split']} and compared with the torch model:",
         "",
         f"- largest difference of a logit {verification['logit_difference']:.2g}",
-        f"- {what} for {100 * verification['agreement']:.2f}% of the {of}",
+        f"- {alike} for {100 * verification['agreement']:.2f}% of the {of}",
         f"- a text alone and in a padded batch differ by at most {verification['batch_difference']:.2g}",
     ]
     if unlabeled := verification.get("unlabeled"):
-        same = f"- {what} for {100 * unlabeled['agreement']:.2f}% of {'the words of ' if words else ''}"
+        same = f"- {alike} for {100 * unlabeled['agreement']:.2f}% of {'the words of ' if words else ''}"
         lines.append(f"{same}{unlabeled['texts']:,} unlabelled texts")
     if verification.get("primary"):
         lines += [_primary_line(verification["primary"])]

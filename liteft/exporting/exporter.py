@@ -334,8 +334,7 @@ def _check_nibbles(loaded: TorchClassifier, reason: str | None) -> None:
 
 
 def _summary(checked: dict[str, Any], task: Task) -> str:
-    what = "tag" if task.per_word else "answer"
-    agreed = f"same {what} as the model on {100 * checked['agreement']:.2f}% of "
+    agreed = f"{task.alike} on {100 * checked['agreement']:.2f}% of "
     agreed += f"{'the words of ' if task.per_word else ''}{checked['texts']:,} texts"
     if checked["accuracy"] is None or checked.get("primary") is not None:
         return agreed + _primary_text(checked.get("primary"))

@@ -452,5 +452,4 @@ def _labels_beyond(agreed: float, comparison: Comparison, limits: Limits) -> dic
     chance = binomial_tail(round((1 - agreed) * count), count, 1 - limits.agreement)
     if chance >= _SIGNIFICANCE:
         return {}
-    what = "same score" if task.numeric else "overlapping answer" if task.extractive else "same label"
-    return {what: f"{agreed:.1%} of the {task.judged}, limit {limits.agreement:.1%} (p = {chance:.2g})"}
+    return {task.alike: f"{agreed:.1%} of the {task.judged}, limit {limits.agreement:.1%} (p = {chance:.2g})"}

@@ -41,6 +41,7 @@ class Answers(Task):
     extractive = True
     judged_by_difference = True
     judged = "questions"
+    alike = "answer that overlaps the model's by half"
     fewest_labels = 2
     label_dtype = np.int64
     activation = "softmax"

@@ -84,6 +84,7 @@ class Task(str, ABC):
             texts that are right.
         judged_by_difference: whether an export is judged by the paired interval of its main metric.
         judged: what each decision is about, in the plural.
+        alike: what `same` finds in a second model, in words.
         fewest_labels: the smallest number of labels that a data set or model may have.
         label_dtype: dtype of a label array.
         activation: the function from logits to probabilities, or to scores, named in the manifest.
@@ -107,6 +108,7 @@ class Task(str, ABC):
     numeric: ClassVar[bool] = False
     judged_by_difference: ClassVar[bool] = False
     judged: ClassVar[str] = "texts"
+    alike: ClassVar[str] = "same answer as the model"
     fewest_labels: ClassVar[int]
     label_dtype: ClassVar[type]
     activation: Literal["softmax", "sigmoid", "none"]

@@ -36,6 +36,7 @@ class Tokens(Task):
     per_word = True
     judged_by_difference = True
     judged = "words"
+    alike = "same tag as the model"
     fewest_labels = 2
     label_dtype = np.int64
     activation = "softmax"

@@ -108,7 +108,7 @@ def test_no_number_stands_in_the_metrics_that_the_manifest_lacks() -> None:
 def test_the_verification_is_the_manifests() -> None:
     text = section(card_text(manifest(verification=VERIFICATION), title="t"), "How it was checked")
     assert "on 500 of 1,234 texts of validation" in text
-    assert "same label for 99.68% of the texts" in text
+    assert "same answer as the model for 99.68% of the texts" in text
     assert "0.0012" in text and "2.5e-06" in text
     assert "accuracy 90.05% (87.11 to 92.39); the torch model 90.21%" in text
     assert "33.33%" in text

@@ -147,7 +147,7 @@ def test_the_card_tells_the_manifests_numbers(learned: tuple[Path, Split], tmp_p
     artifact = export(folder, tmp_path / "out", precision="fp32", verify=split)
     card = (artifact.path / "card.md").read_text()
     assert "80 of 80 texts of validation" in card
-    assert "same label for 100.00% of the texts" in card
+    assert "same answer as the model for 100.00% of the texts" in card
     assert f"{artifact.model_path.stat().st_size / 1e6:.1f} MB" in card
     assert str(tmp_path) not in card
     assert str(tmp_path) not in (artifact.path / "manifest.json").read_text()

@@ -38,5 +38,5 @@ def test_texts_won_are_set_against_those_lost(lost: int, won: int, named: bool) 
 
 @pytest.mark.parametrize(("texts", "most"), [(1, 0), (3, 1), (8, 1), (20, 2), (180, 7), (1000, 28), (5000, 117)])
 def test_labels_that_differ_on_more_texts_than_chance_explains_are_named(texts: int, most: int) -> None:
-    assert "same label" not in beyond(texts, most // 2, most - most // 2)
-    assert "same label" in beyond(texts, most // 2, most + 1 - most // 2)
+    assert "same answer as the model" not in beyond(texts, most // 2, most - most // 2)
+    assert "same answer as the model" in beyond(texts, most // 2, most + 1 - most // 2)

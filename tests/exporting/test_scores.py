@@ -113,7 +113,7 @@ def test_scores_that_are_too_far_from_the_models_are_beyond_the_limits(noise: fl
     probes = ProbeResult((4, 8), 0.0, 0.0)
     comparison = Comparison("native", split, SCORES, model, exported, probes)
     beyond = _beyond(comparison, _measured(comparison), Limits().resolved("int8"))
-    assert set(beyond) == ({"same score", "spearman"} if noise > 0.1 else set())
+    assert set(beyond) == ({SCORES.alike, "spearman"} if noise > 0.1 else set())
 
 
 def test_limits_grow_with_the_scores_and_a_callers_limit_does_not() -> None:
