@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
 
 import numpy as np
@@ -11,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from liteft import words as words_module
 from liteft.errors import ModelError
 from liteft.ragged import Ragged
 from liteft.tokenization import TextTokenizer
 from liteft.windows import WordTokenizer, window_spans
-from liteft.words import find_words, is_chinese, joined_words, misplaced, words_of_texts
+from liteft.words import find_words, is_chinese, joined_places, joined_words, misplaced, words_of_texts
 
 TEXTS = [
     "Don't stop, U.S.A.! 北京 naïve cafe\u0301\r\n\U0001f600 a\u200db \u0627\u0644\u0639 \x00 end_",
@@ -51,6 +53,21 @@ def test_every_text_is_cut_as_a_slow_loop_cuts_it(text: str) -> None:
     assert find_words(text) == reference_words(text)
 
 
+@given(some.lists(some.text(max_size=12), max_size=6), some.integers(1, 30))
+def test_many_texts_are_cut_as_each_alone(texts: list[str], at_once: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(words_module, "_AT_ONCE", at_once)
+        found = words_of_texts(texts)
+    assert [[tuple(place) for place in row.tolist()] for row in found] == [find_words(text) for text in texts]
+
+
+def test_every_code_point_is_of_one_kind() -> None:
+    texts = [f"a{chr(code)}b" for code in range(sys.maxunicode + 1)]
+    found = words_of_texts(texts)
+    wrong = [text for text, row in zip(texts, found, strict=True) if list(map(tuple, row.tolist())) != find_words(text)]
+    assert not wrong
+
+
 def test_words_of_texts_are_where_they_are_in_each_text() -> None:
     words = words_of_texts(["a bc", "", "d."])
     assert [row.tolist() for row in words] == [[[0, 1], [2, 4]], [], [[0, 1], [1, 2]]]
@@ -62,6 +79,7 @@ def test_given_words_are_found_in_the_text_that_they_are_joined_to(rows: list[li
     texts, words = joined_words(rows)
     assert texts == [" ".join(row) for row in rows]
     assert [[text[a:b] for a, b in places.tolist()] for text, places in zip(texts, words, strict=True)] == rows
+    assert [[list(place) for place in joined_places(row)] for row in rows] == [places.tolist() for places in words]
 
 
 def wordpiece(max_tokens: int = 12) -> TextTokenizer:

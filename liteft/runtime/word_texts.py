@@ -17,7 +17,7 @@ from liteft.ragged import Ragged, offsets_of
 from liteft.runtime.inputs import GIVE_NULL, as_text, is_collection, kind_of, list_hint, text_error
 from liteft.runtime.scoring import Reader
 from liteft.windows import WordTokenizer, WordWindows
-from liteft.words import find_words, joined_words, misplaced
+from liteft.words import find_words, joined_places, misplaced
 
 __all__ = ["WordReader", "WordText", "as_words", "checked_words", "in_windows", "is_one", "words_error"]
 
@@ -85,10 +85,8 @@ def as_words(value: Any, *, marked: bool) -> WordText | None:
         return None if as_text(value, paired=False) is None else WordText(str(value), find_words(value))
     if not isinstance(value, tuple | list) or not all(_is_string(word) and word.strip() for word in value):
         return None
-    texts, spans = joined_words([value])
-    if as_text(texts[0], paired=False) is None:
-        return None
-    return WordText(texts[0], [(start, end) for start, end in spans.values.tolist()])
+    joined = " ".join(value)
+    return None if as_text(joined, paired=False) is None else WordText(joined, joined_places(value))
 
 
 def words_error(value: Any, *, marked: bool, name: str) -> InputError:

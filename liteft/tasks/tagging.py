@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
 from liteft.metrics import Spans, find_spans
 from liteft.metrics.spans import before
-from liteft.ragged import Ragged, gathered
+from liteft.ragged import Ragged
+from liteft.tasks.viterbi import with_legal_tags
 
 __all__ = ["OUTSIDE", "TagScheme", "scheme_of"]
 
@@ -66,11 +67,8 @@ class TagScheme:
             logits: float (words, tags) for each text.
         """
         found = logits.like(np.asarray(logits.values.argmax(axis=1), dtype=np.int64))
-        rows = np.flatnonzero(~self.legal(found))
-        if len(rows):
-            some = logits[rows]
-            found.values[gathered(found.offsets[:-1][rows], some.offsets)] = self._search(some).values
-        return found
+        stray = self._stray(found)
+        return with_legal_tags(logits, found, stray, self.after) if stray.any() else found
 
     def beginnings(self, tags: Ragged) -> tuple[int, int]:
         """Return how many spans begin with an I-X, though there is a B-X, and with a B-X right behind no other X."""
@@ -82,76 +80,6 @@ class TagScheme:
         """Return the words whose I-X continues no span: bool (words,)."""
         types = self.types[tags.values]
         return np.asarray((self.after[tags.values] >= 0) & (types != before(tags, types, -1)))
-
-    @cached_property
-    def _continuing(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The tags that need a span to continue, and for each the lower and the higher of itself and its B-X."""
-        inner = np.flatnonzero(self.after[:-1] >= 0)
-        first = self.after[inner]
-        return inner, np.minimum(inner, first), np.maximum(inner, first)
-
-    def _search(self, logits: Ragged) -> Ragged:
-        """Return the best legal tags of texts that have words, by Viterbi's algorithm over all texts at once.
-
-        A tag is reached best from any tag, or, if it continues a span, from the better of two. So a step is linear in
-        the number of tags. Texts are taken in the order of their lengths, so that those not yet at their end are the
-        first ones.
-        """
-        order = np.argsort(-logits.lengths, kind="stable")
-        starts, lengths = logits.offsets[:-1][order], logits.lengths[order]
-        longer = np.searchsorted(-lengths, -np.arange(lengths[0]), side="left")  # texts with more words than this
-        inner, low, high = self._continuing
-        best_before = np.zeros(len(logits.values), dtype=np.int64)
-        from_high = np.zeros((len(logits.values), len(inner)), dtype=bool)
-        sums = logits.values[starts].astype(np.float64)
-        sums[:, inner] = -np.inf
-        last = np.empty(len(logits), dtype=np.int64)
-        for step in range(1, int(lengths[0])):
-            going = longer[step]
-            last[going : len(sums)] = sums[going:].argmax(axis=1)
-            sums, words = sums[:going], starts[:going] + step
-            best = sums.argmax(axis=1)
-            lower, higher = sums[:, low], sums[:, high]
-            best_before[words], from_high[words] = best, higher > lower
-            reached = np.repeat(sums[np.arange(going), best][:, None], sums.shape[1], axis=1)
-            reached[:, inner] = np.maximum(lower, higher)
-            sums = reached + logits.values[words]
-        last[: len(sums)] = sums.argmax(axis=1)
-        return self._way_back(logits, order, longer, last, best_before, from_high)
-
-    def _way_back(
-        self,
-        logits: Ragged,
-        order: np.ndarray,
-        longer: np.ndarray,
-        last: np.ndarray,
-        best_before: np.ndarray,
-        from_high: np.ndarray,
-    ) -> Ragged:
-        """Return the tags that lead to the last one of each text.
-
-        Args:
-            logits: of the texts.
-            order: texts, the longest first; the other arguments over texts are in this order.
-            longer: texts with more words than 0, 1, ...
-            last: the last tag of each text.
-            best_before: the best tag before each word, for tags that may follow any.
-            from_high: for each word and continuing tag, whether the higher of its two tags is the one before it.
-        """
-        inner, low, high = self._continuing
-        place = np.full(len(self.labels), -1)
-        place[inner] = np.arange(len(inner))
-        starts = logits.offsets[:-1][order]
-        found = np.empty(len(logits.values), dtype=np.int64)
-        tags = last.copy()
-        for step in range(len(longer) - 1, -1, -1):
-            words = starts[: longer[step]] + step
-            now = tags[: longer[step]]
-            found[words] = now
-            at = place[now]
-            continued = np.where(from_high[words, at], high[at], low[at])
-            tags[: longer[step]] = np.where(at >= 0, continued, best_before[words])
-        return logits.like(found)
 
 
 @lru_cache(maxsize=64)

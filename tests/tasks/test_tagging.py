@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liteft.ragged import Ragged
+from liteft.tasks import viterbi
 from liteft.tasks.tagging import TagScheme, scheme_of
 
 LABEL_SETS = [
@@ -120,6 +121,40 @@ def test_long_texts_are_decoded_as_by_a_slow_loop_and_alone_as_in_company(labels
         if len(logits[row]):
             assert found[row].tolist() == slow_viterbi(scheme, logits[row])
         assert found[row].tolist() == scheme.decode(logits[[row]])[0].tolist()
+
+
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The lengths of the pieces that each search has gone through."""
+    seen: list[list[int]] = []
+    search = viterbi._search
+
+    def recorded(logits: Ragged, *rest: np.ndarray) -> np.ndarray:
+        seen.append(logits.lengths.tolist())
+        return search(logits, *rest)
+
+    monkeypatch.setattr(viterbi, "_search", recorded)
+    return seen
+
+
+def test_only_the_words_around_an_illegal_tag_are_searched(searched: list[list[int]]) -> None:
+    scheme = scheme_of(("O", "B-A", "I-A"))
+    text = np.tile(np.array([[2, 0, 0], [0, 2, 0], [0, 0, 2]], np.float32), (40_000, 1))
+    text[[6_001, 90_000]] = [0, 1, 2]  # I-A behind O, which is illegal, and behind I-A, which is not
+    found = scheme.decode(Ragged.of([text, text[:3]], np.float32, width=(3,)))
+    assert found[0][6_000:6_003].tolist() == [0, 1, 2] and found[0][90_000:90_002].tolist() == [2, 1]
+    assert sum(map(sum, searched)) <= 9
+
+
+@pytest.mark.parametrize("first", [-10.0, 30.0])
+def test_a_span_that_reaches_far_back_is_found_in_few_searches(searched: list[list[int]], first: float) -> None:
+    scheme = scheme_of(("O", "B-A", "I-A"))
+    text = np.tile(np.array([1.0, -40.0, 0.99], np.float32), (1000, 1))  # each word is nearly as well inside as outside
+    text[0, 1], text[-1] = first, [0, -40, 20]
+    found = scheme.decode(Ragged.of([text[:5], text], np.float32, width=(3,)))
+    assert found[1].tolist() == slow_viterbi(scheme, text)
+    assert found[1].tolist() == ([1, *[2] * 999] if first > 0 else [0] * 1000)
+    assert len(searched) <= 12 and sum(map(sum, searched)) < 3000
 
 
 def test_legal_largest_logits_are_the_result() -> None:
