@@ -39,7 +39,7 @@ class WordWindows:
 
     Attributes:
         encoded: the rows: a text, or a window of a long one. A text without words has none. ``truncated`` marks rows
-            with a word of which some tokens were left out; its first ones are there.
+            with a word of which some tokens were left out (its first ones are there), or without the marked word.
         places: the first token of each word, as an index into ``encoded.ids``: int64 (words,), words in their order.
         row_words: words before each row's core: int64 (rows + 1,). Row i judges words row_words[i] to row_words[i + 1].
         text_words: words before each text: int64 (texts + 1,).
@@ -77,7 +77,10 @@ class WordWindows:
 
     @property
     def truncated(self) -> np.ndarray:
-        """Texts with a word of which some tokens were left out: bool (texts,)."""
+        """Texts of which the model has not read all that it should, in some row: bool (texts,).
+
+        Of a word some tokens were left out, or a row of a long text is without the text's marked word.
+        """
         before = offsets_of(self.encoded.truncated)
         return np.asarray(before[self.text_rows[1:]] > before[self.text_rows[:-1]])
 
@@ -168,6 +171,8 @@ class WordTokenizer:
             types[inner] = _marks(words, marked, counts)[source]
         some = offsets_of(cut)
         truncated = some[rows[:, 1]] > some[rows[:, 0]]
+        if marked is not None:
+            truncated |= _without_mark(rows, _marked_words(words, marked), text_rows, marked >= 0)
         row_words = np.append(rows[:, 2], words.offsets[-1])
         shift = np.repeat(offsets[:-1] + len(self._first) - starts, row_words[1:] - row_words[:-1])
         return WordWindows(
@@ -321,6 +326,22 @@ def _marks(words: Ragged, marked: np.ndarray, counts: np.ndarray) -> np.ndarray:
     types = np.zeros(len(counts), dtype=np.int32)
     types[_marked_words(words, marked)] = 1
     return np.repeat(types, counts)
+
+
+def _without_mark(rows: np.ndarray, places: np.ndarray, text_rows: np.ndarray, has: np.ndarray) -> np.ndarray:
+    """Return the rows of long texts in which the text's marked word is not: bool (rows,).
+
+    Args:
+        rows: the windows of all texts.
+        places: the marked words, of the texts that have one.
+        text_rows: the rows before each text.
+        has: the texts that have one: bool (texts,).
+    """
+    counts = text_rows[1:] - text_rows[:-1]
+    place = np.full(len(has), -1, dtype=np.int64)
+    place[has] = places
+    own = np.repeat(place, counts)
+    return (own >= 0) & ((own < rows[:, 0]) | (own >= rows[:, 1]))
 
 
 def _marked_words(words: Ragged, marked: np.ndarray) -> np.ndarray:

@@ -136,6 +136,16 @@ def test_type_ids_mark_all_tokens_of_one_word() -> None:
     assert [row.type_ids.tolist() for row in windows.encoded] == [[0, 0, 0, 1, 1, 0], [0, 0, 0]]
 
 
+def test_windows_without_the_marked_word_are_told() -> None:
+    texts = ["a b c d e f g h i j a b c d e f", "a b", "a b c d e f g h i j a b c d e f"]
+    marked = np.array([1, 0, -1])
+    windows = WordTokenizer(wordpiece()).encode(texts, words_of_texts(texts), marked=marked)
+    seen = [1 in row.type_ids.tolist() for row in windows.encoded]
+    assert seen == [True, False, True, False, False], "two texts are long, and one of them has a marked word"
+    assert windows.encoded.truncated.tolist() == [False, True, False, False, False]
+    assert windows.truncated.tolist() == [True, False, False]
+
+
 def test_a_model_without_types_reads_stars_around_the_marked_word() -> None:
     content = json.loads(wordpiece().json_text)
     content["model"]["vocab"]["*"] = len(content["model"]["vocab"])

@@ -68,7 +68,8 @@ class TaggedText(Result):
         words: begin and end of each word in code points of the text.
         tags: the tag of each word: the likeliest ones of which none continues a span that there is not.
         scores: the probability of each word's tag; the logit if the manifest names no activation.
-        truncated: True if a word has more tokens than a quarter of what the model reads, and was judged by its first.
+        truncated: True if a word has more tokens than a quarter of what the model reads, and was judged by its first;
+            of roles also if the text is so long that some words were judged in a window without the predicate.
         backend: what computed it: "native" or "onnxruntime"; see ``Prediction``.
     """
 
