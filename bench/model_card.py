@@ -78,13 +78,13 @@ def table_text(results: Sequence[Results]) -> str:
             )
         )
     explained = (
-        "On the test split. Best floor: the highest of simple models that are trained on the same labels (naive Bayes, "
-        "TF-IDF with a linear SVM, means of the base's word vectors with logistic regression); 'not beaten' if the "
-        "artifact is not better in both this measure and macro F1. C1, the control: starts where the student does and "
-        "sees labels alone. C0: starts from the base, without a teacher. Student, C1 and C0: means over seeds. "
-        "Artifact: of the first student, [95% interval]. Student - C1 and - C0: points of the measure, [95% interval "
-        "over texts, and over seeds if there are several]. Latency: of one text, the teacher's in torch over the "
-        "artifact's."
+        "On the test split. Best floor: the highest of simple models that are trained on the same labels (naive "
+        "Bayes, TF-IDF with a linear SVM, means of the base's word vectors with logistic regression); 'not beaten' if"
+        " the artifact is not better in both this measure and the other one that its card judges by, such as macro "
+        "F1. C1, the control: starts where the student does and sees labels alone. C0: starts from the base, without "
+        "a teacher. Student, C1 and C0: means over seeds. Artifact: of the first student, [95% interval]. Student - "
+        "C1 and - C0: points of the measure, [95% interval over texts, and over seeds if there are several]. Latency:"
+        " of one text, the teacher's in torch over the artifact's."
     )
     return f"{markdown(rows, texts=2)}\n\n{explained}"
 
@@ -199,7 +199,7 @@ def _quality(results: Results) -> str:
     rows = [(*header, *(f"test {metric_words(name)} %" for name in others), "test calibration error %")]
     for (name, run), test in zip(results["runs"].items(), tests, strict=True):
         cells = [_share(run["metrics"].get(split, {}), metric) for split in shown]
-        cells += [_share(test, other) for other in others]
+        cells += [_share(test, each) for each in others]
         rows.append((name, *cells, _percent(test.get("calibration_error"))))
     majority = results["runs"]["teacher"]["metrics"].get("test", {}).get("majority")
     alone = f" The most frequent answer alone is right for {_percent(majority)}% of test."
@@ -244,7 +244,8 @@ def _side_by_side(comparison: Results) -> str:
 def _verification(artifact: Results, task: Task) -> str:
     gate, test = artifact["verification"], artifact["against_model"]
     paired, f1 = test["paired"], test["micro_f1_difference"]
-    metric, right = ("accuracy", "Right") if f1 is None else (task.primary_metric, "All right")
+    by_labels = f1 is None and not task.numeric
+    metric, right = ("accuracy", "Right") if by_labels else (task.primary_metric, "All right")
     if f1 is not None and not task.extractive:
         right = f"All {'tags' if task.per_word else 'labels'} right"
     each = " of the words" if task.per_word else ""

@@ -5,7 +5,8 @@
 A query is a question to one policy. Its candidates are passages of that policy: those that annotators answered it with
 (score 1) and others (score 0). Annotators did not look at all passages, so some of the others answer it too, and no
 ranking can be perfect. The policies of train and validation are those of the set's dev file, the policies of test those
-of its test file; no policy is in two splits. Each call writes the same files, and prints how well the test candidates
+of its test file; no policy is in two splits, but most questions are: annotators wrote few for each kind of passage.
+Each call writes the same files, and prints how many test questions train also asks, and how well the test candidates
 are ranked without learning: in a random order, and by the words that they share with the query (TF-IDF, cosine).
 """
 
@@ -62,12 +63,17 @@ def main() -> int:
     policies = {"train": dev[VALIDATION_POLICIES:], "validation": dev[:VALIDATION_POLICIES], "test": test}
     arguments.out.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
+    asked: set[str] = set()
     for split, sizes in SIZES.items():
         rows = list(rows_of(policies[split], sizes))
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         (arguments.out / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         queries = len({(row["policy"], row["query"]) for row in rows})
         print(f"{split}: {len(policies[split])} policies, {queries:,} queries, {len(rows):,} pairs")
+        questions = {row["query"].casefold() for row in rows}
+        if split == "test":
+            print(f"test: {len(questions & asked)} of {len(questions)} questions are asked in train, too")
+        asked |= questions if split == "train" else set()
     for name, found in floors(rows).items():
         print(f"test, {name}: nDCG@10 {100 * found['ndcg_10'].mean():.1f}%, MRR {100 * found['mrr'].mean():.1f}%")
     return 0

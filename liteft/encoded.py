@@ -31,7 +31,7 @@ class Encoded:
         ids: int32, shape (tokens,): the ids of all texts, one text after the other, special tokens included.
         type_ids: int32, shape (tokens,): 0 for a text or the first text of a pair, 1 for the second.
         offsets: int64, shape (texts + 1,): text i is ``ids[offsets[i]:offsets[i + 1]]``.
-        truncated: bool, shape (texts,): True where tokens were cut off.
+        truncated: bool, shape (texts,): True where tokens were cut off, or a row of WordWindows has no marked word.
     """
 
     ids: np.ndarray

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 __all__ = ["Rows", "aligned", "markdown", "metric_words", "one_line", "points", "share", "shortened"]
 
 Rows = Sequence[Sequence[str]]
+_ABBREVIATED = {"ndcg_10": "nDCG@10", "mrr": "MRR", "rmse": "RMSE", "mae": "MAE"}
 
 
 def aligned(rows: Rows, *, texts: int | Collection[int], rule: bool = True) -> str:
@@ -38,7 +39,7 @@ def markdown(rows: Rows, *, texts: int) -> str:
 
 def metric_words(metric: str) -> str:
     """Return a metric's name as people write it: "macro F1" for "macro_f1"."""
-    return metric.replace("_", " ").replace("f1", "F1")
+    return _ABBREVIATED.get(metric) or metric.replace("_", " ").replace("f1", "F1")
 
 
 def share(value: float, interval: tuple[float, float] | None = None) -> str:

@@ -133,6 +133,7 @@ def _classify_texts(
         what = f"texts were cut at {classifier.manifest.max_tokens} tokens"
         if classifier.manifest.task.per_word:
             what = "texts have a word of so many tokens that only its first were read"
+            what += ", or a window without the predicate" if getattr(classifier, "marked", False) else ""
         if classifier.manifest.task.extractive:
             what = "questions, or words of their contexts, were cut"
         console.progress(f"{cut:,} {what}")

@@ -167,7 +167,7 @@ def load_dataset(
         found, splits = known, read_numbers(splits, form, notes)
     else:
         found, splits = read_labels(splits, form, notes)
-        notes += _perhaps_scores(columns.label, known, splits["train"])
+        notes += _perhaps_scores(form, found, splits["train"])
     if confidence is not None and splits["train"].soft is None:
         notes.append(f"the column {confidence!r} holds no confidence below 1 in train, so each label counts as sure")
     missing = _missing_splits(splits, fractions, seed, notes, numeric=found.numeric)
@@ -240,11 +240,14 @@ def _unread(train: Table, columns: Columns, looks: Looks, pair: str | None) -> I
         yield worded(f"{what} not read", option("label", [columns.label, *others]), " makes each a label")
 
 
-def _perhaps_scores(column: str | None, asked: Task | None, train: Records) -> Iterator[str]:
+def _perhaps_scores(form: LabelForm, found: Task, train: Records) -> Iterator[str]:
     """Yield a note if a column with the name of scores holds whole numbers, which were read as names of classes."""
+    said = form.task is not None or form.names is not None or form.separator is not None
+    if said or found.several or train.soft is not None or form.column is None or not score_column([form.column]):
+        return
     names = {name for row in train.labels or () for name in row or ()}
-    if column is not None and asked is None and score_column([column]) and all(map(_WHOLE.fullmatch, names)):
-        yield worded(f"the column {column!r} holds whole numbers, read as {len(names)} classes",
+    if names and all(map(_WHOLE.fullmatch, names)):
+        yield worded(f"the column {form.column!r} holds whole numbers, read as {len(names)} classes",
                      option("task", "scores"), " reads them as numbers to predict")  # fmt: skip
 
 

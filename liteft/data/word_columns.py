@@ -74,7 +74,8 @@ class WordColumns:
         """A sentence on what was guessed, or None."""
         parts = [f"{part} = {getattr(self, part)!r}{self._place(getattr(self, part))}" for part in self.guessed]
         parts += [] if self.predicate is None else [f"predicate = {self.predicate!r}"]
-        parts = [f"columns guessed by name: {', '.join(parts)}"] if parts else []
+        how = "columns guessed" if self.ordered else "columns guessed by name"
+        parts = [f"{how}: {', '.join(parts)}"] if parts else []
         parts += ["words and tags are what spaces separate"] if self.joined else []
         return "; ".join(parts) or None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ class Answer(Result):
             They are there also if no answer was decided.
         truncated: True if the question was cut, or a word of the context has more tokens than a quarter of a window.
         backend: what computed it: "native" or "onnxruntime"; see ``Prediction``.
-        context: the text that the question was asked about.
+        context: the text in which ``start`` and ``end`` are places.
     """
 
     text: str
@@ -70,7 +70,7 @@ class Answer(Result):
     top: tuple[Alternative, ...]
     truncated: bool
     backend: str
-    context: str
+    context: str = field(repr=False)
 
     @property
     def answered(self) -> bool:

@@ -54,7 +54,7 @@ class Classified(Result):
         rows: number of rows in the output.
         resumed: how many of these an earlier run had finished.
         refused: rows without a usable text, which have a null label.
-        truncated: rows whose text was truncated.
+        truncated: rows whose prediction says ``truncated``.
         empty: rows whose text was empty or only white space.
         seconds: wall time of this run.
     """

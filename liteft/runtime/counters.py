@@ -14,7 +14,7 @@ class Stats:
 
     Attributes:
         texts: texts (or pairs) classified.
-        truncated: how many of these were truncated.
+        truncated: how many of these have a prediction that says ``truncated``.
         empty: how many had no tokens but the special ones: nothing was left of them to read.
         refused: values in streams that were not texts and became None.
         tokens: tokens classified, special tokens included.

@@ -41,7 +41,7 @@ class Answers(Task):
     extractive = True
     judged_by_difference = True
     judged = "questions"
-    alike = "answer that overlaps the model's by half"
+    alike = "answer that overlaps the model's by half or more"
     fewest_labels = 2
     label_dtype = np.int64
     activation = "softmax"

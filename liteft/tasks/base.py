@@ -84,7 +84,7 @@ class Task(str, ABC):
             texts that are right.
         judged_by_difference: whether an export is judged by the paired interval of its main metric.
         judged: what each decision is about, in the plural.
-        alike: what `same` finds in a second model, in words.
+        alike: what is counted for the agreement of two models, in words.
         fewest_labels: the smallest number of labels that a data set or model may have.
         label_dtype: dtype of a label array.
         activation: the function from logits to probabilities, or to scores, named in the manifest.

@@ -47,7 +47,7 @@ class Scores(Task):
     several = False
     numeric = True
     judged_by_difference = True
-    alike = "score within a fifth of the standard deviation of the model's"
+    alike = "score that differs from the model's by a fifth of the standard deviation at most"
     fewest_labels = 1
     label_dtype = np.float64
     activation: Literal["softmax", "sigmoid", "none"] = "none"

@@ -126,8 +126,8 @@ class Tokens(Task):
         return logits.like(SINGLE_LABEL.probabilities(logits.values))
 
     def choose(self, scores: Ragged, threshold: Threshold) -> Ragged:
-        with np.errstate(divide="ignore"):
-            return self.decide(scores.like(np.log(scores.values)))
+        smallest = np.finfo(scores.dtype).tiny  # a probability of 0 would make no sum of logits better than another
+        return self.decide(scores.like(np.log(np.maximum(scores.values, smallest))))
 
     def decide(self, logits: Ragged, threshold: Threshold = 0.5) -> Ragged:
         check_logits(logits)

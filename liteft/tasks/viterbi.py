@@ -4,8 +4,8 @@ A tag that continues a span must follow a tag of that span; all others may follo
 likeliest tag may follow any, a text falls into pieces that hardly depend on each other: the best tags of a piece alone
 are at least as good as those that it has in the best tags of the text. If they do not continue a span of the piece
 before, they are those. So only pieces with an illegal tag are searched, all at once, and a piece whose best tags
-continue a span of the piece before is searched again together with that. The steps that follow one another are as many
-as the longest piece has words, and not the longest text.
+continue a span of the piece before is searched again together with pieces before it. The steps that follow one another
+are as many as the longest piece has words, and not the longest text.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from liteft.ragged import Ragged, gathered, offsets_of
 __all__ = ["with_legal_tags"]
 
 
-def with_legal_tags(logits: Ragged, found: Ragged, wrong: np.ndarray, after: np.ndarray) -> Ragged:
+def with_legal_tags(logits: Ragged, found: Ragged, stray: np.ndarray, after: np.ndarray) -> Ragged:
     """Return the legal tags with the largest sum of logits.
 
     Args:
         logits: float (words, tags) for each text.
         found: the tag with the largest logit of each word, int64.
-        wrong: the words whose tag may not stand where it does: bool (words,).
+        stray: the words whose tag may not stand where it does: bool (words,).
         after: for a tag that needs a span to continue, the tag that begins one; -1 for others: int64 (tags + 1,).
     """
     tags = found.values.copy()
@@ -35,7 +35,7 @@ def with_legal_tags(logits: Ragged, found: Ragged, wrong: np.ndarray, after: np.
     opening = firsts[cuts[:-1]]
     first_piece = np.maximum.accumulate(np.where(opening, np.arange(len(opening)), 0))  # of each piece's text
     joined = np.zeros(len(opening), dtype=bool)  # pieces that are searched together with the one before
-    pieces, reach = np.searchsorted(cuts, np.flatnonzero(wrong), side="right") - 1, 1
+    pieces = np.searchsorted(cuts, np.flatnonzero(stray), side="right") - 1
     while len(pieces):
         heads = np.flatnonzero(~joined)
         groups = np.unique(np.searchsorted(heads, pieces, side="right") - 1)
@@ -44,10 +44,12 @@ def with_legal_tags(logits: Ragged, found: Ragged, wrong: np.ndarray, after: np.
         offsets = offsets_of(cuts[np.append(heads, len(opening))[groups + 1]] - starts)
         words = gathered(starts, offsets)
         tags[words] = _search(Ragged(logits.values[words], offsets), opening[head], after)
-        pieces = head[~opening[head] & (after[tags[starts]] >= 0)]
-        far = np.maximum(first_piece[pieces] + 1, pieces - reach + 1)
+        going_back = ~opening[head] & (after[tags[starts]] >= 0)
+        pieces = head[going_back]
+        # As many words are joined as were searched, so that all searches together take about twice the last one.
+        reached = np.searchsorted(cuts, (starts - (offsets[1:] - offsets[:-1]))[going_back], side="right")
+        far = np.maximum(first_piece[pieces] + 1, reached)
         joined[gathered(far, offsets_of(pieces - far + 1))] = True
-        reach *= 2  # so that no text is searched much more than twice
     return found.like(tags)
 
 
@@ -70,7 +72,7 @@ def _search(logits: Ragged, opening: np.ndarray, after: np.ndarray) -> np.ndarra
 
     Args:
         logits: of the pieces, each with a word at least.
-        opening: the pieces that begin a text, and no span goes on there: bool (pieces,).
+        opening: the pieces that begin a text, where no span can continue: bool (pieces,).
         after: as for ``with_legal_tags``.
     """
     inner = np.flatnonzero(after[:-1] >= 0)

@@ -250,6 +250,9 @@ def test_a_predicate_asks_a_model_of_roles_about_a_word(
     assert without.status == 1 and "--predicate 2" in without.err
     beyond = call("predict", artifact.path, "the app closes", "--predicate", "3")
     assert beyond.status == 1 and "has 3 words, and the predicate's number is 3" in beyond.err
+    far = call("predict", artifact.path, "the app closes " * 200, "--predicate", "0")
+    assert far.status == 0 and "1 texts have a word of so many tokens" in far.err
+    assert "or a window without the predicate" in far.err
     several = call("predict", artifact.path, "the app", "closes", "--predicate", "0")
     assert several.status == 2 and "--predicate is a word of one text" in several.err
     of_file = call("predict", artifact.path, "--input", "a.csv", "--output", "b.csv", "--predicate", "0")

@@ -78,12 +78,12 @@ def test_tags_before_words_or_numbers(write: Write, lines: list[str], tags: list
 
 
 @pytest.mark.parametrize(("file", "told"), [
-    ("Ann B-PER 3\nleft O 1\n", "text = 'tokens' (column 1 of 3), label = 'tags' (column 2 of 3)"),
-    ("1 B-PER Ann\n2 O left\n", "text = 'tokens' (column 3 of 3), label = 'tags' (column 2 of 3)"),
-    ("Ann B-PER\nleft O\n", "text = 'tokens', label = 'tags'"),
+    ("Ann B-PER 3\nleft O 1\n", "columns guessed: text = 'tokens' (column 1 of 3), label = 'tags' (column 2 of 3)"),
+    ("1 B-PER Ann\n2 O left\n", "columns guessed: text = 'tokens' (column 3 of 3), label = 'tags' (column 2 of 3)"),
+    ("Ann B-PER\nleft O\n", "columns guessed by name: text = 'tokens', label = 'tags'"),
 ])  # fmt: skip
 def test_the_columns_that_are_read_are_told_by_number(write: Write, file: str, told: str) -> None:
-    assert f"columns guessed by name: {told}" in _load(write("a.conll", f"{file}\n{file}")).notes
+    assert told in _load(write("a.conll", f"{file}\n{file}")).notes
 
 
 def test_a_file_without_blank_lines_is_no_training_data(write: Write) -> None:

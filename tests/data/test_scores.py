@@ -125,6 +125,16 @@ def test_whole_numbers_in_a_column_of_scores_are_told_to_be_read_as_classes(sett
     assert len(found) == told and all("--task scores reads them as numbers" in note.command for note in found)
 
 
+@pytest.mark.parametrize(("cells", "settings"), [
+    (lambda row: [row % 3, 3], {}), (lambda row: f"{row % 3}|3", {"label_separator": "|"}),
+    (lambda row: {"0": 0.3, "1": 0.7} if row % 2 else {"0": 1.0}, {}), (lambda row: row % 3, {"label_names": "1,2,3"}),
+    (lambda row: "good" if row % 2 else "bad", {}),
+])  # fmt: skip
+def test_labels_that_cannot_be_scores_are_not_told_so(cells: Any, settings: dict[str, Any]) -> None:
+    dataset = load_dataset([{"text": f"a {row}", "score": cells(row)} for row in range(30)], **settings)
+    assert not any("whole numbers" in note for note in dataset.notes)
+
+
 def test_a_test_split_without_scores_is_predicted_and_not_scored() -> None:
     rows = {"text": [f"text {row}" for row in range(4)], "label": [0.0, 2.5, 3.0, 5.0]}
     data = {"train": rows, "test": {"text": ["x", "y"], "label": [-1.0, -1.0]}}

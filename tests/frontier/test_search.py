@@ -267,7 +267,7 @@ def test_an_export_that_its_gate_refuses_is_kept_with_the_reason_and_not_tried_a
     def refusing(student: Any, out: Path, settings: Any, data: Any, progress: Any, **rest: Any) -> Any:
         tried.append(out.name)
         if settings.export.embedding_bits == 4:
-            raise VerificationError("it does not agree.", accepted={"same label": "50%"})
+            raise VerificationError("it does not agree.", accepted={"same answer as the model": "50%"})
         return exported(student, out, settings, data, progress, **rest)
 
     monkeypatch.setattr(loop, "export_student", refusing)
@@ -275,7 +275,7 @@ def test_an_export_that_its_gate_refuses_is_kept_with_the_reason_and_not_tried_a
     found = search(teacher, dataset, out=tmp_path, recipe=asked)
     assert [(each.form, each.status, each.reason) for each in found.candidates] == [
         ("int8", "measured", None),
-        ("int8-4bit", "refused", "it does not agree.; same label 50%"),
+        ("int8-4bit", "refused", "it does not agree.; same answer as the model 50%"),
     ]
     tried.clear()
     assert search(teacher, dataset, out=tmp_path, recipe=asked).to_dict() == found.to_dict()

@@ -54,7 +54,7 @@ def test_a_ranking_is_judged_over_queries_and_an_artifact_that_gives_the_gold_sc
     found = compare(ranker, on=Split("test", queries, texts, gold), rounds=0, threads=1)
     (model,) = found.models
     assert model.scores["ndcg_10"] == model.scores["mrr"] == 1.0
-    assert model.intervals["mrr"] == (1.0, 1.0) and "ndcg 10 %" in found.render()
+    assert model.intervals["mrr"] == (1.0, 1.0) and "nDCG@10 %" in found.render()
     json.dumps(found.to_dict(), allow_nan=False)
     turned = compare(ranker, on=Split("test", queries, texts, 1 - gold), rounds=0, threads=1)
     assert turned.models[0].scores["mrr"] < 1.0

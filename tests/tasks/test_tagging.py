@@ -157,6 +157,14 @@ def test_a_span_that_reaches_far_back_is_found_in_few_searches(searched: list[li
     assert len(searched) <= 12 and sum(map(sum, searched)) < 3000
 
 
+def test_long_pieces_behind_many_short_ones_are_not_searched_again_and_again(searched: list[list[int]]) -> None:
+    scheme = scheme_of(("O", "B-A", "I-A"))
+    text = np.array([[1, -40_000, 0.999]] * 300 + [[0, -40_000, 1]] * 2000, np.float32)
+    found = scheme.decode(Ragged.of([text], np.float32, width=(3,)))
+    assert found[0].tolist() == slow_viterbi(scheme, text) == [0] * 2300
+    assert len(searched) > 1 and sum(map(sum, searched)) <= 2 * len(text)
+
+
 def test_legal_largest_logits_are_the_result() -> None:
     scheme = scheme_of(("O", "B-A", "I-A"))
     logits = Ragged.of([[[0, 2, 1], [0, 1, 1.5]], [[3, 0, 0]]], np.float32, width=(3,))

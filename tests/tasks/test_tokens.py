@@ -51,6 +51,9 @@ def test_decisions_are_legal_and_by_logits_or_probabilities_the_same() -> None:
     decided = TASK.decide(logits)
     assert TASK.scheme.legal(decided).all() and not TASK.scheme.legal(logits.like(logits.values.argmax(axis=1))).all()
     assert TASK.same(decided, TASK.choose(TASK.probabilities(logits), 0.5)).all()
+    first = TOKENS.bound(("I-A", "O", "B-A"))
+    never = Ragged.of([[[1.0, 0.0, 0.0], [0.2, 0.5, 0.3]]], np.float32, width=(3,))  # what float32 leaves of e^-200
+    assert first.scheme.legal(first.choose(never, 0.5)).all()
     plain = TOKENS.bound(("A", "B", "C", "D", "E"))
     assert (plain.decide(logits).values == logits.values.argmax(axis=1)).all()
 
