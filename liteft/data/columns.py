@@ -15,7 +15,7 @@ from liteft.errors import DataError, Hint, closest, option
 if TYPE_CHECKING:
     from liteft.data.looks import Looks
 
-__all__ = ["HEADER", "Columns", "choose_columns", "find_column", "second_texts"]
+__all__ = ["HEADER", "Columns", "choose_columns", "find_column", "score_column", "second_texts"]
 
 HEADER = "the first line of a csv or tsv file must contain the column names; add it if it does not"
 
@@ -44,6 +44,7 @@ _LABEL = (
 )
 _SECOND = ("context", "answer", "passage", "document", "response", "reply", "paragraph", "evidence")
 _TO_LABEL = {"predicted", "probability", "margin", "why"}  # columns of a list that liteft.to_label writes
+_SCORES = ("score", "scores", "similarity", "similarity_score", "relevance", "rating")
 _PAIRS = (
     ("text", "text_b"),
     ("text", "text2"),
@@ -145,7 +146,7 @@ def choose_columns(
         if label is None and set(columns) >= _TO_LABEL:
             raise _without_labels(source)
         if label is None:
-            raise _unknown_label(free, source, hint, looks)
+            raise _unknown_label(free, columns, source, hint, looks)
         guessed.append("label")
     chosen = [name for name in (text, found_pair, label if labelled else None) if name is not None]
     if len(set(chosen)) < len(chosen):
@@ -200,6 +201,12 @@ def _guess_text(
     return found, None
 
 
+def score_column(columns: Sequence[str]) -> str | None:
+    """Return the column that holds the scores, if one has a usual name and none is named for labels."""
+    found = [name for name in columns if name.casefold() in _SCORES]
+    return found[0] if len(found) == 1 and not {"label", "labels"} & {name.casefold() for name in columns} else None
+
+
 def _guess(names: Sequence[str], tiers: Sequence[Sequence[str]]) -> str | None:
     for tier in tiers:
         hits = [name for name in names if name.casefold() in tier]
@@ -245,7 +252,18 @@ def _without_labels(source: str) -> DataError:
     )
 
 
-def _unknown_label(free: Sequence[str], source: str, hint: str | None, looks: Looks | None) -> DataError:
+def _unknown_label(
+    free: Sequence[str], columns: Sequence[str], source: str, hint: str | None, looks: Looks | None
+) -> DataError:
+    """Return the error where no column is named for labels: of ``columns``, ``free`` have no other part."""
+    folded = {name.casefold(): name for name in columns}
+    scores, answer = score_column(free), next((name for name in folded if name.startswith("answer")), None)
+    tasks = [] if scores is None else [option("task", "scores", note=f", if {scores!r} holds numbers to predict")]
+    if answer is not None and "question" in folded and set(folded) & {"context", "passage", "paragraph", "document"}:
+        tasks.append(option("task", "answers", note=f", if {folded[answer]!r} holds parts of the contexts"))
+    if tasks:
+        error = _unknown("label", free, source, hint, free if looks is None else looks.classes)
+        return DataError(error.message, accepted=error.accepted, fix=[*tasks, *error.fix])
     binary = [] if looks is None else [name for name in looks.binary if name in free]
     if len(binary) < 2:
         return _unknown("label", free, source, hint, free if looks is None else looks.classes)

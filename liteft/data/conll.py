@@ -29,6 +29,8 @@ _TAG_NAMES = {"tag", "tags", "ner", "ner_tag", "ner_tags", "label", "labels", "e
               "bio_tag", "pos", "pos_tag", "upos", "xpos", "chunk", "chunk_tag", "slot", "misc"}  # fmt: skip
 _SPACES = re.compile(r"[ \t]+")
 _NUMBER = re.compile(r"\d+")
+_POINT = re.compile(r"[.eE]").search
+_FRACTION = re.compile(r"-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+")
 _NO_WORD = re.compile(r"\d+[-.]\d+")
 _DOCUMENT = "-DOCSTART-"
 _PEEK = 2000  # lines by which a file's form is told
@@ -230,13 +232,19 @@ def _words_and_tags(rows: Sequence[Sequence[str]], *, first: int) -> tuple[int, 
     """Return the places of the words and of the tags.
 
     The words are column ``first``, or the first one behind it that has not only tags. The tags are the last column, or
-    the last one that has only tags if numbers are behind it, or the words.
+    the last one that has only tags if numbers are behind it, or the words. Fractions, such as how sure an annotator is,
+    are no tags.
     """
     columns = list(zip(*(row for row in rows if len(row) == len(rows[0])), strict=True))
     tagged = [at for at, cells in enumerate(columns) if all(map(TAG.fullmatch, cells)) and set(cells) - {"O"}]
     words = next((at for at in range(first, len(columns)) if at not in tagged), first)
-    elsewhere = words != first or all(map(_NUMBER.fullmatch, columns[-1]))
-    return words, tagged[-1] if tagged and elsewhere else len(columns) - 1
+    elsewhere = words != first or all(map(_FRACTION.fullmatch, columns[-1]))
+    if tagged and elsewhere:
+        return words, tagged[-1]
+    last = len(columns) - 1
+    while last > words + 1 and all(map(_FRACTION.fullmatch, columns[last])) and any(map(_POINT, columns[last])):
+        last -= 1
+    return words, last
 
 
 def _is_numbered(rows: Sequence[Sequence[str]]) -> bool:

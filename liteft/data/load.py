@@ -18,7 +18,7 @@ import numpy as np
 
 from liteft.data.annotations import annotated, with_spans
 from liteft.data.arguments import check_arguments, known_names, known_task, one_name
-from liteft.data.columns import HEADER, Columns, choose_columns, second_texts
+from liteft.data.columns import HEADER, Columns, choose_columns, score_column, second_texts
 from liteft.data.confidences import task_with_confidences, with_confidences
 from liteft.data.dataset import MAIN_SPLITS, Dataset, Split
 from liteft.data.label_columns import label_columns, with_label_columns
@@ -26,7 +26,7 @@ from liteft.data.labelling import LabelForm, read_labels
 from liteft.data.labels import LabelNames, encode, label_order
 from liteft.data.looks import Looks, look
 from liteft.data.notes import worded
-from liteft.data.numbers import SCORE, quantile_names, read_numbers, score_column
+from liteft.data.numbers import SCORE, quantile_names, read_numbers
 from liteft.data.questions import questions_dataset, questions_of
 from liteft.data.records import Records, read_records, usable_rows
 from liteft.data.soft_labels import soft_array

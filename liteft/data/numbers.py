@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Real
 from typing import Any
@@ -18,21 +18,14 @@ from liteft.data.labels import OTHER_LABEL
 from liteft.data.records import Records
 from liteft.errors import ConfigError, DataError, leave_out, option
 
-__all__ = ["SCORE", "quantile_names", "read_numbers", "score_column"]
+__all__ = ["SCORE", "quantile_names", "read_numbers"]
 
 SCORE = ("score",)
 """The labels of a data set of scores."""
-_COLUMNS = ("score", "scores", "similarity", "similarity_score", "relevance", "rating")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?")
 _STRATA = 10
 _LARGEST = 1e30  # models compute in float32, whose largest number is 3.4e38
-
-
-def score_column(columns: Sequence[str]) -> str | None:
-    """Return the column that holds the scores, if one has a usual name and none is named for labels."""
-    found = [name for name in columns if name.casefold() in _COLUMNS]
-    return found[0] if len(found) == 1 and not {"label", "labels"} & {name.casefold() for name in columns} else None
 
 
 def read_numbers(splits: Mapping[str, Records], form: LabelForm, notes: list[str]) -> dict[str, Records]:

@@ -52,6 +52,7 @@ class WordColumns:
         answer: what an annotator of Prodigy answered; None without.
         guessed: the parts that the caller did not name: "text", "label".
         ordered: all columns of a CoNLL file that has more than two, in their order: they are found by their places.
+        unread: a column of tags such as B-X beside ``label``, which has others.
     """
 
     text: str
@@ -62,6 +63,7 @@ class WordColumns:
     guessed: tuple[str, ...] = ()
     joined: bool = False
     ordered: tuple[str, ...] = ()
+    unread: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,10 +79,14 @@ class WordColumns:
         how = "columns guessed" if self.ordered else "columns guessed by name"
         parts = [f"{how}: {', '.join(parts)}"] if parts else []
         parts += ["words and tags are what spaces separate"] if self.joined else []
+        parts += [f"tags such as B-X in column {self._number(self.unread)} are not read"] if self.unread else []
         return "; ".join(parts) or None
 
     def _place(self, name: str) -> str:
-        return f" (column {self.ordered.index(name) + 1} of {len(self.ordered)})" if self.ordered else ""
+        return f" (column {self._number(name)} of {len(self.ordered)})" if self.ordered else ""
+
+    def _number(self, name: str) -> int:
+        return self.ordered.index(name) + 1
 
 
 def look_for_words(
@@ -120,7 +126,10 @@ def look_for_words(
     if asked and found is None:
         raise _none_found(table, text, label)
     if found is not None and conll and len(table.columns) > 2:
-        found = replace(found, ordered=tuple(table.columns))
+        found = replace(found, ordered=tuple(table.columns), unread=_other_tags(table, found))
+    if found is None and one is None and (commas := _listed_tags(table, one)) is not None:
+        what = f"the column {commas[0]!r} looks like tags of words with commas between"
+        return None, worded(what, option("task", "tokens", note=" reads such with spaces between"))
     if found is None or asked or one is not None:
         return found, None
     if found.joined or pair or confidence is not None:
@@ -133,6 +142,16 @@ def look_for_words(
     if found.kind == "spans":
         what = f"column {found.label!r} looks like spans"
     return None, worded(f"the {what}", option("task", "tokens", note=" reads them"))
+
+
+def _other_tags(table: Table, found: WordColumns) -> str | None:
+    """Return a column of tags such as B-X of a CoNLL file whose ``label`` has none; None without."""
+    tagged = [
+        name
+        for name, cells in _head(table).items()
+        if (own := [tag for cell in cells for tag in cell or ()]) and all(map(TAG.fullmatch, own)) and set(own) - {"O"}
+    ]
+    return None if found.label is None or found.label in tagged or not tagged else tagged[0]
 
 
 def _found(table: Table, *, text: str | None, label: str | None, sure: bool) -> WordColumns | None:

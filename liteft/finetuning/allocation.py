@@ -4,9 +4,12 @@ glibc hands out blocks over 32 MB straight from the kernel and gives them back w
 embeddings is such a block (30,522 x 384 floats: 47 MB) and is freed and made anew at every step, so each step
 pays 11,000 page faults to get zeroed memory that it then fills with zeros again. Kept in the heap the block
 costs one pass over memory. Values do not change, only their addresses. Seen with torch 2.13, glibc 2.36 and
-MiniLM-L6 in bfloat16: ten steps of the training benchmark on SST-2 took 13,086 page faults instead of 130,565; ten
-steps of 32 texts of 60 to 256 tokens had 3.9 GB at the peak instead of 3.7. What that saves in time is not settled: a
-bare loop of steps gained about a tenth, the one pair of whole benchmark runs nothing, all on a busy machine.
+MiniLM-L6 in bfloat16: ten steps of the training benchmark on SST-2 took 13,086 page faults instead of 130,565. What
+that saves in time is not settled: a bare loop of steps gained about a tenth, the one pair of whole benchmark runs
+nothing, all on a busy machine.
+
+Larger blocks than the largest weight are not kept. They are scores of attention and other activations, which have
+another size in every batch and leave holes: @@MEASURED@@
 
 Tried and rejected: flushing denormals. An optimizer step over an embedding whose first moments are all
 denormal took twice as long, and by arithmetic those of a rare word get there about 800 steps after it. But
@@ -29,19 +32,24 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 # The limit of glibc's own adjustment, bytes; once set by hand it no longer adjusts.
 _USUAL_MMAP_THRESHOLD = 32 << 20
+_BESIDE = 1 << 16  # bytes that malloc and torch's alignment may add to a block
 _USUAL_TRIM_THRESHOLD = 2 * _USUAL_MMAP_THRESHOLD
 _CHOSEN_BY_USER = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
 
 
 @contextmanager
-def large_buffers_reused() -> Iterator[None]:
-    """Keep freed blocks of up to 1 GB in this process's heap while the body runs; give them back afterwards.
+def large_buffers_reused(largest: int) -> Iterator[None]:
+    """Keep freed blocks of up to some bytes in this process's heap while the body runs; give them back afterwards.
 
     Does nothing without glibc, with a glibc that refuses the setting (older ones stop at 32 MB), or if the
     environment already configures glibc's allocator.
+
+    Args:
+        largest: bytes of the largest weight that is trained; of a weight beyond 1 GB, blocks of up to 1 GB are kept.
     """
     libc = _glibc()
-    if libc is None or not libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30):
+    kept = min(max(largest + _BESIDE, _USUAL_MMAP_THRESHOLD), 1 << 30)
+    if libc is None or not libc.mallopt(_M_MMAP_THRESHOLD, kept):
         yield
         return
     libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)

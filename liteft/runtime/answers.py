@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from liteft.answer_spans import STOP, TOKENS
 from liteft.answer_windows import AnswerTokenizer, AnswerWindows
 from liteft.errors import InputError
 from liteft.ragged import Ragged, concatenated
@@ -29,7 +30,7 @@ from liteft.runtime.inputs import (
     text_error,
 )
 from liteft.runtime.opened import Asked, OpenArtifact
-from liteft.runtime.scoring import WINDOW, windows
+from liteft.runtime.scoring import WINDOW, require_finite, windows
 from liteft.runtime.streaming import OnError, check_settings, in_order
 from liteft.runtime.token_ids import check_encoded
 
@@ -156,15 +157,17 @@ class AnswerClassifier(OpenArtifact):
             on_error=on_error,
         )
 
-    def logits(self, questions: Sequence[str], contexts: Sequence[str]) -> Ragged:
-        """Return the raw logits of all words, with their places: the packed form of ``liteft.answer_spans``.
+    def logits(self, questions: Sequence[Any], contexts: Sequence[str] | None = None) -> Ragged:
+        """Return the raw logits of all words, with their places in the contexts.
 
         Args:
-            questions: the questions.
+            questions: the questions; without ``contexts`` pairs (question, context).
             contexts: the text that answers each.
 
         Returns:
-            float32, (units, 5) for each question, in order.
+            float32, (units, 5) for each question, in order: of each window first a unit for no answer and then one for
+            each of its words. A unit has the logit that an answer starts with it, the logit that one ends with it, its
+            begin and end in the context, -1 for no answer, and its tokens.
 
         Raises:
             InputError, DeviceError: as in ``predict``, or the lengths differ.
@@ -178,7 +181,7 @@ class AnswerClassifier(OpenArtifact):
             parts.append(self._logits(rows, engine))
         return concatenated(parts) if parts else self._logits(self._encoded([]), engine)
 
-    def encode(self, questions: Sequence[str], contexts: Sequence[str]) -> AnswerWindows:
+    def encode(self, questions: Sequence[Any], contexts: Sequence[str] | None = None) -> AnswerWindows:
         """Tokenize questions, without running the model: the first half of ``predict``, for callers that batch.
 
         Args:
@@ -217,6 +220,48 @@ class AnswerClassifier(OpenArtifact):
         check_encoded(rows.encoded, self._reader.tokenizer, self.manifest.token_types)
         self._refuse(rows, 0)
         return self._logits(rows, engine)
+
+    def predictions(
+        self,
+        logits: Ragged,
+        questions: Sequence[Any],
+        contexts: Sequence[str] | None = None,
+        *,
+        top_k: int | None = None,
+        truncated: np.ndarray | None = None,
+    ) -> list[Answer]:
+        """Turn the logits of ``run`` into what ``predict`` returns.
+
+        Args:
+            logits: as ``logits`` returns them.
+            questions, contexts: those that were encoded, as in ``logits``.
+            top_k: as in ``predict``.
+            truncated: bool, shape (questions,), as ``AnswerWindows.truncated`` has it; None says that nothing was cut.
+
+        Returns:
+            One Answer per question, in order.
+
+        Raises:
+            InputError: the logits do not fit the contexts.
+            ConfigError: ``top_k`` does not fit.
+            ModelError: the logits contain NaN or infinite values.
+        """
+        decide = Deciding(backend=self.backend, top_k=top_k)
+        texts = checked_texts(checked_columns(questions, contexts, call="predictions"), paired=True)
+        cut = np.zeros(len(texts), dtype=bool) if truncated is None else np.asarray(truncated, dtype=bool)
+        fits = isinstance(logits, Ragged) and logits.shape[1:] == (TOKENS + 1,) and len(logits) == len(texts)
+        if fits:
+            lengths = np.array([len(text.second or "") for text in texts], dtype=np.int64)
+            fits = not (logits.values[:, STOP] > lengths[logits.row_numbers]).any()
+        if not fits or cut.shape != (len(texts),):
+            found = f"logits of {len(logits):,} questions" if isinstance(logits, Ragged) else kind_of(logits)
+            raise InputError(
+                f"predictions got {found} that do not fit the contexts of {len(texts):,} questions.",
+                accepted={"logits": "what run(encode(questions, contexts)) returns", "truncated": "(questions,)"},
+                fix="the same questions and contexts as for encode",
+            )
+        require_finite(logits.values)
+        return decide(logits, texts, cut)
 
     def __repr__(self) -> str:
         return self._shown("")

@@ -56,8 +56,8 @@ def row_format(suffix: str, *, columns: Sequence[str], schema: Any, added: Mappi
         columns: names of the columns of the input, in order.
         schema: the input's pyarrow schema if it has one; None to infer the types from the values.
         added: columns that follow those of the input: name -> "text", "number", "place", "texts", "numbers",
-            "scores" (labels with numbers), "spans", or "tagged words" (of a .conll file alone, which keeps no other
-            column).
+            "scores" (labels with numbers), "answers" (with numbers and places), "spans", or "tagged words" (of a .conll
+            file alone, which keeps no other column).
 
     Raises:
         ConfigError: the suffix is none of these, or the format cannot hold what is added.
@@ -210,6 +210,15 @@ class _Parquet:
             "texts": pyarrow.list_(pyarrow.string()),
             "numbers": pyarrow.list_(pyarrow.float64()),
             "scores": pyarrow.list_(pyarrow.struct([("label", pyarrow.string()), ("score", pyarrow.float64())])),
+            "answers": pyarrow.list_(
+                pyarrow.struct(
+                    [
+                        ("answer", pyarrow.string()),
+                        ("score", pyarrow.float64()),
+                        *((name, pyarrow.int64()) for name in ("start", "end")),
+                    ]
+                )
+            ),
             "spans": pyarrow.list_(
                 pyarrow.struct(
                     [

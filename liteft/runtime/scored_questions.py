@@ -17,14 +17,16 @@ __all__ = ["QuestionScorer", "flat_questions"]
 class QuestionScorer(RowScorer):
     """Reads the questions and contexts of rows, and adds their answers."""
 
+    _kind_of_top = "answers"
+
     def _answers(self, texts: Sequence[Text | None]) -> Iterator[Any]:
         answers: Iterator[Any] = self._classifier.stream(
             map(plain_text, texts), top_k=self._top_k, on_error="null", token_budget=self._token_budget
         )
         return answers
 
-    def _best(self, answer: Any) -> list[tuple[str, float]]:
-        return [(each.text, each.score) for each in answer.top]
+    def _best(self, answer: Any) -> list[dict[str, Any]]:
+        return [each.to_dict() for each in answer.top]
 
 
 def flat_questions(file: RowFile) -> RowFile:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -61,6 +61,8 @@ class RowScorer:
     Raises:
         ConfigError: a setting is unknown or does not fit the model.
     """
+
+    _kind_of_top: ClassVar[str] = "scores"
 
     def __init__(
         self,
@@ -117,11 +119,11 @@ class RowScorer:
     def _text_of(self, values: Mapping[str, Any], where: str) -> Text | WordText | None:
         """Return the text of a row, None if it has no usable one."""
         halves = []
-        for column in self._columns:
+        for part, column in zip(("text", "pair"), self._columns, strict=False):
             value = values.get(column)
             text = as_text(value, paired=False)
             if text is None:
-                self._refuse(_text_error(value, f"{where}, column {column!r},"))
+                self._refuse(_text_error(value, f"{where}, column {column!r},"), part)
                 return None
             halves.append(text.first)
         return Text(halves[0], halves[1] if len(halves) > 1 else None)
@@ -153,7 +155,7 @@ class RowScorer:
 
     def _kinds(self) -> dict[str, str]:
         """Return the added columns without their prefix: name -> kind."""
-        return {**self._task.columns, **({} if self._top_k is None else {"top": "scores"})}
+        return {**self._task.columns, **({} if self._top_k is None else {"top": self._kind_of_top})}
 
     def _answers(self, texts: Sequence[Any]) -> Iterator[Any]:
         """Yield the model's answer for each text, None for one that is None or cannot be run."""
@@ -172,25 +174,26 @@ class RowScorer:
             return []
         cells = [_rounded(cell) for cell in self._task.cells(answer)]
         if self._top_k is not None:
-            best = self._best(answer)[: self._top_k]
-            cells.append([{"label": label, "score": _rounded(score)} for label, score in best])
+            cells.append(_rounded(self._best(answer)[: self._top_k]))
         return cells
 
-    def _best(self, answer: Any) -> Sequence[tuple[str, float]]:
+    def _best(self, answer: Any) -> list[dict[str, Any]]:
         """Return what a column "top" holds of an answer."""
-        best: Sequence[tuple[str, float]] = answer.top
-        return best
+        return [{"label": label, "score": score} for label, score in answer.top]
 
-    def _refuse(self, error: InputError) -> None:
+    def _refuse(self, error: InputError, part: str | None = "text") -> None:
+        """Raise the error of a row, unless such rows get no prediction; of its "text", its "pair" or neither, None."""
         if self._on_error == "raise":
+            text = {} if part is None else {"text": "a string, perhaps empty, that UTF-8 can encode"}
+            which = "text" if part == "text" else "second text"
             raise DataError(
                 error.message,
                 accepted={
-                    "text": "a string, perhaps empty, that UTF-8 can encode",
+                    **text,
                     **{name: value for name, value in error.accepted.items() if name not in ("inputs", "text")},
                 },
                 fix=[
-                    option("text", "NAME", note=", if another column holds the text"),
+                    *([] if part is None else [option(part, "NAME", note=f", if another column holds the {which}")]),
                     option("on_error", "null", note=", to give such rows no prediction; finished rows are kept"),
                 ],
             )

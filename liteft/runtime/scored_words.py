@@ -8,7 +8,7 @@ from typing import Any
 from liteft.data.columns import choose_columns
 from liteft.errors import ConfigError, DataError, leave_out
 from liteft.runtime.scored_rows import RowScorer
-from liteft.runtime.word_texts import WordText, as_words, words_error
+from liteft.runtime.word_texts import WordText, as_words, predicate_error, words_error
 
 __all__ = ["TAGGED_WORDS", "WordScorer", "refuse_text_settings", "word_columns"]
 
@@ -37,13 +37,17 @@ class WordScorer(RowScorer):
         return {TAGGED_WORDS: "tagged words"} if self._tagged else dict(self._task.columns)
 
     def _text_of(self, values: Mapping[str, Any], where: str) -> WordText | None:
-        marked, value = self._classifier.marked, values.get(self._columns[0])
-        if marked:
-            value = (value, _number(values.get(self._columns[1])))
-        text = as_words(value, marked=marked)
+        value = values.get(self._columns[0])
+        text = as_words(value, marked=False)
         if text is None:
-            self._refuse(words_error(value, marked=marked, name=f"{where}, column {self._columns[0]!r},"))
-        return text
+            self._refuse(words_error(value, marked=False, name=f"{where}, column {self._columns[0]!r},"))
+        if text is None or not self._classifier.marked:
+            return text
+        given = values.get(self._columns[1])
+        asked = as_words((text, _number(given)), marked=True)
+        if asked is None:
+            self._refuse(predicate_error(given, text, f"{where}, column {self._columns[1]!r},"), part=None)
+        return asked
 
     def _answers(self, texts: Sequence[Any]) -> Iterator[Any]:
         answers: Iterator[Any] = self._classifier.stream(texts, on_error="null", token_budget=self._token_budget)
@@ -97,5 +101,6 @@ def word_columns(
 
 
 def _number(value: Any) -> Any:
-    """Return a cell of csv as a number, if it is one."""
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+    """Return a cell as a whole number, if it is one: also as text, or as a float where other rows have none."""
+    whole = isinstance(value, float) and value.is_integer()
+    return int(value) if whole or (isinstance(value, str) and value.isascii() and value.isdigit()) else value

@@ -71,6 +71,7 @@ class TaggedText(Result):
         truncated: True if a word has more tokens than a quarter of what the model reads, and was judged by its first;
             of roles also if the text is so long that some words were judged in a window without the predicate.
         backend: what computed it: "native" or "onnxruntime"; see ``Prediction``.
+        predicate: the number of the word whose roles these are, counted from 0; None of models without roles.
     """
 
     spans: tuple[Span, ...]
@@ -80,14 +81,21 @@ class TaggedText(Result):
     scores: tuple[float, ...]
     truncated: bool
     backend: str
+    predicate: int | None = None
 
     def render(self) -> str:
-        """Return the text, and below it a line for each span: its characters, label, score and place."""
+        """Return the text, and below it a line for each span: its characters, label, score and place.
+
+        Of roles the text's line ends with the predicate.
+        """
         rows = [
             (one_line(span.text), span.label, f"{span.score:.4f}", f"{span.start}:{span.end}") for span in self.spans
         ]
         shown = shortened(one_line(self.text), _SHOWN)
         lines = aligned(rows, texts=2, rule=False).splitlines() if rows else ["(no spans)"]
+        if self.predicate is not None:
+            start, end = self.words[self.predicate]
+            shown += f" (predicate: {one_line(self.text[start:end])}, word {self.predicate})"
         return "\n".join([shown, *(f"  {line}" for line in lines)])
 
     def to_dict(self, *, offsets: Offsets = "code points") -> dict[str, Any]:
@@ -107,6 +115,7 @@ class TaggedText(Result):
             "scores": list(self.scores),
             "truncated": self.truncated,
             "backend": self.backend,
+            **({} if self.predicate is None else {"predicate": self.predicate}),
         }
 
 
@@ -140,7 +149,7 @@ class Tagging:
         return [
             TaggedText(
                 tuple(own), text.text, tuple(text.words), tuple(tags[first:last]), tuple(scores[first:last]), cut,
-                self._backend,
+                self._backend, text.predicate if text.predicate >= 0 else None,
             )
             for own, text, first, last, cut in zip(
                 spans, texts, offsets, offsets[1:], truncated.tolist(), strict=False

@@ -20,7 +20,16 @@ from liteft.runtime.scoring import WINDOW, require_finite
 from liteft.runtime.streaming import OnError, check_settings, in_order
 from liteft.runtime.tagged import TaggedText, Tagging
 from liteft.runtime.token_ids import check_encoded
-from liteft.runtime.word_texts import WordReader, WordText, as_words, checked_words, in_windows, is_one, words_error
+from liteft.runtime.word_texts import (
+    WordReader,
+    WordText,
+    as_words,
+    checked_words,
+    in_windows,
+    is_one,
+    predicate_error,
+    words_error,
+)
 from liteft.tasks.tokens import Tokens
 from liteft.windows import WordWindows
 
@@ -116,12 +125,20 @@ class TokenClassifier(OpenArtifact):
                 fix=leave_out("predicate"),
             )
         engine = self._open_engine()
-        values = [(words, predicate) for predicate in predicates]
-        texts = [as_words(value, marked=True) for value in values]
-        for value, text in zip(values, texts, strict=True):
-            if text is None:
-                raise words_error(value, marked=True, name="the text")
-        return self._all_tagged([text for text in texts if text is not None], engine)
+        if isinstance(predicates, str) or not isinstance(predicates, Collection):
+            raise InputError(
+                f"predict_roles got {kind_of(predicates)} as predicates.",
+                accepted={"predicates": "a list of numbers of words, counted from 0"},
+                fix="predict_roles(words, predicates=[2, 5]), or predict(words, predicate=2)",
+            )
+        text = as_words(words, marked=False)
+        if text is None:
+            raise words_error(words, marked=False, name="the text")
+        asked = [as_words((text, predicate), marked=True) for predicate in predicates]
+        for predicate, one in zip(predicates, asked, strict=True):
+            if one is None:
+                raise predicate_error(predicate, text, "the text")
+        return self._all_tagged([one for one in asked if one is not None], engine)
 
     def stream(
         self,
@@ -252,11 +269,13 @@ class TokenClassifier(OpenArtifact):
         words = [len(text.words) for text in values]
         fits = isinstance(logits, Ragged) and logits.shape[1:] == (len(self.labels),)
         if not fits or logits.lengths.tolist() != words or cut.shape != (len(values),):
-            found = f"logits of shape {logits.shape}" if isinstance(logits, Ragged) else kind_of(logits)
+            found = kind_of(logits)
+            if isinstance(logits, Ragged):
+                found = f"logits of {len(logits.values):,} words in {len(logits):,} texts"
             raise InputError(
-                f"predictions got {found}, {len(values):,} texts and {cut.size:,} marks of truncated texts.",
-                accepted={"logits": f"(words, {len(self.labels)}) for each text", "truncated": "(texts,)"},
-                fix="logits of this classifier's run, the same texts, and the truncated of their windows",
+                f"predictions got {found} that do not fit {len(values):,} texts with {sum(words):,} words.",
+                accepted={"logits": f"(words, {len(self.labels)}) for each text", "truncated": "(texts,), or None"},
+                fix="the logits that run(encode(texts)) returns, and the same texts",
             )
         require_finite(logits.values)
         return self._answer(logits, values, cut)

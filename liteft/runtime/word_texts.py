@@ -19,7 +19,16 @@ from liteft.runtime.scoring import Reader
 from liteft.windows import WordTokenizer, WordWindows
 from liteft.words import find_words, joined_places, misplaced
 
-__all__ = ["WordReader", "WordText", "as_words", "checked_words", "in_windows", "is_one", "words_error"]
+__all__ = [
+    "WordReader",
+    "WordText",
+    "as_words",
+    "checked_words",
+    "in_windows",
+    "is_one",
+    "predicate_error",
+    "words_error",
+]
 
 _WORDS = "a string, or a tuple of words"
 _MANY = "a string or a tuple of words, or a list of texts, each a string or a list of words"
@@ -123,7 +132,7 @@ def words_error(value: Any, *, marked: bool, name: str) -> InputError:
 
 def _predicate_error(value: Any, name: str) -> InputError:
     """Return the error for a value that is not a text with its predicate."""
-    if not _is_about_one(value):
+    if not (isinstance(value, tuple | list) and len(value) == 2) or isinstance(value[1], str):
         return InputError(
             f"{name} has no predicate, but this model finds the roles of one word.",
             accepted={"each text": _ABOUT_ONE},
@@ -133,10 +142,16 @@ def _predicate_error(value: Any, name: str) -> InputError:
             ),
         )
     text = as_words(value[0], marked=False)
-    if text is None:
-        return words_error(value[0], marked=False, name=name)
+    return words_error(value[0], marked=False, name=name) if text is None else predicate_error(value[1], text, name)
+
+
+def predicate_error(value: Any, text: WordText, name: str) -> InputError:
+    """Return the error for a value that is not the number of one of a text's words; ``name`` is the text's."""
+    number = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    shown = f"the predicate's number is {value}" if number else f"its predicate is {value!r}, which is no whole number"
+    counted = f"{len(text.words):,} word{'s' if len(text.words) != 1 else ''}"
     return InputError(
-        f"{name} has {len(text.words):,} words, and the predicate's number is {value[1]}.",
+        f"{name} has {counted}, and {shown}.",
         accepted={"predicate": f"0 to {len(text.words) - 1:,}" if text.words else "none: there are no words"},
         fix="count the words from 0",
     )

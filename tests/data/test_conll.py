@@ -86,6 +86,15 @@ def test_the_columns_that_are_read_are_told_by_number(write: Write, file: str, t
     assert told in _load(write("a.conll", f"{file}\n{file}")).notes
 
 
+def test_fractions_behind_the_tags_are_no_tags_and_other_tags_are_told(write: Write) -> None:
+    sure = _load(write("a.conll", "Ann NNP 0.97\nleft VBD .5\n\nRome NNP 1e-3\n"))
+    assert _tags(sure) == [["NNP", "VBD"], ["NNP"]]
+    middle = _load(write("b.conll", "Ann B-PER NNP\nleft O VBD\n\nRome B-LOC NNP\n"))
+    assert _tags(middle) == [["NNP", "VBD"], ["NNP"]]
+    assert any("tags such as B-X in column 2 are not read" in note for note in middle.notes)
+    assert not any("are not read" in note for note in _load(write("c.conll", CONLL)).notes)
+
+
 def test_a_file_without_blank_lines_is_no_training_data(write: Write) -> None:
     path = write("a.conll", CONLL.replace("\n\n", "\n") * 40)
     with pytest.raises(DataError, match="conll is one text of 160 words, as no blank line ends one before") as refused:

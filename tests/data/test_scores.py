@@ -135,6 +135,18 @@ def test_labels_that_cannot_be_scores_are_not_told_so(cells: Any, settings: dict
     assert not any("whole numbers" in note for note in dataset.notes)
 
 
+@pytest.mark.parametrize(("rows", "hint"), [
+    ([{"query": f"q {row}", "text": f"t {row}", "score": row} for row in range(20)], "--task scores, if 'score' holds"),
+    ([{"text": f"t {row}", "score": row} for row in range(20)], "--task scores, if the numbers are scores"),
+    ([{"question": f"q {row}", "context": f"t {row}", "answer": f"t {row}", "answer_start": 0} for row in range(20)],
+     "--task answers, if 'answer' holds parts of the contexts"),
+])  # fmt: skip
+def test_rows_of_other_tasks_are_refused_with_the_task(rows: list[dict[str, Any]], hint: str) -> None:
+    with pytest.raises(DataError) as caught:
+        load_dataset(rows)
+    assert hint in caught.value.command_text()
+
+
 def test_a_test_split_without_scores_is_predicted_and_not_scored() -> None:
     rows = {"text": [f"text {row}" for row in range(4)], "label": [0.0, 2.5, 3.0, 5.0]}
     data = {"train": rows, "test": {"text": ["x", "y"], "label": [-1.0, -1.0]}}

@@ -130,6 +130,13 @@ def test_tags_in_strings_of_another_form_are_shown_beside_the_form_that_is_read(
     assert "write tags with a space between" in str(caught.value)
 
 
+def test_tags_with_commas_between_are_told_where_they_are_read_as_classes() -> None:
+    rows = [{"text": f"Ann left {row}", "tags": "B-PER,O,O" if row % 2 else "O,O,O"} for row in range(20)]
+    dataset = _load(rows)
+    assert dataset.task == "single_label"
+    assert any("'tags' looks like tags of words with commas between" in note for note in dataset.notes)
+
+
 def test_words_are_joined_by_spaces_and_tags_are_ordered() -> None:
     dataset = _load(ROWS)
     assert dataset.task == "tokens" and dataset.labels == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")

@@ -98,6 +98,18 @@ def test_places_may_be_counted_as_javascript_does(classifier: AnswerClassifier) 
         found.to_dict(offsets="bytes")  # type: ignore[arg-type]
 
 
+def test_the_halves_of_predict_give_what_it_gives(classifier: AnswerClassifier) -> None:
+    asked = [(QUESTION, context) for context in CONTEXTS] + [("w " * 300, CONTEXTS[0])]
+    rows = classifier.encode(asked)
+    halves = classifier.predictions(classifier.run(rows), asked, top_k=2, truncated=rows.truncated)
+    assert halves == classifier.predict(asked, top_k=2) and halves[-1].truncated
+    apart = classifier.logits(*map(list, zip(*asked, strict=True)))
+    assert classifier.predictions(apart, *zip(*asked, strict=True))[:-1] == classifier.predict(asked)[:-1]
+    for wrong in (apart[:1], apart.values, classifier.logits([(QUESTION, CONTEXTS[0] + " and more")] * len(asked))):
+        with pytest.raises(InputError, match="that do not fit the contexts of"):
+            classifier.predictions(wrong, asked)
+
+
 def test_an_answer_does_not_depend_on_the_questions_beside_it(classifier: AnswerClassifier) -> None:
     pairs = [(f"{QUESTION} {number}", context) for number, context in enumerate(CONTEXTS)]
     alone = [classifier.predict(*pair) for pair in pairs]
@@ -173,7 +185,8 @@ def test_files_of_questions_get_answers_with_places(classifier: AnswerClassifier
     found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     wanted = classifier.predict(QUESTION, CONTEXTS[0], top_k=2)
     assert done.rows == 2 and found[0]["answer"] == wanted.text and found[0]["start"] == wanted.start
-    assert [each["label"] for each in found[0]["top"]] == [each.text for each in wanted.top]
+    for each, expected in zip(found[0]["top"], wanted.to_dict()["top"], strict=True):
+        assert each == {**expected, "score": pytest.approx(expected["score"], abs=1e-6)}
     assert (found[1]["answer"], found[1]["start"], found[1]["end"]) == ("", None, None)
     predict_file(classifier, source, tmp_path / "out.csv")
     with open(tmp_path / "out.csv", encoding="utf-8", newline="") as file:

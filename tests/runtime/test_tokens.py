@@ -269,6 +269,17 @@ def test_roles_are_those_of_the_predicate(roles: TokenClassifier) -> None:
     assert roles.predict_roles(words, predicates=[]) == []
 
 
+def test_roles_say_whose_they_are(roles: TokenClassifier) -> None:
+    found = roles.predict_roles("the app closes", predicates=[2, 0])
+    assert [one.predicate for one in found] == [2, 0] == [one.to_dict()["predicate"] for one in found]
+    assert found[0].render().splitlines()[0] == "the app closes (predicate: closes, word 2)"
+    for wrong, message in (("paid", "its predicate is 'paid'"), (1.0, "its predicate is 1.0"), (3, "number is 3")):
+        with pytest.raises(InputError, match=f"the text has 3 words, and .*{message}"):
+            roles.predict_roles("the app closes", predicates=[wrong])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="predict_roles got 1 as predicates"):
+        roles.predict_roles("the app closes", predicates=1)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -276,7 +287,7 @@ def test_roles_are_those_of_the_predicate(roles: TokenClassifier) -> None:
         (lambda tagger: tagger.predict(["a b"]), "text 0 has no predicate"),
         (lambda tagger: tagger.predict("a b", predicate=2), "has 2 words, and the predicate's number is 2"),
         (lambda tagger: tagger.predict("a b", predicate=-1), "the predicate's number is -1"),
-        (lambda tagger: tagger.predict("a b", predicate=True), "has no predicate"),
+        (lambda tagger: tagger.predict("a b", predicate=True), "its predicate is True, which is no whole number"),
         (lambda tagger: tagger.predict("", predicate=0), "the text has 0 words"),
         (lambda tagger: tagger.predict(["a", None], predicate=0), "word 1 of the text is None"),
     ],
