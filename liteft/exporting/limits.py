@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, leave_out
 from liteft.form import Precision
 from liteft.ragged import Rows
 from liteft.tasks import Task
@@ -33,8 +33,9 @@ class Limits:
         batch_difference: largest allowed difference of a logit between a text alone and the same text in a batch. None
             takes 1e-4, or 1e-2 for int8, where the last bit of a float can move a value to the next of its 255 steps.
         agreement: smallest share of texts that get the same label (multi-label: the same set of labels; scores: one at
-            most a fifth of the model's standard deviation away; questions: an answer that overlaps by half). Judged by
-            the exact binomial test.
+            most a fifth of the model's standard deviation away; questions: an answer that overlaps by half). None takes
+            the task's own limit: 0.98, or 0.95 for answers, of which models are less sure. Judged by the exact binomial
+            test.
         accuracy_drop: largest loss of accuracy (multi-label: of exact matches) as a share; 0.005 is half a point.
             Judged by McNemar's test. For tags and scores also the largest loss of the main metric, judged by a paired
             bootstrap.
@@ -46,7 +47,7 @@ class Limits:
 
     logit_difference: float | None = None
     batch_difference: float | None = None
-    agreement: float = 0.98
+    agreement: float | None = None
     accuracy_drop: float = 0.005
     texts: int = 5000
 
@@ -54,11 +55,11 @@ class Limits:
         for name, most in (("agreement", 1.0), ("accuracy_drop", 1.0), ("texts", float("inf"))):
             least = 1 if name == "texts" else 0
             value = getattr(self, name)
-            if not least <= value <= most:
+            if value is not None and not least <= value <= most:
                 raise ConfigError(
                     f"the limit {name}={value} is out of range.",
                     accepted={name: f"{least} to {most:g}"},
-                    fix=f"Limits({name}={getattr(type(self), name)})",
+                    fix=leave_out(name),
                 )
 
     def resolved(self, precision: Precision, *, scale: float = 1.0) -> Limits:

@@ -449,7 +449,8 @@ def _labels_beyond(agreed: float, comparison: Comparison, limits: Limits) -> dic
     """Return the agreement of labels, in words, if it is below its limit and chance does not explain it."""
     task = comparison.task
     count = task.units(comparison.model)
-    chance = binomial_tail(round((1 - agreed) * count), count, 1 - limits.agreement)
+    least = task.least_agreement if limits.agreement is None else limits.agreement
+    chance = binomial_tail(round((1 - agreed) * count), count, 1 - least)
     if chance >= _SIGNIFICANCE:
         return {}
-    return {task.alike: f"{agreed:.1%} of the {task.judged}, limit {limits.agreement:.1%} (p = {chance:.2g})"}
+    return {task.alike: f"{agreed:.1%} of the {task.judged}, limit {least:.1%} (p = {chance:.2g})"}

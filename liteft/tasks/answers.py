@@ -41,6 +41,7 @@ class Answers(Task):
     extractive = True
     judged_by_difference = True
     judged = "questions"
+    least_agreement = 0.95  # where a model hesitates between two parts of a context, rounding decides
     alike = "answer that overlaps the model's by half or more"
     fewest_labels = 2
     label_dtype = np.int64

@@ -84,6 +84,7 @@ class Task(str, ABC):
             texts that are right.
         judged_by_difference: whether an export is judged by the paired interval of its main metric.
         judged: what each decision is about, in the plural.
+        least_agreement: the share of these that an export must keep, beyond chance.
         alike: what is counted for the agreement of two models, in words.
         fewest_labels: the smallest number of labels that a data set or model may have.
         label_dtype: dtype of a label array.
@@ -108,6 +109,7 @@ class Task(str, ABC):
     numeric: ClassVar[bool] = False
     judged_by_difference: ClassVar[bool] = False
     judged: ClassVar[str] = "texts"
+    least_agreement: ClassVar[float] = 0.98
     alike: ClassVar[str] = "same answer as the model"
     fewest_labels: ClassVar[int]
     label_dtype: ClassVar[type]

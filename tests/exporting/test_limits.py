@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from liteft.data import Split
+from liteft.errors import ConfigError
 from liteft.exporting import Limits, verify
 from liteft.exporting.disagreement import Comparison
 from liteft.exporting.probes import ProbeResult
-from liteft.tasks import SINGLE_LABEL
+from liteft.tasks import ANSWERS, SINGLE_LABEL, Task
 
 
 def beyond(texts: int, lost: int, won: int = 0) -> dict[str, str]:
@@ -40,3 +41,27 @@ def test_texts_won_are_set_against_those_lost(lost: int, won: int, named: bool) 
 def test_labels_that_differ_on_more_texts_than_chance_explains_are_named(texts: int, most: int) -> None:
     assert "same answer as the model" not in beyond(texts, most // 2, most - most // 2)
     assert "same answer as the model" in beyond(texts, most // 2, most + 1 - most // 2)
+
+
+@pytest.mark.parametrize(("task", "given", "kept", "least"), [
+    (SINGLE_LABEL, None, 0.96, "98.0%"), (ANSWERS, None, 0.96, None), (ANSWERS, None, 0.92, "95.0%"),
+    (ANSWERS, 0.98, 0.96, "98.0%"), (SINGLE_LABEL, 0.9, 0.96, None),
+])  # fmt: skip
+def test_answers_may_differ_on_more_questions_than_labels_on_texts(
+    task: Task, given: float | None, kept: float, least: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(task), "units", lambda *_: 4000)
+    comparison = Comparison(
+        "native", Split("validation", []), task, np.zeros(0), np.zeros(0), ProbeResult((1,), 0.0, 0.0)
+    )
+    found = verify._labels_beyond(kept, comparison, Limits(agreement=given))
+    assert list(found) == ([] if least is None else [task.alike]) and all(
+        f"limit {least}" in one for one in found.values()
+    )
+
+
+@pytest.mark.parametrize("agreement", [-0.1, 1.1])
+def test_a_limit_out_of_range_is_refused(agreement: float) -> None:
+    with pytest.raises(ConfigError, match=r"the limit agreement=.* is out of range") as caught:
+        Limits(agreement=agreement)
+    assert "leave out agreement" in str(caught.value)
