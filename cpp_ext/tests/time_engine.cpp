@@ -2,7 +2,8 @@
 //
 //   time_engine [threads] [instructions] [precision] [pooling] [batch]
 //
-// Instructions, precision and pooling may be "", for the best, for all and for [CLS]; a batch is a part of a printed name.
+// Instructions, precision and pooling may be "", for the best, for all and for [CLS]; a batch is a part of a printed
+// name.
 
 #include <algorithm>
 #include <chrono>
