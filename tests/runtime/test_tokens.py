@@ -287,7 +287,7 @@ def test_roles_say_whose_they_are(roles: TokenClassifier) -> None:
         (lambda tagger: tagger.predict(["a b"]), "text 0 has no predicate"),
         (lambda tagger: tagger.predict("a b", predicate=2), "has 2 words, and the predicate's number is 2"),
         (lambda tagger: tagger.predict("a b", predicate=-1), "the predicate's number is -1"),
-        (lambda tagger: tagger.predict("a b", predicate=True), "its predicate is True, which is no whole number"),
+        (lambda tagger: tagger.predict("a b", predicate=True), "its predicate is True, which is not a whole number"),
         (lambda tagger: tagger.predict("", predicate=0), "the text has 0 words"),
         (lambda tagger: tagger.predict(["a", None], predicate=0), "word 1 of the text is None"),
     ],
