@@ -148,7 +148,9 @@ def _predicate_error(value: Any, name: str) -> InputError:
 def predicate_error(value: Any, text: WordText, name: str) -> InputError:
     """Return the error for a value that is not the number of one of a text's words; ``name`` is the text's."""
     number = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    shown = f"the predicate's number is {value}" if number else f"its predicate is {value!r}, which is not a whole number"
+    shown = f"the predicate's number is {value}"
+    if not number:
+        shown = f"its predicate is {value!r}, which is not a whole number"
     counted = f"{len(text.words):,} word{'s' if len(text.words) != 1 else ''}"
     return InputError(
         f"{name} has {counted}, and {shown}.",
