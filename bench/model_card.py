@@ -78,13 +78,13 @@ def table_text(results: Sequence[Results]) -> str:
             )
         )
     explained = (
-        "On the test split. Best floor: the highest of simple models that are trained on the same labels (naive "
-        "Bayes, TF-IDF with a linear SVM, means of the base's word vectors with logistic regression); 'not beaten' if"
-        " the artifact is not better in both this measure and the other one that its card judges by, such as macro "
-        "F1. C1, the control: starts where the student does and sees labels alone. C0: starts from the base, without "
-        "a teacher. Student, C1 and C0: means over seeds. Artifact: of the first student, [95% interval]. Student - "
-        "C1 and - C0: points of the measure, [95% interval over texts, and over seeds if there are several]. Latency:"
-        " of one text, the teacher's in torch over the artifact's."
+        "On the test split. Best floor: the highest of simple models that are trained on the same labels (naive Bayes, "
+        "TF-IDF with a linear SVM, means of the base's word vectors with logistic regression); 'not beaten' if the "
+        "artifact is not better in both this measure and the other one that its card judges by, such as macro F1. "
+        "C1, the control: starts where the student does and sees labels alone. C0: starts from the base, without a "
+        "teacher. Student, C1 and C0: means over seeds. Artifact: of the first student, [95% interval]. Student - C1 "
+        "and - C0: points of the measure, [95% interval over texts, and over seeds if there are several]. Latency: of "
+        "one text, the teacher's in torch over the artifact's."
     )
     return f"{markdown(rows, texts=2)}\n\n{explained}"
 

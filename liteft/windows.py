@@ -172,7 +172,7 @@ class WordTokenizer:
         some = offsets_of(cut)
         truncated = some[rows[:, 1]] > some[rows[:, 0]]
         if marked is not None:
-            truncated |= _without_mark(rows, _marked_words(words, marked), text_rows, marked >= 0)
+            truncated |= _without_mark(rows, text_rows, words, marked)
         row_words = np.append(rows[:, 2], words.offsets[-1])
         shift = np.repeat(offsets[:-1] + len(self._first) - starts, row_words[1:] - row_words[:-1])
         return WordWindows(
@@ -328,20 +328,17 @@ def _marks(words: Ragged, marked: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.repeat(types, counts)
 
 
-def _without_mark(rows: np.ndarray, places: np.ndarray, text_rows: np.ndarray, has: np.ndarray) -> np.ndarray:
-    """Return the rows of long texts in which the text's marked word is not: bool (rows,).
+def _without_mark(rows: np.ndarray, text_rows: np.ndarray, words: Ragged, marked: np.ndarray) -> np.ndarray:
+    """Return the rows in which the text's marked word is not, of texts that have one: bool (rows,).
 
     Args:
-        rows: the windows of all texts.
-        places: the marked words, of the texts that have one.
+        rows: the windows of all texts, each a `Span`.
         text_rows: the rows before each text.
-        has: the texts that have one: bool (texts,).
+        words, marked: as for `WordTokenizer.encode`.
     """
     counts = text_rows[1:] - text_rows[:-1]
-    place = np.full(len(has), -1, dtype=np.int64)
-    place[has] = places
-    own = np.repeat(place, counts)
-    return (own >= 0) & ((own < rows[:, 0]) | (own >= rows[:, 1]))
+    place = np.repeat(np.where(marked < 0, -1, words.offsets[:-1] + marked), counts)
+    return (place >= 0) & ((place < rows[:, 0]) | (place >= rows[:, 1]))
 
 
 def _marked_words(words: Ragged, marked: np.ndarray) -> np.ndarray:

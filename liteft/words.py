@@ -40,8 +40,6 @@ _PUNCTUATION = (
 )
 # The ranges that BERT's tokenizers treat as Chinese characters.
 _CHINESE = "3400-4dbf 4e00-9fff f900-faff 20000-2a6df 2a700-2b73f 2b740-2b81f 2b820-2ceaf 2f800-2fa1f"
-
-
 _SPACE, _INSIDE, _ALONE = 0, 1, 2  # what a code point is in a text
 _LAST_SPACE = 0x3000  # no code point beyond it is a space
 _AT_ONCE = 1 << 20  # characters whose words are found at once; meanwhile each takes 20 bytes, or 60 where it is a word
@@ -95,12 +93,13 @@ def words_of_texts(texts: Sequence[str]) -> Ragged:
     first = 0
     while first < len(texts):
         end = max(first + 1, int(np.searchsorted(sizes, sizes[first] + _AT_ONCE, side="right")) - 1)
-        parts.append(_words_at_once(texts[first:end]))
+        parts.append(_words_at_once(texts[first:end], sizes[first : end + 1] - sizes[first]))
         first = end
     return Ragged.join(parts) if parts else Ragged(np.zeros((0, 2), dtype=np.int32), offsets_of([]))
 
 
-def _words_at_once(texts: Sequence[str]) -> Ragged:
+def _words_at_once(texts: Sequence[str], begins: np.ndarray) -> Ragged:
+    """Return the words of texts that begin, joined by one character, at some places; the last place is behind them."""
     joined = "\n".join(texts)
     plain = joined.isascii()
     coded = joined.encode() if plain else joined.encode("utf-32-le", "surrogatepass")
@@ -109,7 +108,6 @@ def _words_at_once(texts: Sequence[str]) -> Ragged:
     inside[1:-1] = kinds == _INSIDE
     starts = np.flatnonzero(alone | (inside[1:-1] & ~inside[:-2]))
     ends = np.flatnonzero(alone | (inside[1:-1] & ~inside[2:])) + 1
-    begins = offsets_of([len(text) + 1 for text in texts])
     offsets = np.searchsorted(starts, begins)
     before = np.repeat(begins[:-1], offsets[1:] - offsets[:-1])
     return Ragged((np.stack([starts, ends], axis=1) - before[:, None]).astype(np.int32), offsets)

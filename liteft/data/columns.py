@@ -223,7 +223,14 @@ def _partner(text: str, free: Sequence[str], pairs: Sequence[tuple[str, str]]) -
     return None
 
 
-def _unknown(part: str, free: Sequence[str], source: str, hint: str | None, likely: Sequence[str]) -> DataError:
+def _unknown(
+    part: str,
+    free: Sequence[str],
+    source: str,
+    hint: str | None,
+    likely: Sequence[str],
+    tasks: Sequence[Hint] = (),
+) -> DataError:
     example = next((name for name in likely if name in free), None)
     what = {"text": ", a column of strings: join lists of words to one", "label": ", a column of classes"}
     note = what.get(part, "")
@@ -237,6 +244,7 @@ def _unknown(part: str, free: Sequence[str], source: str, hint: str | None, like
         f"{source}: the column names do not say which one holds the {part}.",
         accepted={"columns": ", ".join(repr(name) for name in free)},
         fix=[
+            *tasks,
             option(part, example or "NAME", note=" (or another of them)" if example and len(free) > 1 else note),
             *([hint] if hint else []),
         ],
@@ -261,16 +269,14 @@ def _unknown_label(
     tasks = [] if scores is None else [option("task", "scores", note=f", if {scores!r} holds numbers to predict")]
     if answer is not None and "question" in folded and set(folded) & {"context", "passage", "paragraph", "document"}:
         tasks.append(option("task", "answers", note=f", if {folded[answer]!r} holds parts of the contexts"))
-    if tasks:
-        error = _unknown("label", free, source, hint, free if looks is None else looks.classes)
-        return DataError(error.message, accepted=error.accepted, fix=[*tasks, *error.fix])
     binary = [] if looks is None else [name for name in looks.binary if name in free]
     if len(binary) < 2:
-        return _unknown("label", free, source, hint, free if looks is None else looks.classes)
+        return _unknown("label", free, source, hint, free if looks is None else looks.classes, tasks)
     return DataError(
         f"{source}: the column names do not say which one holds the label, and {len(binary)} hold only 0 and 1.",
         accepted={"columns": ", ".join(repr(name) for name in free)},
         fix=[
+            *tasks,
             option("label", binary, note=", if each column is one label of possibly several"),
             option("label", binary[0], note=", if only this column holds the label"),
         ],

@@ -9,6 +9,7 @@ from liteft.data.cells import counted
 from liteft.data.label_forms import settle
 from liteft.data.label_maps import opened
 from liteft.data.labels import (
+    IF_SCORES,
     OTHER_LABEL,
     LabelNames,
     infer_task,
@@ -19,7 +20,7 @@ from liteft.data.labels import (
 )
 from liteft.data.records import Records
 from liteft.data.soft_labels import soft_labels
-from liteft.errors import DataError, Hint, option
+from liteft.errors import DataError, option
 from liteft.tasks import Task
 
 __all__ = ["LabelForm", "labelled_rows", "read_labels"]
@@ -149,12 +150,6 @@ def labelled_rows(
     return records
 
 
-def _scores_hint(classes: Sequence[str]) -> list[Hint]:
-    """Return the way out where all names of classes are numbers."""
-    numbers = all(name.removeprefix("-").replace(".", "", 1).isdecimal() for name in classes)
-    return [option("task", "scores", note=", if the numbers are scores to predict")] if numbers else []
-
-
 def _require_classes(train: Records, form: LabelForm, task: Task) -> None:
     """Refuse labels to train on that are all alike or all different, or that look like several in one cell."""
     rows: list[LabelNames] = train.labels or []
@@ -168,10 +163,11 @@ def _require_classes(train: Records, form: LabelForm, task: Task) -> None:
             fix=OTHER_LABEL,
         )
     if not task.several and len(classes) == len(rows) >= 10:
+        numbers = all(name.removeprefix("-").replace(".", "", 1).isdecimal() for name in classes)
         raise DataError(
             f"{where}: each of the {len(rows):,} rows has a different label in the column {column!r}.",
             accepted={"first labels": ", ".join(classes[:5])},
-            fix=[OTHER_LABEL, *_scores_hint(classes)],
+            fix=[OTHER_LABEL, IF_SCORES] if numbers else OTHER_LABEL,
         )
     if task.several and form.separator is None and all(len(names) == 1 for names in rows):
         marks = [mark for mark in "|;,/" if any(mark in name for name in classes)]

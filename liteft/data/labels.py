@@ -20,6 +20,7 @@ from liteft.errors import DataError, Hint, leave_out, option
 from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
 
 __all__ = [
+    "IF_SCORES",
     "OTHER_LABEL",
     "LabelNames",
     "encode",
@@ -33,6 +34,7 @@ __all__ = [
 
 LabelNames = tuple[str, ...]
 OTHER_LABEL = Hint('label="NAME", if another column holds the label', "--label NAME, if another column holds the label")
+IF_SCORES = option("task", "scores", note=", if the numbers are scores to predict")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _INTEGRAL = re.compile(r"([+-]?[0-9]+)(\.0+)?")
 
@@ -78,7 +80,7 @@ def label_error(where: str, what: str, *, written: bool = False) -> DataError:
     """Return the error for a cell that cannot be a label; ``written``: it is text, and so may be a name after all."""
     each = ", if each number is a separate class"
     names = [
-        option("task", "scores", note=", if the numbers are scores to predict"),
+        IF_SCORES,
         option("task", "single_label", note=each) if written else f"names such as '4.5 stars'{each}",
     ]
     return DataError(

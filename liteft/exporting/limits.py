@@ -63,7 +63,10 @@ class Limits:
                 )
 
     def resolved(self, precision: Precision, *, scale: float = 1.0) -> Limits:
-        """Return the limits with each None replaced by the precision's own limit, times ``scale``."""
+        """Return the limits with those of differences that are None replaced by the precision's own, times ``scale``.
+
+        That of agreement, if it is None, is the task's.
+        """
         logits, batch = _LOGITS[precision], scale * _BATCH[precision]
         if logits is not None:
             logits *= scale

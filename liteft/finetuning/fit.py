@@ -89,8 +89,8 @@ def trained_from(trainer: ResumableTrainer, checkpoints: Path) -> None:
         resume = prepare_resume(checkpoints)
     try:
         if resume is None or not trainer.finish_from(resume):
-            trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
-            with large_buffers_reused(max(weight.nbytes for weight in trained)):
+            sizes = (weight.nbytes for weight in trainer.model.parameters() if weight.requires_grad)
+            with large_buffers_reused(max(sizes, default=0)):
                 trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
         trainer.accelerator.wait_for_everyone()  # no process may remove a checkpoint before all have read the weights
     finally:  # also of a training that diverged: another rate may be tried

@@ -147,6 +147,13 @@ def test_rows_of_other_tasks_are_refused_with_the_task(rows: list[dict[str, Any]
     assert hint in caught.value.command_text()
 
 
+def test_columns_of_0_and_1_beside_scores_keep_their_hints() -> None:
+    rows = [{"text": f"t {row}", "score": row, "angry": row % 2, "happy": row % 3 // 2} for row in range(20)]
+    with pytest.raises(DataError, match="2 hold only 0 and 1") as caught:
+        load_dataset(rows)
+    assert "--task scores" in caught.value.command_text() and "--label angry,happy" in caught.value.command_text()
+
+
 def test_a_test_split_without_scores_is_predicted_and_not_scored() -> None:
     rows = {"text": [f"text {row}" for row in range(4)], "label": [0.0, 2.5, 3.0, 5.0]}
     data = {"train": rows, "test": {"text": ["x", "y"], "label": [-1.0, -1.0]}}
