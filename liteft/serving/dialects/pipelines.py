@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from liteft.serving.dialects.asked import outcome_of
-from liteft.serving.http import Reply, Request, decoded, encode_json
+from liteft.serving.dialects.bodies import body_of, decoded
+from liteft.serving.http import Reply, Request, encode_json
 from liteft.serving.reading import Instance, Item, Options
 from liteft.serving.refusals import refused_input
 from liteft.serving.rendering import rendered
@@ -53,7 +54,7 @@ _decoder = msgspec.json.Decoder(PipelineRequest)
 
 async def pipeline(service: Service, request: Request) -> Reply:
     """Answer POST /pipeline."""
-    asked = decoded(_decoder, await request.body())
+    asked = decoded(_decoder, await body_of(request))
     model = service.model(asked.model)
     manifest = model.loaded.manifest
     given = asked.parameters or PipelineParameters()
