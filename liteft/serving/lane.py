@@ -53,20 +53,20 @@ class Lane(threading.Thread):
             self._deliver(list(late))
             if batch:
                 self._compute(batch)
-                self._queue.finished()
 
     def _compute(self, batch: list[Job]) -> None:
         """Run jobs together; if one of several cannot be read, each runs alone."""
         try:
             self._run(batch)
-            self.failures = 0
         except InputError as error:
+            self._queue.finished()
             if len(batch) == 1:
                 self._deliver([(batch[0], refused_input(error))])
                 return
             for job in batch:
                 self._compute([job])
         except Exception as error:  # of the engine: these requests fail, the server goes on
+            self._queue.finished()
             self.failures += 1
             self._deliver([(job, error) for job in batch])
 
@@ -84,6 +84,8 @@ class Lane(threading.Thread):
         tokenized = time.perf_counter()
         logits = loaded.classifier.run(encoded, check=False)
         ended = time.perf_counter()
+        self.failures = 0
+        self._queue.finished()  # before anybody hears of it: who asks again at once is not told to wait for this
         tokens, truncated = loaded.tokens_of(encoded), encoded.truncated
         model.learn(len(values), sum(job.characters for job in batch), int(tokens.sum()), ended - started)
         together = Batch(loaded, logits)
