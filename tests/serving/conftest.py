@@ -29,7 +29,7 @@ def library(built: Path) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def artifacts(cache: Cache) -> Path:
     """A folder with an artifact of each kind, by its name. Not to be changed."""
-    return cache("served", make_artifacts)
+    return cache("served-kinds", make_artifacts)
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,8 @@ def expected(model: Any, kind: str) -> dict[str, list[Any]]:
         return {"answer": [each.text for each in found], "score": scores} | places | cut
     if kind in ("words", "roles"):
         names = ("entity_group", "score", "word", "start", "end")
-        return {"spans": [[{name: span.to_dict()[name] for name in names} for span in each.spans] for each in found]} | cut
+        spans = [[{name: span.to_dict()[name] for name in names} for span in each.spans] for each in found]
+        return {"spans": spans} | cut
     every = [dict(each.top) for each in model.predict(values, top_k=len(model.labels))]
     made = {"label": [each.label for each in found], "score": [each.score for each in found]}
     made["probabilities"] = [own[label] for own in every for label in model.labels]
@@ -106,7 +107,8 @@ def test_tritons_client_may_mix_json_and_binary_and_choose_outputs(
     with triton.InferenceServerClient(served("topics").url.removeprefix("http://")) as client:
         for binary in (True, False):
             answer = client.infer("topics", [texts_input(["w1", LONG, ""], binary=binary)], outputs=wanted)
-            assert [each["name"] for each in answer.get_response()["outputs"]] == ["truncated", "probabilities", "label"]
+            given = [each["name"] for each in answer.get_response()["outputs"]]
+            assert given == ["truncated", "probabilities", "label"]
             assert answer.as_numpy("truncated").tolist() == [False, True, False]
             assert answer.as_numpy("probabilities").shape == (3, 5) and answer.as_numpy("score") is None
             found = [label.decode() for label in answer.as_numpy("label")]
