@@ -35,7 +35,7 @@ def test_other_answers_than_the_recorded_ones_are_an_error_that_says_by_how_much
     write_artifact(tmp_path / "artifact", recorded={"onnxruntime": logits})
     with (
         liteft.load(tmp_path / "artifact", threads=1) as classifier,
-        pytest.raises(ModelError, match="does not give its recorded answers here: .* differ by 0.5"),
+        pytest.raises(ModelError, match=r"does not give its recorded answers here: .* differ by 0\.5"),
     ):
         check_recorded(classifier)
 

@@ -70,7 +70,11 @@ def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [("", "holds not a single key"), ("# none\n", "holds not a single key"), ("short\n", "holds a key that is too short")],
+    [
+        ("", "holds not a single key"),
+        ("# none\n", "holds not a single key"),
+        ("short\n", "holds a key that is too short"),
+    ],
 )
 def test_a_file_without_usable_keys_is_an_error(tmp_path: Path, content: str, told: str) -> None:
     path = tmp_path / "keys"
