@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import uvicorn
 
 from liteft.serving import ServeSettings, create_app
 
-__all__ = ["KINDS", "Client", "Response", "make_artifacts", "serving"]
+__all__ = ["KINDS", "Client", "Response", "listening_server", "make_artifacts", "serving"]
 
 KINDS = ("topics", "several", "pairs", "scores", "ranking", "words", "roles", "questions")
 """One label, several labels, labels of pairs, scores of texts, scores of pairs, words, roles, answers."""
@@ -109,10 +109,14 @@ class Client:
         return answer.json
 
 
-@contextmanager
-def serving(artifacts: list[str], settings: ServeSettings = PATIENT, **loading: Any) -> Iterator[Client]:
+def serving(artifacts: list[str], settings: ServeSettings = PATIENT, **loading: Any) -> AbstractContextManager[Client]:
     """Serve artifacts on a free port, in a thread, and yield a client."""
-    app = create_app(artifacts, settings, **loading)
+    return listening_server(create_app(artifacts, settings, **loading))
+
+
+@contextmanager
+def listening_server(app: Any) -> Iterator[Client]:
+    """Run an ASGI application on a free port, in a thread, and yield a client."""
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

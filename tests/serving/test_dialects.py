@@ -13,9 +13,7 @@ from tests.serving.served import KINDS, Client
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_predictions_of_instances_are_what_predict_gives(
-    everything: Client, models: dict[str, Any], kind: str
-) -> None:
+def test_predictions_of_instances_are_what_predict_gives(everything: Client, models: dict[str, Any], kind: str) -> None:
     values = VALUES[kind]
     expected = [each.to_dict() for each in models[kind].predict(values)]
     path = f"/v1/models/{kind}:predict"

@@ -26,7 +26,7 @@ BODIES: dict[str, tuple[str, Any, str]] = {
     "a string": ("/classify", "w1", "Expected `object`, got `str`; accepted fields: input, model"),
     "null": ("/rerank", None, "Expected `object`, got `null`; accepted fields: query, texts"),
     "nothing": ("/predict", {}, "missing required field `inputs`; accepted fields: inputs"),
-    "a typo": ("/predict", {"inputs": "w1", "threshhold": 0.5}, "did you mean 'threshold'?"),
+    "a typo": ("/predict", {"inputs": "w1", "raw_score": True}, "did you mean 'raw_scores'?"),
     "embeddings": ("/predict", {"inputs": "w1", "normalize": True}, "unknown field `normalize`; accepted fields"),
     "vLLM's body": ("/predict", {"input": "w1"}, "unknown field `input`; accepted fields: inputs"),
     "a number": ("/predict", {"inputs": 7}, "Expected `str | object | array`, got `int` - at `$.inputs`"),
@@ -174,7 +174,8 @@ def test_a_request_over_a_limit_is_told_both_numbers(
 def test_a_compressed_body_is_unpacked_within_the_limit(limited: Client) -> None:
     body = json.dumps({"inputs": "w1"}).encode()
     plain = limited.post("/predict", body).json
-    packed = {"gzip": gzip.compress(body), "deflate": zlib.compress(body), "identity": body, "GZIP": gzip.compress(body)}
+    zipped = gzip.compress(body)
+    packed = {"gzip": zipped, "GZIP": zipped, "deflate": zlib.compress(body), "identity": body}
     for encoding, content in packed.items():
         assert limited.post("/predict", content, content_encoding=encoding).json == plain
     bomb = limited.post("/predict", gzip.compress(b" " * 10_000_000)[:1999], content_encoding="gzip")
@@ -203,9 +204,7 @@ def test_no_refusal_quotes_a_text(everything: Client) -> None:
         "/predict": {"model": "topics", "inputs": [["w1", secret]]},
         "/v1/models/pairs:predict": {"instances": [secret]},
         "/v1/models/roles:predict": {"instances": [{"text": secret, "predicate": 99}]},
-        "/v2/models/topics/infer": {
-            "inputs": [{"name": "text", "shape": [2], "datatype": "BYTES", "data": [secret]}]
-        },
+        "/v2/models/topics/infer": {"inputs": [{"name": "text", "shape": [2], "datatype": "BYTES", "data": [secret]}]},
     }.items():
         refused = everything.post(path, body)
         assert refused.status == 422 and "confidential" not in refused.json["error"], path

@@ -116,9 +116,7 @@ async def infer(service: Service, request: Request) -> Reply:
         for output in wanted
     ]
     tensors, binary = [tensor for tensor, _ in made], b"".join(following for _, following in made)
-    header = encode_json(
-        InferAnswer(model.name, _VERSION, tensors, asked.id, {"revision": outcome.loaded.revision})
-    )
+    header = encode_json(InferAnswer(model.name, _VERSION, tensors, asked.id, {"revision": outcome.loaded.revision}))
     if not any(tensor.parameters for tensor in tensors):
         return Reply(header, outcome=outcome)
     length = (b"inference-header-content-length", b"%d" % len(header))
