@@ -78,7 +78,7 @@ def test_a_job_is_refused_once_those_before_it_take_longer_than_is_accepted(loop
 
 
 @pytest.mark.parametrize(("wait", "seconds"), [(0.2, 1), (1.6, 2), (9.2, 10), (400.0, 30)])
-def test_retry_after_is_the_time_until_what_waits_is_computed_in_whole_seconds(loop: Any, wait: float, seconds: int) -> None:
+def test_retry_after_is_when_all_that_waits_is_computed(loop: Any, wait: float, seconds: int) -> None:
     queue, model = JobQueue(max_queue_ms=100), FakeModel()
     queue.put(job(loop, model, cost=wait))
     with pytest.raises(Refused) as refused:
