@@ -26,6 +26,7 @@ from liteft.serving.openapi import openapi_document
 from liteft.serving.refusals import Refused
 from liteft.serving.service import Service
 from liteft.serving.settings import ServeSettings
+from liteft.serving.shedding import Shedding
 from liteft.serving.tracing import Tracing
 
 __all__ = ["create_app", "create_service", "metrics_app"]
@@ -114,7 +115,7 @@ def create_app(
     routes = list(_routes(service, tracing))
     app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware, exception_handlers=_HANDLERS)
     app.state.service = service
-    return app
+    return Shedding(app, service)
 
 
 def metrics_app(service: Service) -> Any:

@@ -38,9 +38,13 @@ class Refused(Exception):
 
 
 def overloaded(wait_ms: float, *, most_ms: float) -> Refused:
-    """Return the refusal of a request that would wait ``wait_ms`` where ``most_ms`` are accepted."""
+    """Return the refusal of a request that would wait ``wait_ms`` where ``most_ms`` are accepted.
+
+    It is to come again when all that waits now has been computed: if all came as soon as there is room for one, most
+    would be refused again.
+    """
     text = f"the queue is full: this request would wait {wait_ms:,.0f} ms, and up to {most_ms:,.0f} ms are accepted"
-    return Refused(429, "overloaded", text, retry_after_ms=max(1.0, wait_ms - most_ms))
+    return Refused(429, "overloaded", text, retry_after_ms=max(1.0, wait_ms))
 
 
 def too_large(reason: str, what: str, found: int, most: int, flag: str) -> Refused:

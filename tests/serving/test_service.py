@@ -133,13 +133,14 @@ def test_requests_that_wait_are_computed_together_and_each_gets_its_own(folder: 
 
 def test_a_full_queue_is_429_with_the_time_until_there_is_room(folder: Path) -> None:
     async def test() -> None:
-        async with served(folder, max_queue_ms=50) as (client, _, held):
-            first = asyncio.ensure_future(client.ask("/predict", {"inputs": "x" * 2000}))  # two seconds, as it seems
+        async with served(folder, max_queue_ms=50) as (client, service, held):
+            first = asyncio.ensure_future(client.ask("/predict", {"inputs": "x" * 1900}))  # two seconds, as it seems
             await until(held.started.is_set)
             status, body, headers = await client.ask("/predict", {"inputs": "a text"})
             assert (status, body["error_type"], headers["retry-after"]) == (429, "overloaded", "2")
-            assert 1500 < body["retry_after_ms"] <= 1960
+            assert 1000 < body["retry_after_ms"] <= 1920
             assert "up to 50 ms are accepted" in body["error"]
+            assert b'liteft_refused_total{reason="overloaded"} 1.0' in service.metrics.text()
             assert (await client.ask("/livez", method="GET"))[0] == 200  # while the engine runs
             assert (await client.ask("/readyz", method="GET"))[0] == 200  # overload does not make it unready
             held.go.set()
