@@ -122,6 +122,15 @@ def summarize(record: Record, seconds: float, *, settle: float = 0.0) -> dict[st
     }
 
 
+def drained_rate(record: Record) -> float:
+    """Return the accepted texts per second until the last answer, for a closed loop: the server had work all the time.
+
+    A count of the answers within the time would leave out the batch that was half done at its end.
+    """
+    done, accepted = np.array(record.done), np.array(record.code) == 200
+    return float(np.array(record.texts)[accepted].sum() / done[accepted].max()) if accepted.any() else 0.0
+
+
 def void(lateness_ms: float | None) -> str | None:
     """Return why a run with this 99th percentile of the generator's lateness is void, or None."""
     if lateness_ms is None:

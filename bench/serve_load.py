@@ -14,11 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from load_arithmetic import Record, latencies, percentile, poisson, summarize, true_waits
+from load_arithmetic import Record, drained_rate, latencies, percentile, poisson, summarize, true_waits
 from load_client import Client
 from load_requests import DIALECTS, Dialect, draw_texts, requests_of, wrong_answers
 from load_setup import Place, add_cells, head, parser, prepared
@@ -41,12 +42,13 @@ def main() -> int:
     found.add_argument("--compare", action="store_true", help="compare each answer with the first to the same request")
     found.add_argument("--max-queue-ms", type=int, default=500, help="of the server that is started")
     arguments = found.parse_args()
+    result = head("serve_load.py")
     stay_on(CLIENT_CORE)
     if arguments.port:
-        result = head("serve_load.py") | {"rows": rows(arguments, arguments.port, None)}
+        result["rows"] = rows(arguments, arguments.port, None)
     else:
         with prepared(arguments) as own, started(own, "--max-queue-ms", str(arguments.max_queue_ms)) as server:
-            result = head("serve_load.py") | {"rows": rows(arguments, server.port, server)}
+            result["rows"] = rows(arguments, server.port, server)
     write_result(arguments.out, result)
     return 1 if any(row["void"] for row in result["rows"]) else 0
 
@@ -113,15 +115,20 @@ class Load:
         """Return the requests a second that a server answers if ``texts`` texts wait at any time."""
         connections = max(texts // self.size, 4)
         self.closed_loop(min(seconds, 2.0), connections)
-        found = summarize(self.closed_loop(seconds, connections), seconds)
-        if set(found["codes"]) != {"200"}:
-            raise RuntimeError(f"a server that is not overloaded answered {found['codes']}")
-        return float(found["goodput_texts_per_second"]) / self.size
+        return drained_rate(only_answered(self.closed_loop(seconds, connections), 0.01)) / self.size
 
     def _checked(self, record: Record) -> Record:
         if wrong := wrong_answers(record.samples, record.texts, self._dialect):
             raise RuntimeError(f"request {wrong[0]} did not get one answer for each of its texts")
         return record
+
+
+def only_answered(record: Record, refused: float = 0.0) -> Record:
+    """Return the record of a run of which no more than a share may be refused, and nothing lost."""
+    counts = Counter(record.code)
+    if set(counts) - {200, 429} or counts[429] > refused * len(record.code):
+        raise RuntimeError(f"a server that was not to be overloaded answered {dict(counts)}")
+    return record
 
 
 def described(record: Record, seconds: float, *, settle: float = 0.0) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 SERVER_CORE, CLIENT_CORE = 0, 1
-_GLANCE_SECONDS = 0.002
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
@@ -47,14 +46,14 @@ class Server:
                 env={**os.environ, **threads, **(environment or {})},
             )
 
-    def wait(self, seconds: float = 120.0) -> float:
-        """Wait until the server is ready, and return the seconds since its start."""
+    def wait(self, seconds: float = 120.0, glance: float = 0.002) -> float:
+        """Wait until the server is ready, asking every ``glance`` seconds, and return the seconds since its start."""
         while (now := time.perf_counter() - self.started) < seconds:
             if self._process.poll() is not None:
                 raise RuntimeError(f"the server ended with status {self._process.returncode}:\n{self.tail()}")
             if status(self.port, self._ready) == 200:
                 return time.perf_counter() - self.started
-            time.sleep(_GLANCE_SECONDS)
+            time.sleep(glance)
         raise RuntimeError(f"the server is not ready after {now:.0f} s:\n{self.tail()}")
 
     def memory_mb(self) -> float:
