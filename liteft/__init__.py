@@ -57,6 +57,9 @@ if TYPE_CHECKING:  # the same names as in the table below
     from liteft.runtime import custom_ops_library as custom_ops_library
     from liteft.runtime import load as load
     from liteft.runtime import predict_file as predict_file
+    from liteft.serving import ServeSettings as ServeSettings
+    from liteft.serving import create_app as create_app
+    from liteft.serving import serve as serve
     from liteft.torch_module import native_module as native_module
 
 _NAMES = {
@@ -95,6 +98,7 @@ _NAMES = {
         "load",
         "predict_file",
     ),
+    "serving": ("ServeSettings", "create_app", "serve"),
     "torch_module": ("native_module",),
 }
 _NEEDS_TRAIN = (

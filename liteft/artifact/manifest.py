@@ -165,6 +165,7 @@ class Manifest(BaseModel):
         str, Any
     ] = {}  # number of folds; metrics over all texts: of students, of what is beside them, of floors
     verification: dict[str, Any] = {}
+    recorded: dict[str, list[Any]] = {}  # logits of LiteFT's own texts, by backend: a server compares its own with them
     vocabulary: dict[str, Any] | None = (
         None  # if it was trimmed: its size, and the share of tokens that are read as before
     )

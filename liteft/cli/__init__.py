@@ -34,6 +34,7 @@ from liteft.cli import (
     predict,
     pretrain,
     search,
+    serve,
 )
 from liteft.cli.failures import run_command
 from liteft.cli.help import Command, Group
@@ -63,6 +64,7 @@ _add(search.search, search.EXAMPLES)
 _add(advise.advise, advise.EXAMPLES)
 _add(export.export, export.EXAMPLES)
 _add(predict.predict, predict.EXAMPLES)
+_add(serve.serve, serve.EXAMPLES)
 _add(compare.compare, compare.EXAMPLES)
 _add(inspect.inspect, inspect.EXAMPLES)
 _add(pretrain.pretrain, pretrain.EXAMPLES)

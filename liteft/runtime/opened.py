@@ -74,6 +74,11 @@ class OpenArtifact:
         return self._artifact.path
 
     @property
+    def special_tokens(self) -> int:
+        """Number of special tokens around a text, or around a pair for a model of pairs."""
+        return self._reader.special_tokens
+
+    @property
     def stats(self) -> Stats:
         """What has been classified so far: a snapshot."""
         return self._counters.snapshot()

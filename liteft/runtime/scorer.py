@@ -16,7 +16,7 @@ from liteft.errors import ConfigError, InputError, leave_out
 from liteft.results import Result
 from liteft.runtime.inputs import checked_columns, kind_of
 from liteft.runtime.prediction import activation_of
-from liteft.runtime.scoring import WINDOW
+from liteft.runtime.scoring import WINDOW, require_finite
 from liteft.runtime.streaming import OnError
 from liteft.runtime.texts import TextModel
 
@@ -152,6 +152,32 @@ class Scorer(TextModel):
             DeviceError: the model was closed, or the backend failed.
         """
         return np.asarray(self._values(self._logits(texts, pairs, call="scores")))
+
+    def predictions(self, logits: np.ndarray, *, truncated: np.ndarray | None = None) -> list[Score]:
+        """Turn the logits of ``run`` into what ``predict`` returns.
+
+        Args:
+            logits: float32, shape (texts, 1).
+            truncated: bool, shape (texts,), as ``Encoded.truncated`` has it; None says that no text was truncated.
+
+        Returns:
+            One Score per row, in order.
+
+        Raises:
+            InputError: the shapes do not fit.
+            ModelError: the logits contain NaN or infinite values.
+        """
+        whole = isinstance(logits, np.ndarray) and logits.ndim == 2 and logits.shape[1] == 1
+        cut = np.zeros(len(logits) if whole else 0, dtype=bool) if truncated is None else np.asarray(truncated, bool)
+        if not whole or cut.shape != logits.shape[:1]:
+            found = f"logits of shape {logits.shape}" if isinstance(logits, np.ndarray) else kind_of(logits)
+            raise InputError(
+                f"predictions got {found} and {cut.size:,} marks of truncated texts.",
+                accepted={"logits": "(texts, 1)", "truncated": "(texts,)"},
+                fix="logits of this model's run, and the truncated of the same texts",
+            )
+        require_finite(logits)
+        return self._answer(logits, cut)
 
     def rank(self, query: str, texts: Sequence[str], *, top_k: int | None = None) -> list[Ranked]:
         """Rank texts by their scores beside a query. Of models of pairs only.

@@ -67,11 +67,12 @@ class TextModel(OpenArtifact):
         values = checked_columns(texts, pairs, call="encode")
         return Encoded.join(self._reader.encode_all(values))
 
-    def run(self, encoded: Encoded) -> np.ndarray:
+    def run(self, encoded: Encoded, *, check: bool = True) -> np.ndarray:
         """Run the model on token ids: the second half of ``predict``. Safe to call from several threads.
 
         Args:
             encoded: the result of ``encode``, a slice of it, or several joined; or ``Encoded.of`` token ids.
+            check: check the token ids; False saves that for what this classifier's own ``encode`` has returned.
 
         Returns:
             Logits, float32, shape (texts, labels), in order. On the native backend, a text's logits are bit-identical
@@ -83,8 +84,9 @@ class TextModel(OpenArtifact):
             DeviceError: the classifier was closed, or the backend failed.
         """
         engine = self._open_engine()
-        check_encoded(encoded, self._reader.tokenizer, self.manifest.token_types)
-        self._reader.refuse(encoded, "text {}")
+        if check:
+            check_encoded(encoded, self._reader.tokenizer, self.manifest.token_types)
+            self._reader.refuse(encoded, "text {}")
         parts = (encoded[start : start + WINDOW] for start in range(0, len(encoded), WINDOW))
         return self._joined(self._run(part, engine) for part in parts)
 

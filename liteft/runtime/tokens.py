@@ -223,11 +223,13 @@ class TokenClassifier(OpenArtifact):
             return self._words.encode(checked_words(values, marked=self.marked))
         return self._words.encode_split(list(values), words, marked)
 
-    def run(self, windows: WordWindows) -> Ragged:
+    def run(self, windows: WordWindows, *, check: bool = True) -> Ragged:
         """Run the model on rows of tokens: the second half of ``predict``. Safe to call from several threads.
 
         Args:
             windows: the result of ``encode``.
+            check: check the token ids; False saves what the tokenizer has settled: only whether the model has them
+                is looked at.
 
         Returns:
             Logits, float32, (words, tags) for each text, in order.
@@ -243,7 +245,8 @@ class TokenClassifier(OpenArtifact):
                 accepted={"windows": "what encode(texts) returns"},
                 fix="run(encode(texts)), or predict(texts)",
             )
-        check_encoded(windows.encoded, self._reader.tokenizer, self.manifest.token_types)
+        if check:
+            check_encoded(windows.encoded, self._reader.tokenizer, self.manifest.token_types)
         self._words.refuse(windows)
         return self._logits(windows, engine)
 

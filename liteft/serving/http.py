@@ -1,0 +1,224 @@
+"""The plain ASGI of a server: bodies are read within a limit, answers and errors get their headers, all is counted.
+
+Endpoints are ASGI applications that Starlette's router calls. Its Request and Response cost a fifth of a short text.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from liteft.errors import LiteftError
+from liteft.serving.jobs import Outcome
+from liteft.serving.keys import Keys
+from liteft.serving.refusals import Refused, refused_input, too_large
+from liteft.serving.service import Receive, Service, checked_timeout
+from liteft.serving.tracing import Tracing
+
+__all__ = ["Answer", "Endpoint", "Reply", "Request", "decoded", "encode_json"]
+
+Kind = TypeVar("Kind")
+Answer = Callable[[Service, "Request"], Awaitable["Reply"]]
+encode_json = msgspec.json.Encoder().encode
+
+_log = logging.getLogger("liteft.serving")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_JSON = b"application/json"
+
+
+@dataclass(slots=True)
+class Request:
+    """A request as its endpoint sees it.
+
+    Attributes:
+        path: values of the parts of the path that are names.
+        headers: by name, in lower case.
+        receive: of ASGI.
+        most: bytes that a body may have.
+        model: the name of the model that it asked, once that is known.
+    """
+
+    path: Mapping[str, str]
+    headers: Mapping[bytes, bytes]
+    receive: Receive
+    most: int
+    model: str = ""
+
+    async def body(self) -> bytes:
+        """Return the body.
+
+        Raises:
+            Refused: it has more bytes than are accepted, or the client has left.
+        """
+        length = self.headers.get(b"content-length")
+        if length is not None and length.isdigit() and int(length) > self.most:
+            raise too_large("body", "bytes", int(length), self.most, "--max-body-bytes")
+        parts, size = [], 0
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise Refused(499, "cancelled", "the client closed the connection")
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self.most:
+                raise too_large("body", "bytes", size, self.most, "--max-body-bytes")
+            parts.append(part)
+            if not message.get("more_body", False):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def ask(self, service: Service, name: str | None, values: list[Any]) -> Outcome:
+        """Return the outcome of values; ``name`` is the model's, None for the only one."""
+        model = service.model(name)
+        timeout = checked_timeout(self.headers.get(b"x-request-timeout-ms"))
+        return await service.ask(model, values, self.receive, timeout_ms=timeout)
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer.
+
+    Attributes:
+        body: its bytes.
+        status: of HTTP.
+        kind: the content type.
+        outcome: whose times and revision become headers; None for none.
+        headers: further ones.
+    """
+
+    body: bytes
+    status: int = 200
+    kind: bytes = _JSON
+    outcome: Outcome | None = None
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+def decoded(decoder: msgspec.json.Decoder[Kind], body: bytes) -> Kind:
+    """Return the value of a JSON body. Raises Refused if it is not what is expected; the text says where."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise refused_input(f"the body cannot be read: {error}") from None
+
+
+class Endpoint:
+    """An ASGI application that gives one kind of answer.
+
+    Args:
+        service: that answers.
+        answer: makes a Reply of a Request.
+        route: the path, for metrics.
+        dialect: a word for metrics if this is a prediction; "" for others.
+        keys: who may ask; None for everybody.
+        tracing: what becomes of spans.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        answer: Answer,
+        *,
+        route: str,
+        dialect: str = "",
+        keys: Keys | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self._service, self._answer, self._route, self._dialect = service, answer, route, dialect
+        self._keys, self._tracing = keys, tracing
+
+    async def __call__(self, scope: Any, receive: Receive, send: Callable[[Any], Awaitable[None]]) -> None:
+        """Answer one request."""
+        started = time.perf_counter()
+        request = Request(
+            scope.get("path_params") or {}, dict(scope["headers"]), receive, self._service.settings.max_body_bytes
+        )
+        reply = await self._reply(request)
+        if reply.status != 499:
+            headers = self._headers(reply, request)
+            await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+            await send({"type": "http.response.body", "body": reply.body})
+        seconds = time.perf_counter() - started
+        method = scope["method"]
+        self._service.metrics.answered(method, self._route, self._dialect, request.model, reply.status, seconds)
+        if self._service.settings.log_requests and self._dialect:
+            _log.info("%s", _line(method, scope["path"], reply, request, seconds))
+        if self._tracing is not None and self._dialect:
+            self._tracing.span(method, self._route, reply.status, request.headers, request.model, seconds)
+
+    async def _reply(self, request: Request) -> Reply:
+        try:
+            if self._keys is not None:
+                self._keys.check(request.headers)
+            if self._dialect:
+                self._service.refuse_at_once()
+            return await self._answer(self._service, request)
+        except Refused as refused:
+            self._service.metrics.refused(refused)
+            return _refusal(refused)
+        except LiteftError as error:
+            return self._failure(error)
+        except Exception as error:
+            return self._failure(error)
+
+    def _failure(self, error: Exception) -> Reply:
+        """Return the reply to a request that failed here; the log has the error, by an id that the reply names."""
+        number = secrets.token_hex(8)
+        _log.error("error %s in %s", number, self._route, exc_info=error)
+        text = f"the server failed; its log says why, under {number}"
+        return Reply(encode_json({"error": text, "error_type": "failed", "id": number}), 500)
+
+    def _headers(self, reply: Reply, request: Request) -> list[tuple[bytes, bytes]]:
+        headers = [(b"content-type", reply.kind), (b"content-length", b"%d" % len(reply.body)), *reply.headers]
+        outcome = reply.outcome
+        if outcome is not None:
+            times = outcome.times
+            headers += [
+                (
+                    b"server-timing",
+                    b"queue;dur=%.3f, tokenization;dur=%.3f, inference;dur=%.3f"
+                    % (1000 * times.queue, 1000 * times.tokenization, 1000 * times.inference),
+                ),
+                (b"x-compute-tokens", b"%d" % outcome.tokens),
+                (b"x-model-revision", outcome.loaded.revision.encode()),
+            ]
+        trace = request.headers.get(b"traceparent")
+        if trace is not None and _TRACEPARENT.fullmatch(trace):
+            headers.append((b"traceparent", trace))
+        if self._service.state == "draining":
+            headers.append((b"connection", b"close"))
+        return headers
+
+
+def _refusal(refused: Refused) -> Reply:
+    content: dict[str, Any] = {"error": refused.text, "error_type": refused.reason}
+    headers = []
+    if refused.retry_after_ms is not None:
+        content["retry_after_ms"] = round(refused.retry_after_ms)
+        headers.append((b"retry-after", b"%d" % (refused.retry_after or 1)))
+    if refused.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    return Reply(encode_json(content), refused.status, headers=headers)
+
+
+def _line(method: str, path: str, reply: Reply, request: Request, seconds: float) -> str:
+    """Return a line for the log: never a text, a key or a body."""
+    content: dict[str, Any] = {
+        "method": method,
+        "path": path,
+        "status": reply.status,
+        "ms": round(1000 * seconds, 3),
+        "model": request.model,
+    }
+    if reply.outcome is not None:
+        content |= {"texts": len(reply.outcome.truncated), "tokens": reply.outcome.tokens}
+    trace = request.headers.get(b"traceparent")
+    if trace is not None and _TRACEPARENT.fullmatch(trace):
+        content["trace_id"] = trace[3:35].decode()
+    return json.dumps(content)

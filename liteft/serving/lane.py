@@ -1,0 +1,109 @@
+"""The one thread that computes: it takes what is queued, tokenizes, runs, and hands each job its own logits.
+
+The event loop never computes, so it answers probes and refuses at any load. The engine frees the interpreter's lock
+while it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from liteft.errors import InputError
+from liteft.serving.jobs import Job, Outcome, Times
+from liteft.serving.models import ServedModel
+from liteft.serving.queueing import JobQueue
+from liteft.serving.refusals import refused_input
+
+__all__ = ["Lane"]
+
+Result = Outcome | BaseException
+Told = Callable[[ServedModel, list[Job], np.ndarray, np.ndarray, float, float], None]
+
+
+class Lane(threading.Thread):
+    """Computes the jobs of a queue.
+
+    Args:
+        queue: of jobs.
+        loop: the event loop whose futures the jobs have.
+        told: called after a run with the model, its jobs, the tokens of each text and whether it was truncated, and the
+            seconds of tokenization and inference.
+
+    Attributes:
+        failures: runs in a row in which the engine failed.
+    """
+
+    def __init__(self, queue: JobQueue, loop: asyncio.AbstractEventLoop, told: Told) -> None:
+        super().__init__(name="liteft-lane", daemon=True)
+        self._queue, self._loop, self._told = queue, loop, told
+        self.failures = 0
+
+    def run(self) -> None:
+        """Compute until the queue is closed and empty."""
+        while True:
+            batch, late = self._queue.take()
+            if not batch and not late:
+                return
+            self._deliver(list(late))
+            if batch:
+                self._compute(batch)
+                self._queue.finished()
+
+    def _compute(self, batch: list[Job]) -> None:
+        """Run jobs together; if one of several cannot be read, each runs alone."""
+        try:
+            self._run(batch)
+            self.failures = 0
+        except InputError as error:
+            if len(batch) == 1:
+                self._deliver([(batch[0], refused_input(error))])
+                return
+            for job in batch:
+                self._compute([job])
+        except Exception as error:  # of the engine: these requests fail, the server goes on
+            self.failures += 1
+            self._deliver([(job, error) for job in batch])
+
+    def _deliver(self, results: list[tuple[Job, Result]]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+            if results:
+                self._loop.call_soon_threadsafe(_deliver, results)
+
+    def _run(self, batch: list[Job]) -> None:
+        model = batch[0].model
+        loaded = model.loaded
+        started = time.perf_counter()
+        values = batch[0].values if len(batch) == 1 else [value for job in batch for value in job.values]
+        encoded = loaded.classifier.encode(values)
+        tokenized = time.perf_counter()
+        logits = loaded.classifier.run(encoded, check=False)
+        ended = time.perf_counter()
+        tokens, truncated = loaded.tokens_of(encoded), encoded.truncated
+        model.learn(len(values), sum(job.characters for job in batch), int(tokens.sum()), ended - started)
+        results: list[tuple[Job, Result]] = []
+        first = 0
+        for job in batch:
+            own = slice(first, first + len(job.values))
+            job.started = started
+            times = Times(started - job.arrived, tokenized - started, ended - tokenized)
+            results.append((job, Outcome(loaded, logits[own], truncated[own], int(tokens[own].sum()), times)))
+            first = own.stop
+        self._deliver(results)
+        self._told(model, batch, tokens, truncated, tokenized - started, ended - tokenized)
+
+
+def _deliver(results: list[tuple[Job, Result]]) -> None:
+    """Give jobs their results, in the event loop; a job whose client has left has a cancelled future."""
+    for job, result in results:
+        if job.future.done():
+            continue
+        if isinstance(result, BaseException):
+            job.future.set_exception(result)
+        else:
+            job.future.set_result(result)
