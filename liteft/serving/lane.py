@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from liteft.errors import InputError
-from liteft.serving.jobs import Job, Outcome, Times
+from liteft.serving.jobs import Batch, Job, Outcome, Times
 from liteft.serving.models import ServedModel
 from liteft.serving.queueing import JobQueue
 from liteft.serving.refusals import refused_input
@@ -23,7 +23,7 @@ from liteft.serving.refusals import refused_input
 __all__ = ["Lane"]
 
 Result = Outcome | BaseException
-Told = Callable[[ServedModel, list[Job], np.ndarray, np.ndarray, float, float], None]
+Told = Callable[[ServedModel, list[Job], Batch, np.ndarray, np.ndarray], None]
 
 
 class Lane(threading.Thread):
@@ -32,8 +32,8 @@ class Lane(threading.Thread):
     Args:
         queue: of jobs.
         loop: the event loop whose futures the jobs have.
-        told: called after a run with the model, its jobs, the tokens of each text and whether it was truncated, and the
-            seconds of tokenization and inference.
+        told: called after a run with the model, its jobs, their logits, and of each text its tokens and whether it was
+            truncated.
 
     Attributes:
         failures: runs in a row in which the engine failed.
@@ -53,20 +53,20 @@ class Lane(threading.Thread):
             self._deliver(list(late))
             if batch:
                 self._compute(batch)
-                self._queue.finished()
 
     def _compute(self, batch: list[Job]) -> None:
         """Run jobs together; if one of several cannot be read, each runs alone."""
         try:
             self._run(batch)
-            self.failures = 0
         except InputError as error:
+            self._queue.finished()
             if len(batch) == 1:
                 self._deliver([(batch[0], refused_input(error))])
                 return
             for job in batch:
                 self._compute([job])
         except Exception as error:  # of the engine: these requests fail, the server goes on
+            self._queue.finished()
             self.failures += 1
             self._deliver([(job, error) for job in batch])
 
@@ -84,18 +84,20 @@ class Lane(threading.Thread):
         tokenized = time.perf_counter()
         logits = loaded.classifier.run(encoded, check=False)
         ended = time.perf_counter()
+        self.failures = 0
+        self._queue.finished()  # before anybody hears of it: who asks again at once is not told to wait for this
         tokens, truncated = loaded.tokens_of(encoded), encoded.truncated
         model.learn(len(values), sum(job.characters for job in batch), int(tokens.sum()), ended - started)
+        together = Batch(loaded, logits)
         results: list[tuple[Job, Result]] = []
         first = 0
         for job in batch:
             own = slice(first, first + len(job.values))
-            job.started = started
-            times = Times(started - job.arrived, tokenized - started, ended - tokenized)
-            results.append((job, Outcome(loaded, logits[own], truncated[own], int(tokens[own].sum()), times)))
+            job.times = times = Times(started - job.arrived, tokenized - started, ended - tokenized)
+            results.append((job, Outcome(together, own, truncated[own], int(tokens[own].sum()), times)))
             first = own.stop
         self._deliver(results)
-        self._told(model, batch, tokens, truncated, tokenized - started, ended - tokenized)
+        self._told(model, batch, together, tokens, truncated)
 
 
 def _deliver(results: list[tuple[Job, Result]]) -> None:

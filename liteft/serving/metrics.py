@@ -26,7 +26,7 @@ from liteft.serving.queueing import JobQueue
 from liteft.serving.refusals import Refused
 
 if TYPE_CHECKING:
-    from liteft.serving.jobs import Job
+    from liteft.serving.jobs import Batch, Job
     from liteft.serving.models import Loaded, ServedModel
 
 __all__ = ["Metrics"]
@@ -138,12 +138,14 @@ class Metrics:
         self,
         model: ServedModel,
         jobs: list[Job],
+        batch: Batch,
         tokens: np.ndarray,
         truncated: np.ndarray,
-        tokenization: float,
-        inference: float,
     ) -> None:
-        """Count a run: the tokens of each text, whether it was truncated, and the seconds that it took."""
+        """Count a run: its jobs, their logits, and of each text its tokens and whether it was truncated."""
+        times = jobs[0].times
+        assert times is not None
+        tokenization, inference = times.tokenization, times.inference
         total, own = int(tokens.sum()), self._of(model.name)
         own.tokenization.observe(tokenization)
         own.inference.observe(inference)
@@ -155,18 +157,23 @@ class Metrics:
         own.empty.inc(int(np.count_nonzero(tokens <= model.special_tokens)))
         own.speed.set(total / max(1e-9, tokenization + inference))
         for job in jobs:
-            own.queue.observe(job.started - job.arrived)
-            if self._tei is not None:
-                self._tei.queue.observe(job.started - job.arrived)
+            if job.times is not None:
+                own.queue.observe(job.times.queue)
+                if self._tei is not None:
+                    self._tei.queue.observe(job.times.queue)
+        if batch.loaded.labels_texts:
+            self._decided(model, batch)
         if self._tei is not None:
             self._tei.ran(len(tokens), total, tokenization, inference)
 
-    def decided(self, model: ServedModel, best: np.ndarray) -> None:
-        """Count the best labels of texts; ``best`` are their numbers."""
-        labels = model.loaded.classifier.labels
-        for number, count in zip(*np.unique(best, return_counts=True), strict=True):
-            label = labels[number] if number < _NAMED_LABELS else "(others)"
-            self._labels.labels(model.name, label).inc(int(count))
+    def _decided(self, model: ServedModel, batch: Batch) -> None:
+        """Count the best labels of texts."""
+        labels = batch.loaded.classifier.labels
+        best = np.asarray(batch.logits).argmax(axis=1)
+        for number, count in enumerate(np.bincount(best, minlength=len(labels)).tolist()):
+            if count:
+                label = labels[number] if number < _NAMED_LABELS else "(others)"
+                self._labels.labels(model.name, label).inc(count)
 
     def loaded(self, model: ServedModel, loaded: Loaded) -> None:
         """Say which artifact a model is now."""

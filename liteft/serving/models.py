@@ -54,6 +54,12 @@ class Loaded:
         """The artifact's manifest."""
         return self.classifier.manifest
 
+    @property
+    def labels_texts(self) -> bool:
+        """True if every text has labels; False for words, answers and scores."""
+        task = self.manifest.task
+        return not (task.per_word or task.extractive or task.numeric)
+
     def tokens_of(self, encoded: Any) -> np.ndarray:
         """Return how many tokens each text of what ``encode`` returned has, all its windows together: int (texts,)."""
         if isinstance(encoded, Encoded):

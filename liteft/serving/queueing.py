@@ -102,9 +102,10 @@ class JobQueue:
     def take(self) -> tuple[list[Job], list[tuple[Job, Refused]]]:
         """Wait for jobs, and return those that are to run together, and those that expired; none at the end."""
         with self._changed:
-            while not self._jobs and not self._closed:
-                self._changed.wait()
             batch, late = self._next_batch(time.perf_counter())
+            while not batch and not late and not self._closed:
+                self._changed.wait()
+                batch, late = self._next_batch(time.perf_counter())
             self._running = sum(job.cost for job in batch)
             self._started = time.perf_counter() if batch else None
             return batch, late

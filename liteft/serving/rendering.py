@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 
 from liteft.errors import ConfigError
-from liteft.runtime.prediction import activation_of
-from liteft.runtime.scoring import require_finite
 from liteft.serving.jobs import Outcome
 from liteft.serving.reading import Options
 from liteft.serving.refusals import refused_input
 
-__all__ = ["best_labels", "label_scores", "predictions_of", "rendered", "scores_of"]
+__all__ = ["label_scores", "predictions_of", "rendered", "scores_of"]
 
 
 def rendered(outcome: Outcome, values: list[Any], options: Options) -> list[Any]:
@@ -38,7 +36,7 @@ def label_scores(outcome: Outcome, options: Options) -> list[list[dict[str, Any]
     """Return the labels of each text with their scores, best first."""
     scores = scores_of(outcome, raw=options.raw_scores)
     labels = outcome.loaded.classifier.labels
-    order = np.argsort(-scores, axis=1, kind="stable")
+    order = outcome.batch.order[outcome.place]
     if options.top_k is not None:
         order = order[:, : options.top_k]
     best = np.take_along_axis(scores, order, axis=1)
@@ -54,17 +52,7 @@ def label_scores(outcome: Outcome, options: Options) -> list[list[dict[str, Any]
 
 def scores_of(outcome: Outcome, *, raw: bool) -> np.ndarray:
     """Return the scores of a model of whole texts, or its logits: float32 (texts, labels)."""
-    logits = np.asarray(outcome.logits)
-    require_finite(logits)
-    return logits if raw else activation_of(outcome.loaded.manifest.activation)(logits)
-
-
-def best_labels(outcome: Outcome) -> np.ndarray | None:
-    """Return the number of each text's best label, int64 (texts,); None if the model has no labels of texts."""
-    task = outcome.loaded.manifest.task
-    if task.per_word or task.extractive or task.numeric:
-        return None
-    return np.asarray(np.asarray(outcome.logits).argmax(axis=1))
+    return np.asarray(outcome.logits) if raw else outcome.batch.scores[outcome.place]
 
 
 def predictions_of(outcome: Outcome, values: list[Any], options: Options) -> list[Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from liteft.errors import LiteftError
 from liteft.runtime.word_texts import WordText
-from liteft.serving.jobs import Job, Outcome, Times
+from liteft.serving.jobs import Batch, Job, Outcome, Times
 from liteft.serving.lane import Lane
 from liteft.serving.metrics import Metrics
 from liteft.serving.models import Loaded, ServedModel
@@ -219,4 +219,4 @@ def _nothing(loaded: Loaded) -> Outcome:
     """Return the outcome of a request without texts."""
     encoded = loaded.classifier.encode([])
     logits = loaded.classifier.run(encoded, check=False)
-    return Outcome(loaded, logits, np.zeros(0, dtype=bool), 0, Times(0.0, 0.0, 0.0))
+    return Outcome(Batch(loaded, logits), slice(0, 0), np.zeros(0, dtype=bool), 0, Times(0.0, 0.0, 0.0))

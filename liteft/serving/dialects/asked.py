@@ -10,7 +10,6 @@ from liteft.serving.http import Request
 from liteft.serving.jobs import Outcome
 from liteft.serving.reading import Item, Options, require_plain, values_of
 from liteft.serving.refusals import refused_input
-from liteft.serving.rendering import best_labels
 from liteft.serving.service import Service
 
 __all__ = ["outcome_of"]
@@ -19,7 +18,7 @@ __all__ = ["outcome_of"]
 async def outcome_of(
     service: Service, request: Request, name: str | None, items: list[Item], options: Options, *, truncate: bool = True
 ) -> tuple[Outcome, list[Any]]:
-    """Return the outcome of items and their values, and count what was decided.
+    """Return the outcome of items and their values.
 
     Args:
         service, request: as the endpoint has them.
@@ -42,6 +41,4 @@ async def outcome_of(
         raise refused_input(
             f'text {cut} has more than the {most:,} tokens that this model reads; "truncate": true cuts it'
         )
-    if (best := best_labels(outcome)) is not None:
-        service.metrics.decided(model, best)
     return outcome, values

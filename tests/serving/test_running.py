@@ -1,0 +1,205 @@
+"""A whole server in a process: how it starts, reloads, and ends, and what it says then."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cache import Cache
+from tests.runtime.tiny import graph, write_artifact
+from tests.serving.serving import Server, running
+
+QUICK = ("--drain-delay", "0.3", "--threads", "1")
+
+
+@pytest.fixture(scope="session")
+def artifact(cache: Cache) -> Path:
+    return cache("served", lambda folder: write_artifact(folder / "artifact")) / "artifact"
+
+
+def steady(server: Server, stop: threading.Event, found: list[Any]) -> None:
+    """Ask over one kept connection after the other, as a proxy does that follows ``Connection: close``."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    while not stop.is_set():
+        try:
+            connection.request("POST", "/predict", json.dumps({"inputs": "the parcel is late"}))
+            response = connection.getresponse()
+            response.read()
+        except (OSError, http.client.HTTPException) as error:
+            found.append(error)
+            connection.close()
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+            continue
+        found.append(response.status)
+        if response.getheader("connection") == "close":
+            connection.close()
+            if stop.is_set():
+                return
+    connection.close()
+
+
+def test_a_server_answers_and_ends_on_sigterm_with_status_0(artifact: Path) -> None:
+    with running([f"tickets={artifact}"], *QUICK) as server:
+        status, labels, headers = server.predict("the parcel is late")
+        assert status == 200
+        assert {each["label"] for each in labels} == {"order", "payment", "app", "praise"}
+        assert headers["server-timing"].startswith("queue;dur=")
+        assert int(headers["x-compute-tokens"]) == 7  # a piece for each word, two for one of them, and the special ones
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0
+
+
+def test_after_sigterm_it_is_unready_and_serves_on_until_the_delay_is_over(artifact: Path) -> None:
+    with running([artifact], "--drain-delay", "1.5", "--threads", "1") as server:
+        server.signal(signal.SIGTERM)
+        server.wait_for_line("ending")
+        assert server.ask("GET", "/readyz")[0] == 503
+        assert server.ask("GET", "/v2/health/ready")[0] == 503
+        assert server.ask("GET", "/livez")[0] == 200
+        status, _, headers = server.predict("the parcel is late")
+        assert (status, headers["connection"]) == (200, "close")
+        assert server.process.wait(20) == 0
+
+
+def test_no_request_is_lost_while_a_server_ends(artifact: Path) -> None:
+    with running([artifact], "--drain-delay", "0.5", "--threads", "1") as server:
+        stop, found = threading.Event(), []
+        asking = [threading.Thread(target=steady, args=(server, stop, found)) for _ in range(4)]
+        for thread in asking:
+            thread.start()
+        time.sleep(0.3)
+        server.signal(signal.SIGTERM)
+        server.wait_for_line("ending")
+        time.sleep(0.3)  # a proxy sees that it is unready, and sends no more
+        stop.set()
+        for thread in asking:
+            thread.join(20)
+        assert server.process.wait(20) == 0
+        assert set(found) == {200}
+        assert len(found) > 20
+
+
+def test_a_second_signal_ends_it_at_once(artifact: Path) -> None:
+    with running([artifact], "--drain-delay", "60", "--threads", "1") as server:
+        server.signal(signal.SIGTERM)
+        server.wait_for_line("ending")
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(10) == 128 + signal.SIGTERM
+
+
+def test_sighup_loads_the_artifact_again_and_no_request_fails(artifact: Path, tmp_path: Path) -> None:
+    own = tmp_path / "artifact"
+    shutil.copytree(artifact, own)
+    with running([own], *QUICK) as server:
+        stop, found = threading.Event(), []
+        asking = threading.Thread(target=steady, args=(server, stop, found))
+        asking.start()
+        before = server.predict("the parcel is late")
+        shutil.rmtree(own)
+        write_artifact(own, model=graph(4, seed=7))
+        server.signal(signal.SIGHUP)
+        server.wait_for_line("was loaded again")
+        after = server.predict("the parcel is late")
+        stop.set()
+        asking.join(20)
+        assert set(found) == {200}
+        assert before[2]["x-model-revision"] != after[2]["x-model-revision"]
+        assert before[1] != after[1]
+
+
+def test_a_broken_artifact_is_refused_at_a_reload_and_the_old_one_answers_on(artifact: Path, tmp_path: Path) -> None:
+    own, keys = tmp_path / "artifact", tmp_path / "keys"
+    shutil.copytree(artifact, own)
+    keys.write_text("# operators\n0123456789abcdef\n")
+    with running([own], *QUICK, "--admin-keys", str(keys)) as server:
+        revision = server.predict("a text")[2]["x-model-revision"]
+        content = (own / "model.onnx").read_bytes()
+        (own / "model.onnx").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        admin = {"X-API-Key": "0123456789abcdef"}
+        status, body, _ = server.ask("POST", "/admin/reload", {}, admin)
+        assert status == 409
+        assert "goes on with what was loaded before" in body["error"]
+        assert server.predict("a text")[2]["x-model-revision"] == revision
+        (own / "model.onnx").write_bytes(content)
+        status, body, _ = server.ask("POST", "/admin/reload", {}, admin)
+        assert (status, body["reloaded"][tmp_path.name]["revision"]) == (200, revision)
+        assert server.ask("POST", "/admin/reload", {})[0] == 401
+        assert server.ask("POST", "/admin/reload", {}, {"Authorization": "Bearer 0123456789abcdeX"})[0] == 401
+
+
+def test_an_artifact_that_cannot_be_loaded_ends_the_server_with_its_error(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "liteft.cli", "serve", str(tmp_path), "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("ArtifactError:")
+    assert "Traceback" not in done.stderr
+
+
+def test_flags_are_environment_variables_too(artifact: Path) -> None:
+    with running([], LITEFT_ARTIFACTS=f"a={artifact},b={artifact}", LITEFT_MAX_TEXTS="2", LITEFT_THREADS="1") as server:
+        status, info, _ = server.ask("GET", "/info")
+        assert status == 200
+        assert list(info["models"]) == ["a", "b"]
+        assert info["limits"]["max_texts"] == 2
+        body = {"inputs": [["one"], ["two"], ["three"]], "model": "a"}
+        status, refused, _ = server.ask("POST", "/predict", body)
+        assert status == 413
+        assert refused["error"] == "the request has 3 texts, and up to 2 are accepted (--max-texts)"
+
+
+def test_texts_and_keys_are_never_logged(artifact: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("the-secret-key-of-a-user\n")
+    with running([artifact], *QUICK, "--api-keys", str(keys), "--log-requests") as server:
+        trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        headers = {"Authorization": "Bearer the-secret-key-of-a-user", "traceparent": trace}
+        status, _, answered = server.ask("POST", "/predict", {"inputs": "zanzibar"}, headers)
+        assert (status, answered["traceparent"]) == (200, trace)
+        assert server.ask("POST", "/predict", {"inputs": "zanzibar"}, {"X-API-Key": "a-wrong-secret-key"})[0] == 401
+        server.wait_for_line("401")
+        server.signal(signal.SIGTERM)
+        server.process.wait(20)
+    lines = [json.loads(line) for line in server.lines if line.startswith("{")]
+    assert [line["status"] for line in lines] == [200, 401]
+    assert lines[0]["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert lines[0]["texts"] == 1
+    assert "zanzibar" not in "".join(server.lines)
+    assert "secret" not in "".join(server.lines)
+
+
+def test_metrics_can_have_a_port_of_their_own(artifact: Path) -> None:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with running([artifact], *QUICK, "--metrics-port", str(port), "--metrics-names", "tei") as server:
+        server.predict("a text")
+        assert server.ask("GET", "/metrics")[0] == 404
+        status, text, _ = Server(server.process, port).ask("GET", "/metrics")
+        assert status == 200
+        assert b'liteft_requests_total{code="200",dialect="predict"' in text
+        assert b'te_request_success{method="predict"} 1.0' in text
+
+
+def test_a_taken_port_is_an_error_that_names_another(artifact: Path) -> None:
+    import subprocess
+    import sys
+
+    with running([artifact], *QUICK) as server:
+        command = [sys.executable, "-m", "liteft.cli", "serve", str(artifact), "--port", str(server.port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 2
+        assert f"127.0.0.1:{server.port} cannot be listened on" in done.stderr
+        assert f"--port {server.port + 1}" in done.stderr

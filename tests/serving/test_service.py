@@ -1,0 +1,302 @@
+"""Admission, deadlines, clients that leave, failures: the application in this process, with an engine that can wait."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import liteft
+from liteft.errors import DeviceError
+from liteft.serving import ServeSettings, create_app
+from liteft.serving.models import Loaded, ServedModel
+from liteft.serving.service import Service
+from tests.cache import Cache
+from tests.runtime.tiny import write_artifact
+
+
+class Held:
+    """A classifier whose runs wait until they are let go, and which remembers what it ran."""
+
+    def __init__(self, classifier: Any) -> None:
+        self._classifier = classifier
+        self.go = threading.Event()
+        self.started = threading.Event()
+        self.ran: list[int] = []
+        self.error: Exception | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._classifier, name)
+
+    def run(self, encoded: Any, *, check: bool = True) -> Any:
+        self.started.set()
+        assert self.go.wait(20)
+        if self.error is not None:
+            raise self.error
+        self.ran.append(len(encoded))
+        return self._classifier.run(encoded, check=check)
+
+
+class Client:
+    """Asks an ASGI application, and may leave before it is answered."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def ask(
+        self, path: str, body: Any = None, *, method: str = "POST", left: asyncio.Event | None = None, **headers: str
+    ) -> tuple[int, Any, dict[str, str]]:
+        content = b"" if body is None else json.dumps(body).encode()
+        sent: list[dict[str, Any]] = []
+        asked = False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal asked
+            if not asked:
+                asked = True
+                return {"type": "http.request", "body": content, "more_body": False}
+            await (left or asyncio.Event()).wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        named = [(name.replace("_", "-").lower().encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "method": method, "path": path, "headers": named, "query_string": b""}
+        await self.app({**scope, "http_version": "1.1", "root_path": "", "scheme": "http"}, receive, send)
+        if not sent:
+            return 499, None, {}
+        found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        read = sent[1]["body"]
+        return sent[0]["status"], json.loads(read) if "json" in found["content-type"] else read, found
+
+
+@pytest.fixture(scope="session")
+def folder(cache: Cache) -> Path:
+    return cache("served", lambda folder: write_artifact(folder / "artifact")) / "artifact"
+
+
+@asynccontextmanager
+async def served(folder: Path, **settings: Any) -> AsyncIterator[tuple[Client, Service, Held]]:
+    model = ServedModel("tickets", folder, {"threads": 1})
+    service = Service({"tickets": model}, ServeSettings(**settings))
+    client = Client(create_app(service))
+    service.load()
+    held = Held(model.loaded.classifier)
+    model._loaded = Loaded(held, model.loaded.revision, None, 0.0)
+    model._characters, model._tokens, model._seconds = 1000.0, 300.0, 1.0  # 1 ms a character
+    service.start()
+    try:
+        yield client, service, held
+    finally:
+        held.go.set()
+        service.close()
+
+
+def run(test: Callable[[], Any]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 30))
+
+
+async def until(true: Callable[[], bool]) -> None:
+    while not true():
+        await asyncio.sleep(0.002)
+
+
+def test_requests_that_wait_are_computed_together_and_each_gets_its_own(folder: Path) -> None:
+    texts = [f"text number {number}" for number in range(6)]
+    with liteft.load(folder, threads=1) as classifier:
+        expected = classifier.predict(texts, top_k=4)
+
+    async def test() -> None:
+        async with served(folder) as (client, service, held):
+            first = asyncio.ensure_future(client.ask("/predict", {"inputs": texts[0]}))
+            await until(held.started.is_set)
+            service.models["tickets"].learn(1, 10**9, 10**9, 1.0)  # so fast that all fit into one batch
+            others = [asyncio.ensure_future(client.ask("/predict", {"inputs": text})) for text in texts[1:]]
+            await until(lambda: len(service.queue) == 5)
+            held.go.set()
+            answers = await asyncio.gather(first, *others)
+            assert held.ran == [1, 5]
+            for (status, labels, _), one in zip(answers, expected, strict=True):
+                assert status == 200
+                assert [each["label"] for each in labels] == [label for label, _ in one.top]
+                assert [each["score"] for each in labels] == pytest.approx([score for _, score in one.top])
+
+    run(test)
+
+
+def test_a_full_queue_is_429_with_the_time_until_there_is_room(folder: Path) -> None:
+    async def test() -> None:
+        async with served(folder, max_queue_ms=50) as (client, _, held):
+            first = asyncio.ensure_future(client.ask("/predict", {"inputs": "x" * 2000}))  # two seconds, as it seems
+            await until(held.started.is_set)
+            status, body, headers = await client.ask("/predict", {"inputs": "a text"})
+            assert (status, body["error_type"], headers["retry-after"]) == (429, "overloaded", "2")
+            assert 1500 < body["retry_after_ms"] <= 1960
+            assert "up to 50 ms are accepted" in body["error"]
+            assert (await client.ask("/livez", method="GET"))[0] == 200  # while the engine runs
+            assert (await client.ask("/readyz", method="GET"))[0] == 200  # overload does not make it unready
+            held.go.set()
+            assert (await first)[0] == 200
+
+    run(test)
+
+
+def test_a_request_is_admitted_whole_or_not_at_all(folder: Path) -> None:
+    async def test() -> None:
+        async with served(folder, max_queue_ms=50) as (client, service, held):
+            first = asyncio.ensure_future(client.ask("/predict", {"inputs": "x" * 2000}))
+            await until(held.started.is_set)
+            batch = {"inputs": [["a text"]] * 40}
+            assert (await client.ask("/predict", batch))[0] == 429
+            assert len(service.queue) == 0
+            held.go.set()
+            await first
+            assert (await client.ask("/predict", batch))[0] == 200
+            assert held.ran == [1, 40]
+
+    run(test)
+
+
+def test_a_request_whose_time_is_over_is_504_and_never_computed(folder: Path) -> None:
+    async def test() -> None:
+        async with served(folder) as (client, service, held):
+            first = asyncio.ensure_future(client.ask("/predict", {"inputs": "a text"}))
+            await until(held.started.is_set)
+            status, body, headers = await client.ask("/predict", {"inputs": "late"}, X_Request_Timeout_Ms="30")
+            assert (status, body["error_type"]) == (504, "expired")
+            assert "retry-after" not in headers
+            assert service.queue.queued_seconds == 0
+            held.go.set()
+            await first
+            assert held.ran == [1]
+
+    run(test)
+
+
+@pytest.mark.parametrize("timeout", ["0", "-5", "soon", "nan", "inf", ""])
+def test_a_timeout_that_is_not_a_positive_number_is_refused(folder: Path, timeout: str) -> None:
+    async def test() -> None:
+        async with served(folder) as (client, _, held):
+            held.go.set()
+            status, body, _ = await client.ask("/predict", {"inputs": "a text"}, X_Request_Timeout_Ms=timeout)
+            assert status == 422
+            assert body["error"] == f"X-Request-Timeout-Ms must be a positive number, got {timeout!r}"
+
+    run(test)
+
+
+def test_a_client_that_leaves_frees_its_place_in_the_queue(folder: Path) -> None:
+    async def test() -> None:
+        async with served(folder) as (client, service, held):
+            first = asyncio.ensure_future(client.ask("/predict", {"inputs": "a text"}))
+            await until(held.started.is_set)
+            left = asyncio.Event()
+            second = asyncio.ensure_future(client.ask("/predict", {"inputs": "gone"}, left=left))
+            await until(lambda: len(service.queue) == 1)
+            left.set()
+            assert (await second)[0] == 499
+            assert service.queue.queued_seconds == 0
+            held.go.set()
+            await first
+            assert held.ran == [1]
+            assert b'liteft_refused_total{reason="cancelled"} 1.0' in service.metrics.text()
+
+    run(test)
+
+
+def test_a_text_that_the_model_cannot_read_fails_only_its_own_request(folder: Path) -> None:
+    async def test() -> None:
+        async with served(folder) as (client, service, held):
+            first = asyncio.ensure_future(client.ask("/predict", {"inputs": "a text"}))
+            await until(held.started.is_set)
+            service.models["tickets"].learn(1, 10**9, 10**9, 1.0)
+            texts = ("one", "two", "three")
+            asked = [asyncio.ensure_future(client.ask("/predict", {"inputs": text})) for text in texts]
+            await until(lambda: len(service.queue) == 3)
+            service.queue._jobs[1].values[0] = "\ud800"  # JSON cannot bring one here, and ASGI servers of others might
+            held.go.set()
+            await first
+            assert [status for status, *_ in await asyncio.gather(*asked)] == [200, 422, 200]
+
+    run(test)
+
+
+def test_an_engine_that_fails_is_500_with_an_id_and_unready_after_three_times(folder: Path) -> None:
+    async def test() -> None:
+        async with served(folder) as (client, service, held):
+            held.error = DeviceError("the engine failed: texts that nobody should see.")
+            held.go.set()
+            for _ in range(3):
+                assert service.ready
+                status, body, _ = await client.ask("/predict", {"inputs": "a text"})
+                assert (status, body["error_type"]) == (500, "failed")
+                assert len(body["id"]) == 16
+                assert "nobody should see" not in json.dumps(body)
+            assert (await client.ask("/readyz", method="GET"))[0] == 503
+            assert (await client.ask("/livez", method="GET"))[0] == 200
+            held.error = None
+            assert (await client.ask("/predict", {"inputs": "a text"}))[0] == 200
+            assert (await client.ask("/readyz", method="GET"))[0] == 200
+
+    run(test)
+
+
+def test_a_server_that_loads_is_live_unready_and_503(folder: Path) -> None:
+    async def test() -> None:
+        service = Service({"tickets": ServedModel("tickets", folder, {"threads": 1})}, ServeSettings())
+        client = Client(create_app(service))
+        assert (await client.ask("/livez", method="GET"))[0] == 200
+        assert (await client.ask("/readyz", method="GET"))[0] == 503
+        for method, path in (("POST", "/predict"), ("GET", "/info"), ("GET", "/v2/models/tickets")):
+            status, body, headers = await client.ask(path, {"inputs": "a text"}, method=method)
+            assert (status, body["error_type"]) == (503, "loading"), path
+            assert headers["retry-after"] == "1"
+
+    run(test)
+
+
+def test_limits_are_named_with_both_numbers(folder: Path) -> None:
+    async def test() -> None:
+        limits = {"max_texts": 3, "max_characters": 40, "max_body_bytes": 200, "max_request_tokens": 20}
+        async with served(folder, **limits) as (client, _, held):
+            held.go.set()
+            for inputs, text in (
+                ([["a"]] * 4, "the request has 4 texts, and up to 3 are accepted (--max-texts)"),
+                ("x" * 41, "the request has 41 characters, and up to 40 are accepted (--max-characters)"),
+                ("x" * 200, "the request has 214 bytes, and up to 200 are accepted (--max-body-bytes)"),
+            ):
+                status, body, _ = await client.ask("/predict", {"inputs": inputs})
+                assert (status, body["error"]) == (413, text)
+            status, body, _ = await client.ask("/predict", {"inputs": [["x" * 13]] * 3})
+            assert status == 413
+            assert body["error"].endswith("and up to 20 are accepted (--max-request-tokens)")
+
+    run(test)
+
+
+def test_counters_agree_with_what_was_asked(folder: Path) -> None:
+    async def test() -> None:
+        async with served(folder) as (client, service, held):
+            held.go.set()
+            await client.ask("/predict", {"inputs": "a text"})
+            await client.ask("/classify", {"input": ["a text", "another " * 40]})
+            await client.ask("/predict", {"inputs": 5})
+            texts = 'liteft_texts_total{model="tickets"} 3.0'  # counted by the lane, once it has answered
+            await until(lambda: texts in service.metrics.text().decode())
+            text = service.metrics.text().decode()
+            assert 'liteft_requests_total{code="200",dialect="predict",model="tickets"} 1.0' in text
+            assert 'liteft_requests_total{code="422",dialect="predict",model=""} 1.0' in text
+            assert 'liteft_truncated_total{model="tickets"} 1.0' in text
+            assert 'liteft_refused_total{reason="input"} 1.0' in text
+            counts = [line for line in text.splitlines() if line.startswith("liteft_predictions_total")]
+            assert sum(float(line.split()[-1]) for line in counts) == 3
+            assert 'liteft_model_info{backend="onnxruntime"' in text
+
+    run(test)
