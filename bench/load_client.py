@@ -20,7 +20,7 @@ from load_arithmetic import EXPIRED, LOST, Record
 _READ_BYTES = 1 << 20
 _SENDS_PER_LOOK = 16  # requests that are due are sent so many at a time, between looks at the answers
 _NAP_SECONDS = 0.0002
-_CLOSE_FREE = 1.0  # seconds between calls of the watch, and between looks for expired requests
+_CHECK_SECONDS = 1.0  # between calls of the watch, and between looks for expired requests
 
 
 class Connection:
@@ -81,7 +81,7 @@ class Client:
     def open_loop(self, due: array[float]) -> Record:
         """Send each request when it is due, and return the record when all of them have ended."""
         record = self._start(due)
-        clock, count, place, check = time.perf_counter, len(due), 0, _CLOSE_FREE
+        clock, count, place, check = time.perf_counter, len(due), 0, _CHECK_SECONDS
         while place < count or len(self._free) + self._missing < self._total:
             now = clock() - self._begin
             stop = min(place + _SENDS_PER_LOOK, count)
@@ -90,7 +90,7 @@ class Client:
                 place += 1
             self._look()
             if now > check:
-                check = now + _CLOSE_FREE
+                check = now + _CHECK_SECONDS
                 self._tick(now)
             if self._patient and (place >= count or due[place] - now > _NAP_SECONDS):
                 time.sleep(_NAP_SECONDS)
@@ -104,7 +104,7 @@ class Client:
             most: more requests than can be sent in the time.
         """
         record = self._start(array("d", [seconds]) * most)
-        place, clock, check = 0, time.perf_counter, _CLOSE_FREE
+        place, clock, check = 0, time.perf_counter, _CHECK_SECONDS
         while (now := clock() - self._begin) < seconds or len(self._free) + self._missing < self._total:
             while self._free and now < seconds and place < most:
                 record.due[place] = now
@@ -112,7 +112,7 @@ class Client:
                 place += 1
             self._look()
             if now > check:
-                check = now + _CLOSE_FREE
+                check = now + _CHECK_SECONDS
                 self._tick(now)
         for column in ("due", "sent", "done", "code", "late", "texts"):
             setattr(record, column, getattr(record, column)[:place])

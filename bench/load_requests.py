@@ -32,12 +32,14 @@ class Dialect:
         ready: route that answers 200 when the server can answer requests.
         body: makes the body for texts.
         answers: returns the answers in a body, one for each text.
+        label: returns the label of an answer.
     """
 
     path: str
     ready: str
     body: Callable[[Sequence[str]], Any]
     answers: Callable[[Any], Sequence[Any]]
+    label: Callable[[Any], str]
 
 
 def _tei(texts: Sequence[str]) -> Any:
@@ -45,16 +47,33 @@ def _tei(texts: Sequence[str]) -> Any:
 
 
 DIALECTS = {
-    "tei": Dialect("/predict", "/readyz", _tei, lambda body: body if isinstance(body[0], list) else [body]),
-    "plain": Dialect("/classify", "/ready", lambda texts: {"texts": texts}, lambda body: body["predictions"]),
+    "tei": Dialect(
+        "/predict",
+        "/readyz",
+        _tei,
+        lambda body: body if isinstance(body[0], list) else [body],
+        lambda answer: answer[0]["label"],
+    ),
+    "plain": Dialect(
+        "/classify",
+        "/ready",
+        lambda texts: {"texts": texts},
+        lambda body: body["predictions"],
+        lambda answer: answer["label"],
+    ),
     "infinity": Dialect(
-        "/classify", "/health", lambda texts: {"model": MODEL, "input": texts}, lambda body: body["data"]
+        "/classify",
+        "/health",
+        lambda texts: {"model": MODEL, "input": texts},
+        lambda body: body["data"],
+        lambda answer: max(answer, key=lambda each: each["score"])["label"],
     ),
     "kserve": Dialect(
         f"/v1/models/{MODEL}:predict",
         f"/v2/models/{MODEL}/ready",
         lambda texts: {"instances": texts},
         lambda body: body["predictions"],
+        lambda answer: f"LABEL_{answer}",
     ),
 }
 

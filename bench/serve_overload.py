@@ -54,15 +54,14 @@ def main() -> int:
 def overloaded(arguments: argparse.Namespace, server: Server, mix: str, size: int) -> dict[str, Any]:
     """Measure the capacity, offer more, measure the capacity again, and return the row."""
     load = Load(server.port, draw_texts(arguments.data, mix, DRAWN_TEXTS, arguments.seed), size, DIALECTS["tei"])
-    waiting = texts_waiting(load, arguments.max_queue_ms)
-    before = load.capacity(10.0, waiting)
+    before = load.capacity(10.0)
     watch, seconds = Watch(server), 60 * arguments.minutes
     busy = server.cpu_seconds()
     record = load.open_loop(
         arguments.times * before, seconds, arguments.seed, connections=arguments.connections, watch=watch, timeout=60.0
     )
     busy = server.cpu_seconds() - busy
-    after = load.capacity(10.0, waiting)
+    after = load.capacity(10.0)
     row = {"mix": mix, "texts_per_request": size, "rate": round(arguments.times * before, 2)}
     row |= described(record, seconds, settle=min(arguments.settle, seconds / 4))
     row["memory"] = watch.summary()
@@ -72,13 +71,6 @@ def overloaded(arguments: argparse.Namespace, server: Server, mix: str, size: in
     tell(told(row))
     tell(f"  {row['met']}, goodput {row['goodput_share']:.1%} of {row['capacity_texts_per_second']}")
     return row
-
-
-def texts_waiting(load: Load, max_queue_ms: float) -> int:
-    """Return how many texts can wait at a time without any refusal: a quarter of what the queue holds."""
-    alone = load.closed_loop(2.0, 1)
-    rate = len(alone.done) * load.size / max(alone.done)
-    return max(min(int(rate * max_queue_ms / 4000), 256), load.size)
 
 
 def judged(row: dict[str, Any], capacity: float, max_queue_ms: float, record: Record) -> dict[str, Any]:
