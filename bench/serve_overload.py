@@ -4,8 +4,7 @@
 
 For requests of 32 texts and of one: the capacity is measured in the same run, before and after, by a closed loop that
 always has texts waiting and is never refused. Then requests come in an open loop at ten times that rate. Refusals cost
-HTTP work on the same core as the engine: with one text a request that is the greater part of what there is to do,
-whatever the server is, and the result says how much.
+HTTP work on the same core as the engine: the result has the processor time of both, the event loop's for each request.
 
 Asked: a goodput of 95% of the capacity; a 99th percentile of accepted requests of at most --max-queue-ms and two
 batches; no answer of 5xx; memory that stays.
@@ -56,16 +55,18 @@ def overloaded(arguments: argparse.Namespace, server: Server, mix: str, size: in
     load = Load(server.port, draw_texts(arguments.data, mix, DRAWN_TEXTS, arguments.seed), size, DIALECTS["tei"])
     before = load.capacity(10.0)
     watch, seconds = Watch(server), 60 * arguments.minutes
-    busy = server.cpu_seconds()
+    used = server.cpu_seconds()
     record = load.open_loop(
         arguments.times * before, seconds, arguments.seed, connections=arguments.connections, watch=watch, timeout=60.0
     )
-    busy = server.cpu_seconds() - busy
+    loop, engine = (later - earlier for later, earlier in zip(server.cpu_seconds(), used, strict=True))
     after = load.capacity(10.0)
     row = {"mix": mix, "texts_per_request": size, "rate": round(arguments.times * before, 2)}
     row |= described(record, seconds, settle=min(arguments.settle, seconds / 4))
     row["memory"] = watch.summary()
-    row["server_core_busy"] = round(busy / seconds, 3)
+    answered = sum(code > 0 for code in record.code)
+    row["share_of_the_core"] = {"event_loop": round(loop / seconds, 3), "engine": round(engine / seconds, 3)}
+    row["event_loop_us_per_request"] = round(1e6 * loop / answered, 1)
     row["capacity_texts_per_second"] = {"before": round(before * size, 1), "after": round(after * size, 1)}
     row |= judged(row, (before + after) / 2 * size, arguments.max_queue_ms, record)
     tell(told(row))

@@ -64,10 +64,11 @@ class Server:
                 total += int(Path(f"/proc/{process}/statm").read_text().split()[1]) * _PAGE_MB
         return total
 
-    def cpu_seconds(self) -> float:
-        """Return the processor time of the server's threads, user and system."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def cpu_seconds(self) -> tuple[float, float]:
+        """Return the processor time of the main thread, and that of all other threads, user and system."""
+        own = Path(f"/proc/{self._process.pid}")
+        main = _cpu_seconds(own / "task" / own.name / "stat")
+        return main, _cpu_seconds(own / "stat") - main
 
     def signal(self, number: int) -> None:
         """Send a signal to the server."""
@@ -101,6 +102,11 @@ def running(server: Server) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+def _cpu_seconds(file: Path) -> float:
+    fields = file.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def pinned(core: int) -> list[str]:
