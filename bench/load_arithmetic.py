@@ -62,6 +62,7 @@ class Record:
         code: the HTTP status, or LOST, EXPIRED or UNSENT.
         late: how much later than it could it was sent: after it was due, and a connection was free.
         texts: texts of the request.
+        inside: seconds that an accepted request spent in the server, by its Server-Timing; NaN if that is not known.
         samples: the answers, head and body, of some requests, by the place of the request.
         changed: answers that differ from an earlier one to the same request; None if they were not compared.
         waited: requests that waited because no connection was free.
@@ -73,6 +74,7 @@ class Record:
     code: array[int]
     late: array[float]
     texts: array[int]
+    inside: array[float]
     samples: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     changed: int | None = None
     waited: int = 0
@@ -83,7 +85,7 @@ class Record:
         count = len(due)
         nothing = array("d", [math.nan]) * count
         own = array("i", [texts[number % len(texts)] for number in range(count)])
-        return cls(due, nothing, nothing[:], array("h", [UNSENT]) * count, array("d", [0.0]) * count, own)
+        return cls(due, nothing, nothing[:], array("h", [UNSENT]) * count, array("d", [0.0]) * count, own, nothing[:])
 
 
 def summarize(record: Record, seconds: float, *, settle: float = 0.0) -> dict[str, Any]:
@@ -145,13 +147,16 @@ def void(lateness_ms: float | None) -> str | None:
 def true_waits(record: Record, refused: Sequence[int]) -> list[float]:
     """Return for each refusal how long the work that was accepted before it still took, in seconds.
 
-    A request that had been accepted instead of the refused one would have been computed after that time: this is what
-    Retry-After foretells. Refusals after which nothing was left to do have 0.
+    A request that had been accepted instead of the refused one would have been computed after that time: this is the
+    wait that a server projects. A request was accepted when it came into the server, by its Server-Timing, or where
+    that is not known, when it was sent. Refusals after which nothing was left to do have 0.
     """
-    sent, done, code = np.array(record.sent), np.array(record.done), np.array(record.code)
+    done, code = np.array(record.done), np.array(record.code)
+    inside = np.array(record.inside)
+    came = np.where(np.isnan(inside), np.array(record.sent), done - inside)
     taken = np.flatnonzero(code == 200)
-    order = taken[np.argsort(sent[taken], kind="stable")]
+    order = taken[np.argsort(came[taken], kind="stable")]
     last = np.maximum.accumulate(done[order]) if len(order) else np.empty(0)
-    before = np.searchsorted(sent[order], sent[list(refused)], side="left")
+    before = np.searchsorted(came[order], done[list(refused)], side="left")
     ends = [last[place - 1] if place else -math.inf for place in before]
-    return [max(end - done[number], 0.0) for end, number in zip(ends, refused, strict=True)]
+    return [max(float(end - done[number]), 0.0) for end, number in zip(ends, refused, strict=True)]

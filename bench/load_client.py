@@ -8,6 +8,7 @@ it sleeps for some tenths of a millisecond instead, for runs that share the core
 from __future__ import annotations
 
 import gc
+import math
 import select
 import socket
 import time
@@ -114,7 +115,7 @@ class Client:
             if now > check:
                 check = now + _CHECK_SECONDS
                 self._tick(now)
-        for column in ("due", "sent", "done", "code", "late", "texts"):
+        for column in ("due", "sent", "done", "code", "late", "texts", "inside"):
             setattr(record, column, getattr(record, column)[:place])
         return self._finish(record)
 
@@ -213,6 +214,8 @@ class Client:
         self._end(place, code)
         if place % self._sample == 0:
             self._record.samples[place] = data[:body], data[body:]
+        if code == 200:
+            self._record.inside[place] = read_timing(data[:body])
         if self._first is not None and code == 200:
             which = place % len(self._requests)
             first = self._first[which]
@@ -272,3 +275,12 @@ def measure_head(head: bytes) -> tuple[int, bool]:
     if place < 0:
         return (-1 if b"transfer-encoding: chunked" in lower else 0), keep
     return int(lower[place + 15 :].split(b"\r\n", 1)[0]), keep
+
+
+def read_timing(head: bytes) -> float:
+    """Return the sum of the times of an answer's Server-Timing in seconds; NaN if it has none."""
+    place = head.find(b"server-timing:")
+    if place < 0:
+        return math.nan
+    parts = head[place:].split(b"\r\n", 1)[0].split(b";dur=")[1:]
+    return sum(float(part.split(b",", 1)[0]) for part in parts) / 1000

@@ -81,7 +81,9 @@ def rows(arguments: argparse.Namespace, port: int, server: Server | None) -> lis
                     compare=arguments.compare,
                     watch=watch,
                 )
-                row = {"mix": mix, "texts_per_request": size, "rate": rate, **described(record, arguments.seconds)}
+                limit = arguments.max_queue_ms if server else None
+                row = {"mix": mix, "texts_per_request": size, "rate": rate}
+                row |= described(record, arguments.seconds, max_queue_ms=limit)
                 row |= {"memory": watch.summary() if watch else None}
                 tell(told(row))
                 found.append(row)
@@ -139,35 +141,42 @@ def only_answered(record: Record) -> Record:
     return record
 
 
-def described(record: Record, seconds: float, *, settle: float = 0.0) -> dict[str, Any]:
-    """Return the figures of a run, with what the server says of its times and of its queue."""
+def described(
+    record: Record, seconds: float, *, settle: float = 0.0, max_queue_ms: float | None = None
+) -> dict[str, Any]:
+    """Return the figures of a run, with what the server says of its times and of its queue, if that has a limit."""
     found = summarize(record, seconds, settle=settle)
-    found["retry_after"] = retry_after(record)
+    found["retry_after"] = retry_after(record, max_queue_ms)
     found["server_timing"] = server_timing(record)
     return found
 
 
-def retry_after(record: Record) -> dict[str, Any] | None:
-    """Compare what refusals foretell with the true wait, in the refusals that were kept; None if there are none."""
+def retry_after(record: Record, max_queue_ms: float | None) -> dict[str, Any] | None:
+    """Compare what refusals foretell with what came, in the refusals that were kept; None if there are none.
+
+    ``retry_after_ms`` says when there will be room: when the queue is as long as ``max_queue_ms``. So the wait that the
+    server projects is that much longer, and this is compared with the true one.
+    """
     refused = [place for place, (top, _) in record.samples.items() if top[9:12] == b"429"]
     if not refused:
         return None
-    true = np.array(true_waits(record, refused))
     heads = [_headers(record.samples[place][0]) for place in refused]
     bodies = [json.loads(record.samples[place][1]) for place in refused]
     told = np.array([float(body.get("retry_after_ms", np.nan)) / 1000 for body in bodies])
     whole = [int(own["retry-after"]) for own in heads if own.get("retry-after", "").isdigit()]
-    off = told - true
-    return {
+    found: dict[str, Any] = {
         "refusals_read": len(refused),
         "without_header": len(refused) - len(whole),
         "header_s": {"least": min(whole, default=None), "most": max(whole, default=None)},
         "told_ms": latencies(told[~np.isnan(told)]),
-        "true_ms": latencies(true),
-        "told_less_true_ms": {
-            name: round(1000 * percentile(off, share), 1) for name, share in (("p1", 0.01), ("p50", 0.5), ("p99", 0.99))
-        },
     }
+    if max_queue_ms is not None:
+        true = np.array(true_waits(record, refused))
+        off = told + max_queue_ms / 1000 - true
+        shares = (("p1", 0.01), ("p50", 0.5), ("p99", 0.99))
+        found["true_wait_ms"] = latencies(true)
+        found["projected_less_true_ms"] = {name: round(1000 * percentile(off, share), 1) for name, share in shares}
+    return found
 
 
 def server_timing(record: Record) -> dict[str, dict[str, float | None]] | None:

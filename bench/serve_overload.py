@@ -62,7 +62,8 @@ def overloaded(arguments: argparse.Namespace, server: Server, mix: str, size: in
     loop, engine = (later - earlier for later, earlier in zip(server.cpu_seconds(), used, strict=True))
     after = load.capacity(10.0)
     row = {"mix": mix, "texts_per_request": size, "rate": round(arguments.times * before, 2)}
-    row |= described(record, seconds, settle=min(arguments.settle, seconds / 4))
+    settle = min(arguments.settle, seconds / 4)
+    row |= described(record, seconds, settle=settle, max_queue_ms=arguments.max_queue_ms)
     row["memory"] = watch.summary()
     answered = sum(code > 0 for code in record.code)
     row["share_of_the_core"] = {"event_loop": round(loop / seconds, 3), "engine": round(engine / seconds, 3)}

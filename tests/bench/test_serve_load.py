@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,10 +66,11 @@ def server(answer: Answer) -> Iterator[int]:
         listening.close()
 
 
-def record(arithmetic: ModuleType, rows: list[tuple[float, float, float, int, int]], **changes: object) -> object:
+def record(arithmetic: ModuleType, rows: list[tuple[float, float, float, int, int]], **changes: Any) -> Any:
     due, sent, done, code, texts = zip(*rows, strict=True)
     late = array("d", [each - own for each, own in zip(sent, due, strict=True)])
     columns = [array("d", due), array("d", sent), array("d", done), array("h", code), late, array("i", texts)]
+    columns.append(changes.pop("inside", array("d", [math.nan]) * len(rows)))
     return arithmetic.Record(*columns, **changes)
 
 
@@ -140,6 +142,9 @@ def test_the_true_wait_of_a_refusal_ends_with_the_last_answer_to_what_was_accept
     ]
     found = record(arithmetic, rows)
     assert arithmetic.true_waits(found, [3, 5]) == pytest.approx([0.59, 0.0])
+    inside = array("d", [0.3, 0.2, 0.45, math.nan, 1.5, math.nan])  # the second came into the server at 0.7
+    found = record(arithmetic, rows, inside=inside)
+    assert arithmetic.true_waits(found, [3, 5]) == pytest.approx([0.39, 0.0])
     alone = record(arithmetic, [(0.0, 0.0, 0.1, 429, 1)])
     assert arithmetic.true_waits(alone, [0]) == [0.0]
 
@@ -160,6 +165,12 @@ def test_the_rate_of_a_closed_loop_counts_until_its_last_answer(arithmetic: Modu
 )
 def test_an_answer_s_head_says_how_long_it_is(client: ModuleType, head: bytes, size: int, stays: bool) -> None:
     assert client.measure_head(head) == (size, stays)
+
+
+def test_the_time_in_a_server_is_the_sum_of_its_parts(client: ModuleType) -> None:
+    head = b"HTTP/1.1 200 OK\r\nserver-timing: queue;dur=10.5, tokenization;dur=0.5, inference;dur=9.0\r\nx: y;dur=4"
+    assert client.read_timing(head) == pytest.approx(0.02)
+    assert math.isnan(client.read_timing(b"HTTP/1.1 200 OK\r\ncontent-length: 2"))
 
 
 def test_a_client_sends_what_is_due_when_it_is_due(arithmetic: ModuleType, client: ModuleType) -> None:
