@@ -48,7 +48,7 @@ class Client:
         timeout: seconds after which a request without an answer is given up.
         patient: whether to sleep between looks.
         compare: whether to compare each answer's body with the first one to the same request.
-        sample: every so many-th answer is kept.
+        most_samples: about so many answers of each status are kept, evenly over the run.
         watch: called about once a second with the seconds since the start.
     """
 
@@ -62,12 +62,13 @@ class Client:
         timeout: float = 30.0,
         patient: bool = False,
         compare: bool = False,
-        sample: int = 64,
+        most_samples: int = 4096,
         watch: Callable[[float], None] | None = None,
     ) -> None:
         self._address = ("127.0.0.1", port)
         self._requests, self._texts = requests, texts
-        self._timeout, self._patient, self._sample, self._watch = timeout, patient, sample, watch
+        self._timeout, self._patient, self._watch = timeout, patient, watch
+        self._most_samples = most_samples
         self._first: list[bytes | None] | None = [None] * len(requests) if compare else None
         self._epoll = select.epoll()
         self._open: dict[int, Connection] = {}
@@ -127,6 +128,7 @@ class Client:
 
     def _start(self, due: array[float]) -> Record:
         self._record = Record.of(due, self._texts)
+        self._seen: dict[int, list[int]] = {}  # by status: answers, and every how many-th is kept
         self._record.changed = None if self._first is None else 0
         self._total = len(self._open) + self._missing
         gc.collect()
@@ -212,8 +214,7 @@ class Client:
     def _answered(self, connection: Connection, data: bytes, body: int, keep: bool) -> None:
         place, code = connection.number, int(data[9:12])
         self._end(place, code)
-        if place % self._sample == 0:
-            self._record.samples[place] = data[:body], data[body:]
+        self._keep(code, place, data, body)
         if code == 200:
             self._record.inside[place] = read_timing(data[:body])
         if self._first is not None and code == 200:
@@ -230,6 +231,18 @@ class Client:
         else:
             self._drop(connection)
             self._replace()
+
+    def _keep(self, code: int, place: int, data: bytes, body: int) -> None:
+        """Keep every so many-th answer of a status, and twice as seldom whenever there are enough."""
+        seen = self._seen.setdefault(code, [0, 1])
+        if seen[0] % seen[1] == 0:
+            self._record.samples[place] = data[:body], data[body:]
+        seen[0] += 1
+        if seen[0] == seen[1] * self._most_samples:
+            own = [number for number in self._record.samples if self._record.code[number] == code]
+            for number in own[1::2]:
+                del self._record.samples[number]
+            seen[1] *= 2
 
     def _lose(self, connection: Connection) -> None:
         """Note the end of a connection, and of its request if it has one."""

@@ -181,7 +181,7 @@ def test_a_client_sends_what_is_due_when_it_is_due(arithmetic: ModuleType, clien
         return REFUSAL if number == 2 else OK
 
     with server(answer) as port:
-        asked = client.Client(port, [b"a", b"bb"], [1, 32], connections=2, sample=1)
+        asked = client.Client(port, [b"a", b"bb"], [1, 32], connections=2)
         found = asked.open_loop(array("d", [0.0, 0.05, 0.1, 0.15, 0.2]))
         asked.close()
     assert [data for _, data in seen] == [b"a", b"bb", b"a", b"bb", b"a"]
@@ -233,6 +233,17 @@ def test_a_closed_loop_keeps_a_request_on_each_connection(arithmetic: ModuleType
         asked.close()
     assert 3 < len(found.due) < 100 and set(found.code) == {200} and set(found.texts) == {4}
     assert list(found.due[:3]) == pytest.approx([0, 0, 0], abs=0.02)
+
+
+def test_a_client_keeps_answers_of_each_status_evenly(client: ModuleType) -> None:
+    with server(lambda number, _: REFUSAL if number % 10 == 9 else OK) as port:
+        asked = client.Client(port, [b"a"], [1], connections=1, most_samples=8)
+        found = asked.open_loop(array("d", [0.0] * 100))
+        asked.close()
+    accepted = [place for place in found.samples if found.code[place] == 200]
+    refused = [place for place in found.samples if found.code[place] == 429]
+    assert refused == [9, 29, 49, 69, 89]  # of ten
+    assert len(accepted) == 6 and max(accepted) > 80  # of ninety, every sixteenth
 
 
 def test_each_dialect_has_one_answer_for_each_text() -> None:
