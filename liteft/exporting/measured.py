@@ -11,18 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from liteft.data import Split
-from liteft.errors import InputError
 from liteft.exporting.verify import check_pairs
 from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.reading import read_texts
 from liteft.finetuning.run_folder import split_metrics
 from liteft.runtime import load
-from liteft.runtime.recorded import recorded_logits
 from liteft.runtime.splits import split_logits
 from liteft.tasks import Task
 from liteft.text_tables import metric_words
 
-__all__ = ["measure_artifact", "measured_text", "record_answers"]
+__all__ = ["measure_artifact", "measured_text"]
 
 
 def measure_artifact(
@@ -59,27 +57,6 @@ def measure_artifact(
         with load(folder, device="cpu", backend=backend, threads=threads, trust=trust) as classifier:
             found[backend] = split_metrics(split_logits(classifier, some), some, loaded.settings.task)
     return {split.name: found}
-
-
-def record_answers(folder: Path, backends: Sequence[str], *, trust: bool = False) -> dict[str, list[Any]]:
-    """Return the logits of LiteFT's own texts, by backend, as a server will compare them with its own.
-
-    Args:
-        folder: the artifact.
-        backends: "native", "onnxruntime", or both.
-        trust: as in ``liteft.load``.
-
-    Returns:
-        {backend: logits of each text}; empty for a model that cannot read one of them.
-    """
-    found = {}
-    for backend in backends:
-        with load(folder, device="cpu", backend=backend, threads=1, trust=trust) as classifier:
-            try:
-                found[backend] = recorded_logits(classifier)
-            except InputError:  # a vocabulary without rows for their characters
-                return {}
-    return found
 
 
 def measured_text(measured: dict[str, dict[str, Any]], task: Task) -> str:

@@ -13,7 +13,6 @@ from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.disagreement import Disagreement
 from liteft.exporting.edge import OPERATORS, write_operators
 from liteft.exporting.folder import manifest_fields, save_model, seal
-from liteft.exporting.measured import record_answers
 from liteft.exporting.quantization import Int8Plan
 from liteft.exporting.sensitivity import Effect, rank_products
 from liteft.exporting.trimmed import Trimmed
@@ -102,7 +101,7 @@ class ExportAttempt:
             measured: metrics of the artifact on a test split.
             trust: the artifact can only be loaded with ``trust=True``.
         """
-        recorded = record_answers(self._writer.folder, verification["backends"], trust=trust)
+        recorded = self.gates[-1].recorded if self.gates else {}
         fields = {"verification": verification, "measured": measured or {}, "recorded": recorded}
         seal(self._writer, self._fields | fields, self._title, trust=trust)
 

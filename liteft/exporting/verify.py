@@ -15,6 +15,7 @@ the graph is one node. Both must pass, and the manifest records the worse of the
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from liteft.errors import (
     DataError,
     DeviceError,
     Hint,
+    InputError,
     ModelError,
     VerificationError,
     leave_out,
@@ -56,6 +58,7 @@ from liteft.ragged import Rows, values_of
 from liteft.runtime.backends import checked_threads, choose_engine
 from liteft.runtime.classifier import opened_classifier
 from liteft.runtime.native_library import has_library
+from liteft.runtime.recorded import recorded_logits
 from liteft.runtime.splits import split_logits
 from liteft.text_tables import metric_words
 from liteft.untrusted import TRUST
@@ -79,6 +82,10 @@ class Gate:
         trust, threads: as in ``liteft.load``, for loading the artifacts.
         progress: called with a line of text now and then.
 
+    Attributes:
+        recorded: logits of LiteFT's own texts, by backend, of the last artifact that was compared; empty for a model
+            that cannot read one of them.
+
     Raises:
         DataError: no text of a split has tokens, or the split does not fit the task.
         ModelError: the logits of the torch model are not finite.
@@ -99,6 +106,7 @@ class Gate:
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self._loaded, self._precision, self._all, self._source = loaded, precision, split, source
+        self.recorded: dict[str, list[Any]] = {}
         self._trust, self._threads = trust, threads
         limits = limits or Limits()
         self.split = _chosen_texts(split, loaded, limits.texts)
@@ -217,6 +225,7 @@ class Gate:
             the limits judge logits.
         """
         answers: dict[str, Rows] = {}
+        self.recorded = {}
         source = None if self.limits.logit_difference is None else self._source
         native = has_library()
         comparisons = []
@@ -231,6 +240,8 @@ class Gate:
                 asked = ("cpu", backend, None, None, self._trust)
                 with opened_classifier(artifact, engine, threads=threads, asked=asked) as classifier:
                     exported = [split_logits(classifier, each) for each in self._splits]
+                    with contextlib.suppress(InputError):  # a vocabulary without rows for their characters
+                        self.recorded[backend] = recorded_logits(classifier)
                     if source is not None and source.logits is not None:
                         answers[backend] = split_logits(classifier, source.runnable_texts())
                 probes = run_probes(self._loaded, engine)  # on the engine: a Classifier would split the padded batch

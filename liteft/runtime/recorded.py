@@ -22,8 +22,10 @@ RECORDED_TEXTS = (
     "ÜBER 東京 😀 it's fine",
 )
 _QUESTION = "What was left?"
-_EXACT, _ROUNDED = 2e-3, 0.15  # largest difference, beside logits of up to 1; larger logits may differ by as much more
+_EXACT, _ROUNDED = 2e-3, 0.1  # largest difference, beside logits of up to 1; larger logits may differ by as much more
 _DIGITS = 6
+_LARGE = 50.0  # what is beyond stands for never, as where no answer may be
+_ENDS = 2  # of a unit of an answer: its logits as a start and as an end
 
 
 def recorded_logits(classifier: Any) -> list[Any]:
@@ -33,7 +35,8 @@ def recorded_logits(classifier: Any) -> list[Any]:
         classifier: what ``liteft.load`` returns.
 
     Returns:
-        For each text: a list with a number for each label; of models of words and of questions, a list of such lists.
+        For each text: a list with a number for each label; of models of words a list of such lists, one for each word,
+        and of models of questions one for each place where an answer may start and end.
 
     Raises:
         InputError: the model cannot read one of the texts.
@@ -42,7 +45,9 @@ def recorded_logits(classifier: Any) -> list[Any]:
     logits = classifier.run(classifier.encode(_values(classifier.manifest)))
     rows = [logits[text : text + 1] for text in range(len(RECORDED_TEXTS))]
     plain = [row.values if isinstance(row, Ragged) else row[0] for row in rows]
-    return [np.round(row.astype(np.float64), _DIGITS).tolist() for row in plain]
+    if classifier.manifest.task.extractive:
+        plain = [row[:, :_ENDS] for row in plain]  # without the places in the context
+    return [np.round(np.clip(row.astype(np.float64), -_LARGE, _LARGE), _DIGITS).tolist() for row in plain]
 
 
 def check_recorded(classifier: Any) -> float | None:

@@ -146,6 +146,8 @@ class Metrics:
         times = jobs[0].times
         assert times is not None
         tokenization, inference = times.tokenization, times.inference
+        if batch.loaded.labels_texts:
+            self._decided(model, batch)
         total, own = int(tokens.sum()), self._of(model.name)
         own.tokenization.observe(tokenization)
         own.inference.observe(inference)
@@ -161,8 +163,6 @@ class Metrics:
                 own.queue.observe(job.times.queue)
                 if self._tei is not None:
                     self._tei.queue.observe(job.times.queue)
-        if batch.loaded.labels_texts:
-            self._decided(model, batch)
         if self._tei is not None:
             self._tei.ran(len(tokens), total, tokenization, inference)
 

@@ -475,6 +475,7 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(learned: tuple
     assert artifact.manifest.metrics == metrics
     measured = artifact.manifest.measured["test"]
     assert list(measured) == artifact.manifest.verification["backends"]
+    assert list(artifact.manifest.recorded) == artifact.manifest.verification["backends"]
     for backend, values in measured.items():
         with load(artifact.path, device="cpu", backend=backend) as classifier:
             right = classifier.logits(held_out.texts).argmax(axis=1) == held_out.labels

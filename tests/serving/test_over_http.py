@@ -1,0 +1,133 @@
+"""What takes a real connection: clients that close it, browsers of other origins, spans that are sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from liteft.serving import ServeSettings, create_app
+from liteft.serving.models import Loaded, ServedModel
+from liteft.serving.service import Service
+from tests.cache import Cache
+from tests.runtime.tiny import write_artifact
+from tests.serving.serving import running
+from tests.serving.test_service import Held, run, until
+
+
+@pytest.fixture(scope="session")
+def folder(cache: Cache) -> Path:
+    return cache("served", lambda folder: write_artifact(folder / "artifact")) / "artifact"
+
+
+@asynccontextmanager
+async def listening(folder: Path) -> AsyncIterator[tuple[int, Service, Held]]:
+    """Serve over HTTP in this process, with an engine that waits."""
+    model = ServedModel("tickets", folder, {"threads": 1})
+    service = Service({"tickets": model}, ServeSettings())
+    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_config=None, access_log=False))
+    service.load()
+    held = Held(model.loaded.classifier)
+    model._loaded = Loaded(held, model.loaded.revision, None, 0.0)
+    service.start()
+    serving = asyncio.ensure_future(server._serve())
+    await until(lambda: server.started)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1], service, held
+    finally:
+        held.go.set()
+        server.should_exit = True
+        await serving
+
+
+async def sent(port: int, text: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    body = json.dumps({"inputs": text}).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    await writer.drain()
+    return reader, writer
+
+
+def test_a_closed_connection_frees_its_place_and_is_not_computed(folder: Path) -> None:
+    async def test() -> None:
+        async with listening(folder) as (port, service, held):
+            reader, writer = await sent(port, "a text")
+            await until(held.started.is_set)
+            _, gone = await sent(port, "gone")
+            await until(lambda: len(service.queue) == 1)
+            gone.close()
+            await until(lambda: service.queue.queued_seconds == 0)
+            held.go.set()
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            assert held.ran == [1]
+            writer.close()
+
+    run(test)
+
+
+def test_requests_on_one_connection_are_answered_in_order(folder: Path) -> None:
+    async def test() -> None:
+        async with listening(folder) as (port, _, held):
+            held.go.set()
+            body = json.dumps({"inputs": "a text"}).encode()
+            one = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(one + b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" + one)
+            for _ in range(3):
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 200")
+                length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length"))
+                await reader.readexactly(int(length.split(b":")[1]))
+            writer.close()
+
+    run(test)
+
+
+def test_pages_of_the_allowed_origin_may_ask(folder: Path) -> None:
+    with running([folder], "--threads", "1", "--cors-origin", "https://shop.example") as server:
+        asked = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
+        status, _, headers = server.ask("OPTIONS", "/predict", headers=asked)
+        assert (status, headers["access-control-allow-origin"]) == (200, "https://shop.example")
+        status, _, headers = server.predict("a text", Origin="https://shop.example")
+        assert (status, headers["access-control-allow-origin"]) == (200, "https://shop.example")
+        asked["Origin"] = "https://other.example"
+        assert server.ask("OPTIONS", "/predict", headers=asked)[0] == 400
+
+
+def test_a_span_is_sent_under_the_callers_trace(folder: Path) -> None:
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otel is not installed")
+    received: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    collector = HTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}"}
+    try:
+        with running([folder], "--threads", "1", "--drain-delay", "0", "--traces", **endpoint) as server:
+            trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+            assert server.predict("zanzibar", traceparent=f"00-{trace}-00f067aa0ba902b7-01")[0] == 200
+            server.signal(signal.SIGTERM)
+            assert server.process.wait(20) == 0
+    finally:
+        collector.shutdown()
+    spans = b"".join(received)
+    assert bytes.fromhex(trace) in spans
+    assert b"POST /predict" in spans
+    assert b"zanzibar" not in spans
