@@ -48,6 +48,7 @@ def started_once(own: Place) -> dict[str, float]:
     server = Server(own.serve(port), port, "/readyz", own.logs / f"start-{port}.log")
     try:
         ready = server.wait()
+        processor = sum(server.cpu_seconds())
         tei = DIALECTS["tei"]
         code, body = ask(port, "POST", tei.path, b'{"inputs": "a text"}', {"Content-Type": "application/json"})
         if code != 200:
@@ -58,6 +59,7 @@ def started_once(own: Place) -> dict[str, float]:
         server.stop()
     return {
         "ready_s": ready,
+        "ready_processor_s": processor,
         "first_answer_s": answered,
         "memory_mb": memory,
         "python_import_s": _seconds(_IMPORT),
