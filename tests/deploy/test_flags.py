@@ -12,7 +12,7 @@ import typer
 from liteft.cli import app
 from tests.deploy.conftest import DEPLOY, ROOT, document
 
-OF_BUILDS = {"LITEFT_NATIVE", "LITEFT_CUDA"}
+OTHERS = {"LITEFT_NATIVE", "LITEFT_CUDA", "LITEFT_KEY"}  # of builds, and of the check of a server
 FILES = [*sorted(path for path in DEPLOY.rglob("*") if path.is_file()), ROOT / "docs" / "deploying.md"]
 
 
@@ -33,7 +33,7 @@ def variables() -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_variable_is_that_of_a_flag(path: Path) -> None:
     used = set(re.findall(r"\bLITEFT_[A-Z_]*[A-Z]", path.read_text(encoding="utf-8")))
-    assert used <= variables() | OF_BUILDS
+    assert used <= variables() | OTHERS
 
 
 def test_a_flag_that_has_a_variable_of_its_own_has_the_one_of_its_name() -> None:
