@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from liteft.errors import ConfigError
 from liteft.serving.keys import Keys
@@ -72,6 +75,30 @@ def test_a_kustomization_names_every_file_beside_it(name: str) -> None:
     assert all((folder / each).exists() for each in named)
     beside = {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml", "prometheus-adapter.yaml"}
     assert beside == {each for each in named if "/" not in each}
+
+
+def rendered(name: str) -> list[dict[str, Any]]:
+    """Return the manifests that kustomize makes of a folder."""
+    program = shutil.which("kubectl")
+    if program is None:
+        pytest.skip("kubectl, which has kustomize, is not installed")
+    command = [program, "kustomize", str(DEPLOY / "kubernetes" / name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.mark.parametrize("name", ["base", "monitoring"])
+def test_kustomize_makes_manifests_that_fit_their_schemas(name: str) -> None:
+    found = {each["kind"]: each for each in rendered(name)}
+    own = {each["kind"] for each in map(document, MANIFESTS)}
+    assert found.keys() == own | ({"ServiceMonitor", "PrometheusRule"} if name == "monitoring" else set())
+    for kind in own:
+        validated(found[kind])
+    (one,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert one["image"] == "registry.example.com/liteft:0.1.0"
+    metrics = [each["type"] for each in found["HorizontalPodAutoscaler"]["spec"]["metrics"]]
+    assert metrics == (["Pods", "Resource"] if name == "monitoring" else ["Resource"])
 
 
 def test_a_pod_has_time_for_all_that_its_end_takes() -> None:

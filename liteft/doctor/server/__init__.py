@@ -1,6 +1,6 @@
 """``liteft doctor --serve URL``: whether a running server is well, asked from outside, as its clients ask.
 
-Nothing but Python is needed: neither the extra ``serve`` nor the artifact. About thirty short requests are sent.
+Nothing but Python is needed: neither the extra ``serve`` nor the artifact. Some fifty short requests are sent.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def _findings(server: Server) -> list[Finding]:
         return [*findings, Finding("models", "problem", detail, (f"curl -i {server.url}/info",))]
     limits = info.content.get("limits", {})
     findings += [*_model_findings(info.content), _limit_finding(info.content)]
-    document = server.ask("GET", "/openapi.json").content or {}
-    paths: Mapping[str, Any] = document.get("paths", {})
+    document = server.ask("GET", "/openapi.json").content
+    paths: Mapping[str, Any] = document.get("paths", {}) if isinstance(document, dict) else {}
     findings.append(_route_finding(server, models[0], [path for path, methods in paths.items() if "get" in methods]))
     posted = [path for path, methods in paths.items() if "post" in methods]
     for model in models:
