@@ -32,6 +32,11 @@ class Shedding:
         self._last: tuple[int, bytes, list[tuple[bytes, bytes]]] | None = None
 
     @property
+    def routes(self) -> Any:
+        """The other application's routes."""
+        return self._app.routes
+
+    @property
     def router(self) -> Any:
         """The other application's router, whose ``lifespan_context`` starts it inside of another application."""
         return self._app.router
