@@ -105,7 +105,7 @@ _PROBES = {
     "/v2/models/{model}/versions/{version}/ready": "As /readyz.",
 }
 _GOT = {
-    "/metrics": "Counters for Prometheus; on a port of its own with --metrics-port.",
+    "/metrics": "Counters for Prometheus; on a port of its own where the server has one.",
     "/info": "Models and limits.",
     "/models": "Names of models.",
     "/v1/models": "Names of models.",
