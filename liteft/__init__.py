@@ -58,6 +58,8 @@ if TYPE_CHECKING:  # the same names as in the table below
     from liteft.runtime import load as load
     from liteft.runtime import predict_file as predict_file
     from liteft.torch_module import native_module as native_module
+    from liteft.triton.checking import TritonRepository as TritonRepository
+    from liteft.triton.repository import export_triton as export_triton
 
 _NAMES = {
     "advising": ("Advice", "advise"),
@@ -96,6 +98,8 @@ _NAMES = {
         "predict_file",
     ),
     "torch_module": ("native_module",),
+    "triton.checking": ("TritonRepository",),
+    "triton.repository": ("export_triton",),
 }
 _NEEDS_TRAIN = (
     "advising",
@@ -106,6 +110,7 @@ _NEEDS_TRAIN = (
     "pipeline",
     "pretraining",
     "torch_module",
+    "triton.repository",
 )  # the extra's packages
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 

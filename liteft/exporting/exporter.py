@@ -46,6 +46,7 @@ from liteft.schemes import Range
 from liteft.tasks import Task, task_asked
 from liteft.text_tables import metric_words
 from liteft.trimming import trimming_text
+from liteft.triton.repository import FOLDER, fill_repository, model_name
 
 __all__ = ["export"]
 
@@ -212,7 +213,11 @@ def export(
             _tell(progress, f"measuring the artifact on {len(test):,} texts of {test.name}")
             measured = measure_artifact(writer.folder, loaded, test, backends=checked["backends"], **where)
         guarded = trust and needs_trust(writer.folder)
-        attempt.seal(checked | {"weights_sha256": weights_sha256}, measured, trust=guarded)
+        checked["weights_sha256"] = weights_sha256
+        attempt.seal(checked, measured, trust=guarded)
+        if form.target == "triton":
+            _add_repository(writer.folder, Path(out), gates[-1].split, threads, progress)
+            attempt.seal(checked, measured, trust=guarded)
     artifact = read_artifact(Path(out))
     size = f"{artifact.size_bytes / 1e6:.1f} MB"
     _tell(progress, f"exported {artifact.path}: {form.precision}, {size}, {_summary(checked, loaded.settings.task)}")
@@ -221,6 +226,15 @@ def export(
     if guarded:
         _tell(progress, worded("it is loaded by who trusts it alone", option("trust")))
     return artifact
+
+
+def _add_repository(
+    folder: Path, out: Path, verify: Split, threads: int | None, progress: Callable[[str], None] | None
+) -> None:
+    """Write a model repository for Triton into the folder of an artifact that is sealed, and will be again."""
+    artifact = read_artifact(folder, check_files=False)  # the gate has just read all of it
+    name = model_name(artifact.manifest, out)
+    fill_repository(artifact, folder / FOLDER, verify=verify, name=name, threads=threads, progress=progress)
 
 
 def _require_splits(**given: Split | None) -> None:

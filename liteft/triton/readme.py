@@ -1,0 +1,94 @@
+"""The README of a model repository: how to start it, how to ask it, and what was and was not checked."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from liteft.triton.tensors import Tensor, inputs_of, outputs_of
+
+if TYPE_CHECKING:
+    from liteft.artifact import Manifest
+
+__all__ = ["readme_text"]
+
+_HEAD = """# {name}: a model repository for Triton Inference Server
+
+Written by liteft {version}. **It has not been run in a Triton server**: none was available where it was written.
+
+Checked instead, when it was written: {verified}.
+Checked in LiteFT's tests: every config.pbtxt against Triton's published model_config.proto, and the Python models
+under a stub of Triton's Python API.
+Not checked: that your Triton loads it, how fast it is there, and anything of GPUs. `liteft doctor --triton FOLDER`
+compares all files with liteft.json, their list.
+
+## Start it
+
+Triton's image needs liteft's runtime in its Python, that is numpy, tokenizers, pydantic and liteft's own wheel:
+
+    FROM nvcr.io/nvidia/tritonserver:YY.MM-py3
+    COPY liteft-*.whl /tmp/
+    RUN pip install /tmp/liteft-*.whl{extra}
+
+    docker run -v FOLDER:{models_path} -p 8000:8000 IMAGE tritonserver --model-repository={models_path}
+
+Threads: `LITEFT_THREADS` in the environment, or the parameter `threads` in config.pbtxt; without either, the physical
+cores that the container may use. One instance uses all of them, so a second one only helps while texts are tokenized.
+
+## Ask it
+
+| | name | type | shape |
+|---|---|---|---|
+{rows}
+
+"""
+_PYTHON = """    curl -s localhost:8000/v2/models/{name}/infer -d '{{"inputs": [
+      {inputs}]}}'
+
+A request has up to {most} texts; Triton adds others that are waiting. A text's result does not depend on the texts
+beside it. A text that is refused fails its own request alone. Queues hold 2,048 requests, and a request that has waited
+for 2 seconds is refused; both numbers are in config.pbtxt.
+"""
+_LABELS = """
+`"parameters": {{"classification": 3}}` of the output {output} returns the three best as "value:place:label", with the
+names in labels.txt.
+"""
+
+
+def readme_text(manifest: Manifest, name: str, models_path: str, verified: dict[str, Any]) -> str:
+    """Return the README as Markdown.
+
+    Args:
+        manifest: of the artifact.
+        name: of the model that clients ask.
+        models_path: its path where Triton runs.
+        verified: what was compared.
+    """
+    from liteft.triton.config import MOST_TEXTS
+
+    inputs, outputs = inputs_of(manifest), outputs_of(manifest)
+    rows = [*(_row("input", each) for each in inputs), *(_row("output", each) for each in outputs)]
+    extra = "" if manifest.one_node else " onnxruntime"
+    head = _HEAD.format(
+        name=name,
+        version=metadata.version("liteft"),
+        verified=verified["text"],
+        extra=extra,
+        models_path=models_path,
+        rows="\n".join(rows),
+    )
+    asked = ",\n      ".join(_example(each) for each in inputs)
+    text = head + _PYTHON.format(name=name, inputs=asked, most=MOST_TEXTS)
+    labelled = next((each.name for each in outputs if each.labelled), None)
+    return text + (_LABELS.format(output=labelled) if labelled else "")
+
+
+def _row(kind: str, tensor: Tensor) -> str:
+    shape = ", ".join(["texts", *map(str, tensor.dims)])
+    return f"| {kind} | {tensor.name} | {tensor.data_type.removeprefix('TYPE_')} | ({shape}) |"
+
+
+def _example(tensor: Tensor) -> str:
+    kinds = {"TYPE_STRING": ("BYTES", '"a text"'), "TYPE_INT32": ("INT32", "0")}
+    datatype, value = kinds[tensor.data_type]
+    return f'{{"name": "{tensor.name}", "datatype": "{datatype}", "shape": [1, 1], "data": [{value}]}}'
