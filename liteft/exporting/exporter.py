@@ -46,7 +46,8 @@ from liteft.schemes import Range
 from liteft.tasks import Task, task_asked
 from liteft.text_tables import metric_words
 from liteft.trimming import trimming_text
-from liteft.triton.repository import FOLDER, fill_repository, model_name
+from liteft.triton.parts import FOLDER
+from liteft.triton.repository import fill_repository, model_name
 
 __all__ = ["export"]
 

@@ -25,6 +25,7 @@ class TritonRepository(Result):
         name: of the model that clients ask.
         kind: "python" or "ensemble".
         models_path: the folder's path where Triton runs.
+        library: path of libliteft there, as the configuration names it; None where the repository has none.
         verified: what was compared with the artifact, and on how many texts.
         files: SHA-256 by path.
     """
@@ -33,6 +34,7 @@ class TritonRepository(Result):
     name: str
     kind: str
     models_path: str
+    library: str | None
     verified: dict[str, Any]
     files: dict[str, str]
 
@@ -57,6 +59,7 @@ class TritonRepository(Result):
             "name": self.name,
             "kind": self.kind,
             "models_path": self.models_path,
+            "library": self.library,
             "verified": self.verified,
             "files": self.files,
         }
@@ -81,7 +84,7 @@ def read_repository(path: Path) -> TritonRepository:
     try:
         content = untrusted.parse_json(untrusted.read_bytes(path / LISTING, _MOST_LISTING), unique=True)
         listed = content["files"]
-        fields = {name: content[name] for name in ("name", "kind", "models_path", "verified")}
+        fields = {name: content[name] for name in ("name", "kind", "models_path", "library", "verified")}
         if not all(isinstance(each, str) for each in (*listed, *listed.values())):
             raise ValueError("a file has no SHA-256")
         return TritonRepository(path=path, files=listed, **fields)

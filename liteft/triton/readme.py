@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ _HEAD = """# {name}: a model repository for Triton Inference Server
 Written by liteft {version}. **It has not been run in a Triton server**: none was available where it was written.
 
 Checked instead, when it was written: {verified}.
-Checked in LiteFT's tests: every config.pbtxt against Triton's published model_config.proto, and the Python models
-under a stub of Triton's Python API.
+Checked in LiteFT's tests: every config.pbtxt against Triton's published model_config.proto, the Python models under a
+stub of Triton's Python API, and the graph in onnxruntime, fed as Triton's ONNX Runtime backend is documented to do it.
 Not checked: that your Triton loads it, how fast it is there, and anything of GPUs. `liteft doctor --triton FOLDER`
 compares all files with liteft.json, their list.
 
@@ -49,20 +50,35 @@ A request has up to {most} texts; Triton adds others that are waiting. A text's 
 beside it. A text that is refused fails its own request alone. Queues hold 2,048 requests, and a request that has waited
 for 2 seconds is refused; both numbers are in config.pbtxt.
 """
+_ENSEMBLE = """
+## What is in it
+
+`{name}` is an ensemble: `{name}_tokens` turns texts into ids in Python, and `{name}_graph` turns ids into labels in
+Triton's ONNX Runtime backend with libliteft as its operator. No padding is computed, whatever lengths are joined.
+Only `{name}_tokens` needs liteft in Triton's Python. `LITEFT_THREADS` sets the threads of the graph.
+
+{name}_graph/config.pbtxt names the library by its path where Triton runs, {library}. With another
+`--model-repository`, or other names of folders, change that line: Triton does not load the model if the file is not
+there. The library was built for {platform}; on another system take that of a liteft installed there. Without the line
+the same model.onnx runs in ONNX Runtime's own operators, padded and slower.
+"""
 _LABELS = """
 `"parameters": {{"classification": 3}}` of the output {output} returns the three best as "value:place:label", with the
 names in labels.txt.
 """
 
 
-def readme_text(manifest: Manifest, name: str, models_path: str, verified: dict[str, Any]) -> str:
+def readme_text(
+    manifest: Manifest, name: str, *, models_path: str, verified: dict[str, Any], library: str | None
+) -> str:
     """Return the README as Markdown.
 
     Args:
         manifest: of the artifact.
         name: of the model that clients ask.
-        models_path: its path where Triton runs.
+        models_path: the repository's path where Triton runs.
         verified: what was compared.
+        library: path of libliteft there; None for a repository without it.
     """
     from liteft.triton.config import MOST_TEXTS
 
@@ -80,7 +96,10 @@ def readme_text(manifest: Manifest, name: str, models_path: str, verified: dict[
     asked = ",\n      ".join(_example(each) for each in inputs)
     text = head + _PYTHON.format(name=name, inputs=asked, most=MOST_TEXTS)
     labelled = next((each.name for each in outputs if each.labelled), None)
-    return text + (_LABELS.format(output=labelled) if labelled else "")
+    text += _LABELS.format(output=labelled) if labelled else ""
+    if library is None:
+        return text
+    return text + _ENSEMBLE.format(name=name, library=library, platform=f"{platform.system()} {platform.machine()}")
 
 
 def _row(kind: str, tensor: Tensor) -> str:

@@ -9,58 +9,39 @@
         NAME/labels.txt               for Triton's classification extension
         NAME/warmup/text              a first request, before which Triton does not call the model ready
 
-Each model's folder holds all that it needs, because Triton copies the folders of a repository in a cloud store one by
-one.
+`ensemble` has the folders of the other kind. Each model's folder holds all that it needs, because Triton copies the
+folders of a repository in a cloud store one by one.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from liteft import files
 from liteft.arguments import checked_progress, require_path
-from liteft.artifact import MANIFEST, Artifact, Manifest, read_artifact
+from liteft.artifact import Artifact, Manifest, read_artifact
 from liteft.errors import ArtifactError, ConfigError, leave_out, option
+from liteft.runtime import custom_ops_library
 from liteft.triton.checking import LISTING, TritonRepository, list_files, read_repository
-from liteft.triton.config import WARMUP, python_config, warmup_inputs
-from liteft.triton.gate import check_copy
+from liteft.triton.config import python_config, warmup_inputs
+from liteft.triton.ensemble import library_path, no_ensemble, write_ensemble
+from liteft.triton.gate import check_copy, check_ensemble
+from liteft.triton.parts import copy_artifact, write_labels, write_model, write_warmup
 from liteft.triton.readme import readme_text
-from liteft.triton.tensors import LABELS_FILE, Tensor, inputs_of, outputs_of
+from liteft.triton.tensors import inputs_of, outputs_of
 
 if TYPE_CHECKING:
     from liteft.data import Split
 
-__all__ = ["FOLDER", "Kind", "export_triton", "fill_repository", "model_name"]
+__all__ = ["Kind", "export_triton", "fill_repository", "model_name"]
 
 Kind = Literal["python", "ensemble"]
-FOLDER = "triton"
-"""Where an artifact has its repository, if it was exported with this target."""
-
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-_WARMUP_VALUES = {"TYPE_STRING": b"a text to begin with", "TYPE_INT32": bytes(4)}
-_MODEL = '''"""{what}
-
-Written by liteft {version}, whose runtime has to be installed in the Python that Triton runs.
-"""
-
-from pathlib import Path
-
-from liteft.triton.{module} import {base}
-
-
-class TritonPythonModel({base}):
-    """What Triton calls; liteft.triton.{module} has the methods."""
-
-    folder = Path(__file__).resolve().parent
-'''
 
 
 def export_triton(
@@ -130,12 +111,20 @@ def fill_repository(
     """Write a repository into an empty folder and verify it; arguments and errors are those of `export_triton`."""
     folder.mkdir(exist_ok=True)
     name = _checked_name(name) if name is not None else model_name(artifact.manifest, artifact.path)
-    kind = _checked_kind(kind)
-    _write_python(artifact, folder / name, name)
-    verified = check_copy(artifact, folder / name / "1", verify, threads=threads)
+    if kind is None and progress is not None and (reason := no_ensemble(artifact)):
+        progress(f"Triton: one Python model, as an ensemble cannot be made: {reason}")
+    kind = _checked_kind(kind, artifact)
+    if kind == "ensemble":
+        write_ensemble(artifact, folder, name, models_path)
+        verified = check_ensemble(artifact, folder, name, verify, threads=threads)
+    else:
+        _write_python(artifact, folder / name, name)
+        verified = check_copy(artifact, folder / name / "1", verify, threads=threads)
     if progress is not None:
-        progress(f"the model {name} answers as the artifact does on {verified['texts']:,} texts of {verified['split']}")
-    (folder / "README.md").write_text(readme_text(artifact.manifest, name, models_path, verified), "utf-8")
+        progress(f"Triton: the {kind} {name} gives {verified['text']}")
+    library = library_path(name, models_path, Path(custom_ops_library())) if kind == "ensemble" else None
+    text = readme_text(artifact.manifest, name, models_path=models_path, verified=verified, library=library)
+    (folder / "README.md").write_text(text, "utf-8")
     files.write_json(
         folder / LISTING,
         {
@@ -143,6 +132,7 @@ def fill_repository(
             "name": name,
             "kind": kind,
             "models_path": models_path,
+            "library": library,
             "liteft": metadata.version("liteft"),
             "verified": verified,
             "files": list_files(folder),
@@ -156,41 +146,6 @@ def model_name(manifest: Manifest, folder: Path) -> str:
     data = (manifest.data or {}).get("name")
     plain = re.sub(r"[^A-Za-z0-9_]+", "_", str(data or folder.resolve().name)).strip("_")[:100]
     return plain or "classifier"
-
-
-def copy_artifact(artifact: Artifact, folder: Path) -> None:
-    """Copy an artifact without the repository that it may hold; its manifest then lists what was copied."""
-    folder.mkdir(parents=True)
-    kept = {name: entry for name, entry in artifact.manifest.files.items() if not name.startswith(f"{FOLDER}/")}
-    for name in kept:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(artifact.path / name, folder / name)
-    form = artifact.manifest.form
-    form = replace(form, target=None) if form.target == "triton" else form
-    manifest = artifact.manifest.model_copy(update={"files": kept, "form": form})
-    content = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / MANIFEST).write_text(content + "\n", encoding="utf-8")
-
-
-def write_model(folder: Path, *, what: str, module: str, base: str) -> None:
-    """Write model.py, which names the class that liteft has for it."""
-    text = _MODEL.format(what=what, version=metadata.version("liteft"), module=module, base=base)
-    (folder / "model.py").write_text(text, encoding="utf-8")
-
-
-def write_labels(folder: Path, labels: tuple[str, ...]) -> None:
-    """Write the label file, one name in a line: line breaks in names become spaces."""
-    lines = (" ".join(label.splitlines()) for label in labels)
-    (folder / LABELS_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def write_warmup(folder: Path, tensors: tuple[Tensor, ...]) -> None:
-    """Write the data of a first request: strings have their length before them, as Triton stores them."""
-    (folder / WARMUP).mkdir()
-    for tensor in tensors:
-        value = _WARMUP_VALUES[tensor.data_type]
-        stored = len(value).to_bytes(4, "little") + value if tensor.data_type == "TYPE_STRING" else value
-        (folder / WARMUP / tensor.name).write_bytes(stored)
 
 
 def _write_python(artifact: Artifact, folder: Path, name: str) -> None:
@@ -217,12 +172,19 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _checked_kind(kind: Kind | None) -> Kind:
+def _checked_kind(kind: Kind | None, artifact: Artifact) -> Kind:
     if kind is not None and kind not in get_args(Kind):
         raise ConfigError(
             f"kind {kind!r} is unknown.", accepted={"kind": ", ".join(get_args(Kind))}, fix=leave_out("kind")
         )
-    return kind or "python"
+    reason = None if kind == "python" else no_ensemble(artifact)
+    if kind == "ensemble" and reason is not None:
+        raise ConfigError(
+            f"{artifact.path} cannot be an ensemble in Triton: {reason}.",
+            accepted={"kind": "python"},
+            fix=leave_out("kind"),
+        )
+    return kind or ("ensemble" if reason is None else "python")
 
 
 def _require_replaceable(target: Path) -> None:

@@ -14,10 +14,13 @@ import numpy as np
 if TYPE_CHECKING:
     from liteft.artifact import Manifest
 
-__all__ = ["DTYPES", "LABELS_FILE", "Tensor", "inputs_of", "outputs_of", "token_tensors"]
+__all__ = ["DTYPES", "LABELS_FILE", "PADDING", "Tensor", "inputs_of", "outputs_of", "token_tensors"]
 
 LABELS_FILE = "labels.txt"
 """Names of the labels, one in a line, for Triton's classification extension."""
+
+PADDING = -1
+"""Fills the ids of a request's shorter texts, so that they are a rectangle; the graph drops it."""
 
 DTYPES = {
     "TYPE_STRING": np.dtype(object),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,9 @@ from tests.exporting.conftest import workshop
 __all__ = ["workshop"]
 
 
-@pytest.fixture(scope="session")
-def native(built: Path) -> Iterator[Path]:
-    """The native library, used for all tests of this folder that ask for it."""
+@pytest.fixture
+def native(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The native library, used for this test."""
     file = built / "libliteft.so"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, str(file))
-        yield file
+    monkeypatch.setenv(VARIABLE, str(file))
+    return file

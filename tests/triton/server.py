@@ -127,3 +127,100 @@ def strings(*texts: str | bytes) -> np.ndarray:
 def texts_of(array: np.ndarray) -> list[str]:
     """Return a column of bytes as texts."""
     return [value.decode() for value in array[:, 0]]
+
+
+class OnnxBackend:
+    """A model of the ONNX Runtime backend: its inputs are joined, and its outputs split, as that backend does it.
+
+    A ragged input of all requests is one axis; any other is joined along the texts. Outputs are split by the texts of
+    each request. What the backend checks when it loads a model is checked, too.
+    """
+
+    def __init__(self, folder: Path, library: Path | None) -> None:
+        import onnxruntime
+
+        self.config = read_config(folder)
+        assert self.config.backend == "onnxruntime" and self.config.name == folder.name
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = 1, 3
+        if library is not None:
+            options.register_custom_ops_library(str(library))
+        file = str(folder / "1" / "model.onnx")
+        self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        ragged = {each.name for each in self.config.input if each.allow_ragged_batch}
+        self._check(self.config.input, self.session.get_inputs(), ragged)
+        self._check(self.config.output, self.session.get_outputs(), set())
+
+    def run(self, requests: Sequence[Arrays]) -> list[dict[str, np.ndarray]]:
+        """Return the outputs of each request."""
+        counts = [check_shapes(self.config.input, each, self.config.max_batch_size) for each in requests]
+        assert sum(counts) <= self.config.max_batch_size
+        feed = {}
+        for tensor in self.config.input:
+            parts = [each[tensor.name] for each in requests]
+            alike = len({part.shape[1:] for part in parts}) == 1
+            assert alike or tensor.allow_ragged_batch, "the dynamic batcher would not join these"
+            feed[tensor.name] = np.concatenate(
+                [part.reshape(-1) for part in parts] if tensor.allow_ragged_batch else parts
+            )
+        names = [each.name for each in self.config.output]
+        found = dict(zip(names, self.session.run(names, feed), strict=True))
+        for name, array in found.items():
+            if array.dtype == object:  # onnxruntime gives str, and Triton sends bytes
+                found[name] = np.vectorize(str.encode, otypes=[object])(array)
+        assert check_shapes(self.config.output, found, self.config.max_batch_size) == sum(counts)
+        ends = np.cumsum(counts)
+        return [
+            {name: array[end - count : end] for name, array in found.items()}
+            for count, end in zip(counts, ends.tolist(), strict=True)
+        ]
+
+    def _check(self, tensors: Sequence[Any], values: Sequence[Any], ragged: set[str]) -> None:
+        kinds = {"TYPE_INT64": "int64", "TYPE_FP32": "float", "TYPE_STRING": "string", "TYPE_BOOL": "bool"}
+        found = {each.name: each for each in values}
+        assert found.keys() == {each.name for each in tensors}
+        for tensor in tensors:
+            value = found[tensor.name]
+            assert value.type == f"tensor({kinds[type_name(tensor.data_type)]})"
+            shape = [each if isinstance(each, int) else -1 for each in value.shape]
+            assert shape == ([-1] if tensor.name in ragged else [-1, *tensor.dims])
+
+
+class Ensemble:
+    """An ensemble with the models of its steps, which run one after the other on batches of requests."""
+
+    def __init__(self, repository: Path, name: str, library: Path | None) -> None:
+        self.config = read_config(repository / name)
+        assert self.config.platform == "ensemble" and self.config.name == name and (repository / name / "1").is_dir()
+        self.models: dict[str, PythonBackend | OnnxBackend] = {}
+        for step in self.config.ensemble_scheduling.step:
+            folder = repository / step.model_name
+            python = read_config(folder).backend == "python"
+            self.models[step.model_name] = PythonBackend(folder) if python else OnnxBackend(folder, library)
+        self._check()
+
+    def run(self, requests: Sequence[Arrays]) -> list[dict[str, np.ndarray]]:
+        """Return the outputs of each request; an error of a step is an assertion."""
+        known = [dict(each) for each in requests]
+        for step in self.config.ensemble_scheduling.step:
+            asked = [{key: each[value] for key, value in step.input_map.items()} for each in known]
+            for each, found in zip(known, self.models[step.model_name].run(asked), strict=True):
+                assert isinstance(found, dict), found
+                each |= {value: found[key] for key, value in step.output_map.items()}
+        names = [each.name for each in self.config.output]
+        for each in known:
+            check_shapes(self.config.output, each, self.config.max_batch_size)
+        return [{name: each[name] for name in names} for each in known]
+
+    def _check(self) -> None:
+        """Check what Triton checks of an ensemble: every tensor comes from somewhere, in one type and shape."""
+        made = {each.name: (each.data_type, tuple(each.dims)) for each in self.config.input}
+        for step in self.config.ensemble_scheduling.step:
+            config = self.models[step.model_name].config
+            assert config.max_batch_size >= self.config.max_batch_size
+            taken = {each.name: (each.data_type, tuple(each.dims)) for each in config.input}
+            given = {each.name: (each.data_type, tuple(each.dims)) for each in config.output}
+            assert set(step.input_map) == set(taken)
+            assert all(made[value] == taken[key] for key, value in step.input_map.items())
+            made |= {value: given[key] for key, value in step.output_map.items()}
+        assert all(made[each.name] == (each.data_type, tuple(each.dims)) for each in self.config.output)

@@ -177,6 +177,7 @@ def test_a_copy_that_answers_otherwise_is_not_written(
 # Asking for it
 
 
+@pytest.mark.usefixtures("native")
 def test_exported_with_this_target_an_artifact_has_its_repository_beside_it(workshop: Any, tmp_path: Path) -> None:
     folder, split = workshop.learned("bert")
     artifact = liteft.export(folder, tmp_path / "out", precision="fp32", target="triton", verify=split)
