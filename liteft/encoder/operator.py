@@ -52,7 +52,7 @@ KINDS = (KIND, TOKEN_KIND)
 """Names of the nodes that are a whole artifact's graph."""
 RAGGED_KIND, OFFSETS = "RaggedEncoderClassifier", "offsets"
 """Name of the node for texts one after the other, and of its input where each text begins and the last one ends, int64
-(texts + 1,). An artifact's graph is none of it; one is made of the graph for a server that joins requests."""
+(texts + 1,). No artifact's graph has it; one with it is made for a server that joins requests."""
 TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 """Inputs of the graph in their order, int64 (texts, tokens); the last one only if the model takes it."""
 OUTPUT = "logits"

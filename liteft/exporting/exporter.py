@@ -29,6 +29,7 @@ from liteft.exporting.origin import find_model, meet_model_labels, settle_meanin
 from liteft.exporting.quantization import Int8Plan
 from liteft.exporting.recovery import ExportAttempt, recover_precision
 from liteft.exporting.replacing import refuse_another
+from liteft.exporting.served import add_repository
 from liteft.exporting.sizes import check_size
 from liteft.exporting.source import SourceReading, read_source
 from liteft.exporting.trimmed import trim
@@ -46,8 +47,6 @@ from liteft.schemes import Range
 from liteft.tasks import Task, task_asked
 from liteft.text_tables import metric_words
 from liteft.trimming import trimming_text
-from liteft.triton.parts import FOLDER
-from liteft.triton.repository import fill_repository, model_name
 
 __all__ = ["export"]
 
@@ -116,7 +115,9 @@ def export(
         threads: CPU threads of the verification and of measuring; None for those of ``liteft.load``.
         progress: called with a line of text now and then; True prints the lines to stderr.
         **options: fields that replace those of ``form``: ``precision="fp32"``, ``scheme="static"``, ``weight_bits=7``,
-            ``embedding_bits=4``, ``calibration="mse"``, ``mixed=True``, ``flat=True``, ``target="edge"``.
+            ``embedding_bits=4``, ``calibration="mse"``, ``mixed=True``, ``flat=True``, ``target="edge"``. With
+            ``target="triton"``, the folder ``triton`` in the artifact is a model repository, as from
+            ``liteft.export_triton``, which is verified on the same texts.
 
     Returns:
         The artifact. Its manifest has the form, and says whether the graph was built from the weights or traced
@@ -217,7 +218,8 @@ def export(
         checked["weights_sha256"] = weights_sha256
         attempt.seal(checked, measured, trust=guarded)
         if form.target == "triton":
-            _add_repository(writer.folder, Path(out), gates[-1].split, threads, progress)
+            serving: dict[str, Any] = {"guarded": guarded, "threads": threads, "progress": progress}
+            add_repository(writer.folder, Path(out), gates[-1].split, **serving)
             attempt.seal(checked, measured, trust=guarded)
     artifact = read_artifact(Path(out))
     size = f"{artifact.size_bytes / 1e6:.1f} MB"
@@ -227,15 +229,6 @@ def export(
     if guarded:
         _tell(progress, worded("it is loaded by who trusts it alone", option("trust")))
     return artifact
-
-
-def _add_repository(
-    folder: Path, out: Path, verify: Split, threads: int | None, progress: Callable[[str], None] | None
-) -> None:
-    """Write a model repository for Triton into the folder of an artifact that is sealed, and will be again."""
-    artifact = read_artifact(folder, check_files=False)  # the gate has just read all of it
-    name = model_name(artifact.manifest, out)
-    fill_repository(artifact, folder / FOLDER, verify=verify, name=name, threads=threads, progress=progress)
 
 
 def _require_splits(**given: Split | None) -> None:

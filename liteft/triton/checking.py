@@ -48,7 +48,7 @@ class TritonRepository(Result):
             [
                 f"{self.path}: a model repository for Triton, {self.kind}, models {', '.join(models)}",
                 f"verified: {self.verified['text']}; not run in a Triton server",
-                f"tritonserver --model-repository={self.models_path}, with this folder there; see its README.md",
+                f"Triton reads it where it is {self.models_path}; its README.md says how to start and how to ask",
             ]
         )
 

@@ -15,7 +15,7 @@ import pytest
 import liteft
 from liteft.artifact import Artifact
 from liteft.data import Split
-from liteft.errors import ArtifactError, ConfigError, VerificationError
+from liteft.errors import ArtifactError, ConfigError, ModelError, VerificationError
 from liteft.triton import gate
 from tests.answered import made_artifact, questions
 from tests.cache import Cache
@@ -236,3 +236,22 @@ def test_a_repository_says_what_was_changed_in_it(workshop: Any, tmp_path: Path)
         "other/config.pbtxt was not written by LiteFT",
     ]
     assert "not run in a Triton server" in made.render()
+
+
+def test_an_artifact_that_asks_for_trust_is_not_served(
+    workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, split = workshop.learned("bert")
+    monkeypatch.setattr("liteft.exporting.exporter.needs_trust", lambda _: True)
+    with pytest.raises(ModelError, match="no model in Triton can say"):
+        liteft.export(folder, tmp_path / "out", precision="fp32", target="triton", verify=split, trust=True)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("native")
+def test_the_card_says_where_the_repository_is(workshop: Any, tmp_path: Path) -> None:
+    folder, split = workshop.learned("bert")
+    made = liteft.export(folder, tmp_path / "out", precision="fp32", target="triton", verify=split)
+    assert "--model-repository=FOLDER/triton" in (made.path / "card.md").read_text()
+    plain = liteft.export(folder, tmp_path / "plain", precision="fp32", verify=split)
+    assert "Triton" not in (plain.path / "card.md").read_text()
