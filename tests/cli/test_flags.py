@@ -15,8 +15,9 @@ import liteft
 from liteft import cli
 from liteft.cli import app, groups
 
-FOREIGN = {"--model-repository", "--force-reinstall", "--no-deps", "--upgrade", "--query-gpu", "--format", "--gpus"}  # pip's, nvidia's
+FOREIGN = {"--force-reinstall", "--no-deps", "--upgrade", "--query-gpu", "--format", "--gpus"}  # pip's, nvidia's
 FOREIGN |= {"--include"}  # onnxruntime's build, --include_ops_by_config
+FOREIGN |= {"--model-repository"}  # Triton's
 KEYS = {"source", "task", "seed"}  # of [data]: --data, --task, and --set data.seed
 
 
