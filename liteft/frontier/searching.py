@@ -35,7 +35,7 @@ from liteft.data.trainable import require_trainable, resolve_data
 from liteft.defaults import read_length
 from liteft.distillation.ready import ready_teachers
 from liteft.distillation.teachers import Base, Teacher, with_labels
-from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError, leave_out, option
+from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError, option
 from liteft.finetuning.calibration import require_threshold, tunes_threshold
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
@@ -114,11 +114,6 @@ def search(
     require_pipeline_folder(out)
     budget = Budget.of(recipe.search)
     check_recipe(recipe)
-    if recipe.export.target == "triton":
-        raise ConfigError(
-            "a search weighs artifacts, and a model repository would be weighed with each of them.",
-            fix=[leave_out("target"), "afterwards, of the winner: liteft export WINNER --target triton --out FOLDER"],
-        )
     if PartialState(cpu=not torch.cuda.is_available()).num_processes > 1:
         raise ConfigError(
             "a search measures latency, so it runs in one process.",

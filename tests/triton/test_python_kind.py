@@ -17,6 +17,7 @@ from liteft.artifact import Artifact
 from liteft.data import Split
 from liteft.errors import ArtifactError, ConfigError, ModelError, VerificationError
 from liteft.triton import gate
+from liteft.words import words_of_texts
 from tests.answered import made_artifact, questions
 from tests.cache import Cache
 from tests.exporting.conftest import random_texts, write_unverified
@@ -79,8 +80,32 @@ def test_words_are_tagged_as_json(workshop: Any, tmp_path: Path) -> None:
     split = workshop.learned("bert", "none", task="tokens", count=12)[1]
     (found,) = PythonBackend(repository(artifact, tmp_path, split) / "tiny").run([{"text": strings(*TEXTS)}])
     assert [json.loads(each) for each in texts_of(found["spans"])] == [each["spans"] for each in expected]  # type: ignore[index]
-    assert [json.loads(each) for each in texts_of(found["tags"])] == [each["tags"] for each in expected]  # type: ignore[index]
+    tags = [json.loads(each) for each in texts_of(found["tags"])]  # type: ignore[index]
+    assert tags == [each["tags"] for each in expected]
     assert any(each["spans"] for each in expected)
+
+
+def test_roles_are_found_of_the_word_that_a_request_names(workshop: Any, tmp_path: Path) -> None:
+    loaded = workshop.loaded("bert", "none", task="tokens", paired=True)
+    artifact = write_unverified(loaded, tmp_path / "artifact", paired=False, marked=True)
+    marked = np.array([0, 2, 1])
+    texts = ["w1 w2 w3", "w4 w5 w6", "w4 w5 w6"]
+    split = Split("validation", texts, words=words_of_texts(texts), marked=marked)
+    served = PythonBackend(repository(artifact, tmp_path, split) / "tiny")
+    predicate = marked.astype(np.int32).reshape(-1, 1)
+    (found,) = served.run([{"text": strings(*texts), "predicate": predicate}])
+    with liteft.load(artifact.path) as tagger:
+        expected = [each.to_dict() for each in tagger.predict(list(zip(texts, marked.tolist(), strict=True)))]
+    tags = [json.loads(each) for each in texts_of(found["tags"])]  # type: ignore[index]
+    assert tags == [each["tags"] for each in expected]
+    assert expected[1]["scores"] != expected[2]["scores"], "the predicate makes no difference"
+    beyond, good = served.run(
+        [
+            {"text": strings("w1 w2"), "predicate": np.int32([[2]])},
+            {"text": strings("w1"), "predicate": np.int32([[0]])},
+        ]
+    )
+    assert isinstance(beyond, str) and "2" in beyond and isinstance(good, dict)
 
 
 def test_questions_are_answered(cache: Cache, tmp_path: Path) -> None:
