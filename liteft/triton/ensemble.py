@@ -11,6 +11,7 @@ NAME_graph/1/libliteft.so         its operator
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 from liteft.artifact import MANIFEST, TOKENIZER, Artifact
@@ -50,6 +51,8 @@ def no_ensemble(artifact: Artifact) -> str | None:
         return (
             f"its graph is {'traced' if manifest.graph == 'traced' else 'flat'}, not the one node that libliteft runs"
         )
+    if sys.platform != "linux":
+        return "the native library of this machine is not one for Linux, where Triton runs"
     return None if has_library() else "this liteft has no native library"
 
 

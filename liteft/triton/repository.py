@@ -27,6 +27,7 @@ from liteft.arguments import checked_progress, require_path
 from liteft.artifact import Artifact, Manifest, read_artifact
 from liteft.errors import ArtifactError, ConfigError, leave_out, option
 from liteft.runtime import custom_ops_library
+from liteft.runtime.dry_run import check_graph
 from liteft.triton.checking import LISTING, TritonRepository, list_files, read_repository
 from liteft.triton.config import python_config, warmup_inputs
 from liteft.triton.ensemble import library_path, no_ensemble, write_ensemble
@@ -83,6 +84,7 @@ def export_triton(
     require_path("artifact", artifact, kinds=(Artifact,), accepted="an artifact or its folder")
     require_path("out", out, accepted="a folder")
     found = read_artifact(Path(artifact))
+    _refuse_guarded(found)
     if verify is None:
         raise ConfigError(
             "a model repository is verified on real texts, and none were given.",
@@ -160,6 +162,19 @@ def _write_python(artifact: Artifact, folder: Path, name: str) -> None:
     write_warmup(folder, inputs)
     warmup = warmup_inputs(inputs, {each.name: (1,) for each in inputs})
     (folder / "config.pbtxt").write_text(python_config(name, inputs, outputs, warmup=warmup), "utf-8")
+
+
+def _refuse_guarded(artifact: Artifact) -> None:
+    """Refuse an artifact that is loaded by who trusts it alone: a model in Triton has nobody to ask."""
+    try:
+        check_graph(artifact)
+        artifact.tokenizer()
+    except ArtifactError as error:
+        raise ArtifactError(
+            f"{artifact.path} cannot be served: {error.message}",
+            accepted=error.accepted,
+            fix="serve what loads without trust=True",
+        ) from error
 
 
 def _checked_name(name: str) -> str:

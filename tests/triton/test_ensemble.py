@@ -235,6 +235,14 @@ def test_flat_graphs_and_tasks_of_words_become_one_python_model(workshop: Any, t
         liteft.export_triton(words, tmp_path / "b", verify=split_of(words), kind="ensemble")
 
 
+def test_a_library_of_another_system_makes_no_ensemble(
+    workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = artifact_of(workshop, tmp_path)
+    monkeypatch.setattr("liteft.triton.ensemble.sys.platform", "darwin")
+    assert liteft.export_triton(artifact, tmp_path / "out", verify=split_of(artifact)).kind == "python"
+
+
 def test_without_onnx_the_error_names_the_extra(workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

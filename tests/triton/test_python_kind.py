@@ -273,6 +273,18 @@ def test_an_artifact_that_asks_for_trust_is_not_served(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_finished_artifact_that_asks_for_trust_is_not_served(
+    workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(_: Artifact) -> None:
+        raise ArtifactError("it has an operator that LiteFT does not know.")
+
+    artifact = artifact_of(workshop, tmp_path)
+    monkeypatch.setattr("liteft.triton.repository.check_graph", refusing)
+    with pytest.raises(ArtifactError, match="cannot be served: it has an operator"):
+        repository(artifact, tmp_path)
+
+
 @pytest.mark.usefixtures("native")
 def test_the_card_says_where_the_repository_is(workshop: Any, tmp_path: Path) -> None:
     folder, split = workshop.learned("bert")
