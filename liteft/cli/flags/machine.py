@@ -43,6 +43,9 @@ Trust = Annotated[
         help="Load graphs and tokenizers that LiteFT does not know, which can do harm: only from a source you trust.",
     ),
 ]
+Triton = Annotated[
+    str | None, _general("--triton", metavar="FOLDER", help="A model repository for Triton that is to be checked, too.")
+]
 EveryTensor = Annotated[bool, _general("--all", help="Show every tensor, not only the largest.")]
 RecipeFile = Annotated[
     str | None, _general("--recipe", metavar="FILE", help="TOML file of settings; flags override it.")
