@@ -60,7 +60,7 @@ class Request:
         """
         length = self.headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > self.most:
-            raise too_large("body", "bytes", int(length), self.most, "--max-body-bytes")
+            raise too_large("body", "bytes", int(length), self.most, "max_body_bytes")
         parts, size = [], 0
         while True:
             message = await self.receive()
@@ -69,7 +69,7 @@ class Request:
             part = message.get("body", b"")
             size += len(part)
             if size > self.most:
-                raise too_large("body", "bytes", size, self.most, "--max-body-bytes")
+                raise too_large("body", "bytes", size, self.most, "max_body_bytes")
             parts.append(part)
             if not message.get("more_body", False):
                 return parts[0] if len(parts) == 1 else b"".join(parts)

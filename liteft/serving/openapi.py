@@ -151,8 +151,13 @@ _BINARY: dict[str, Any] = {"application/octet-stream": {}}  # JSON and tensors, 
 
 
 @functools.cache
-def openapi_document(*, guarded: bool) -> bytes:
-    """Return the document, JSON in UTF-8; ``guarded`` says that all but probes needs a key."""
+def openapi_document(*, guarded: bool, metrics: bool = True) -> bytes:
+    """Return the document, JSON in UTF-8.
+
+    Args:
+        guarded: all but probes needs a key.
+        metrics: they are at this port.
+    """
     kinds = [kind for posted in _POSTED.values() for kind in (posted.sent, posted.answered)]
     found, components = msgspec.json.schema_components(
         [Failure, list[ScoredLabel], *kinds], ref_template="#/components/schemas/{name}"
@@ -168,6 +173,8 @@ def openapi_document(*, guarded: bool) -> bytes:
     for path, posted in _POSTED.items():
         paths.setdefault(path, {})["post"] = _operation(path, posted, sent[path], answered[path], failure) | keys
     for path, text in {**_PROBES, **_GOT}.items():
+        if path == "/metrics" and not metrics:
+            continue
         responses = {"200": {"description": "The answer."}, "503": _content(failure, _ERRORS["503"])}
         got: dict[str, Any] = {"summary": text, "parameters": _names(path), "responses": responses}
         paths.setdefault(path, {})["get"] = got | (keys if path in _GOT else {})

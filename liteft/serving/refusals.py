@@ -47,9 +47,9 @@ def overloaded(wait_ms: float, *, most_ms: float) -> Refused:
     return Refused(429, "overloaded", text, retry_after_ms=max(1.0, wait_ms))
 
 
-def too_large(reason: str, what: str, found: int, most: int, flag: str) -> Refused:
-    """Return the refusal of a request with too many bytes, texts, characters or tokens; ``flag`` sets the limit."""
-    return Refused(413, reason, f"the request has {found:,} {what}, and up to {most:,} are accepted ({flag})")
+def too_large(reason: str, what: str, found: int, most: int, setting: str) -> Refused:
+    """Return the refusal of a request with too many bytes, texts, characters or tokens; ``setting`` of the server is the limit."""
+    return Refused(413, reason, f"the request has {found:,} {what}, and up to {most:,} are accepted ({setting})")
 
 
 def refused_input(text: str | LiteftError) -> Refused:

@@ -179,12 +179,12 @@ class Service:
     def _check_size(self, values: int, characters: int, tokens: int) -> None:
         settings = self.settings
         if values > settings.max_texts:
-            raise too_large("texts", "texts", values, settings.max_texts, "--max-texts")
+            raise too_large("texts", "texts", values, settings.max_texts, "max_texts")
         if characters > settings.max_characters:
-            raise too_large("characters", "characters", characters, settings.max_characters, "--max-characters")
+            raise too_large("characters", "characters", characters, settings.max_characters, "max_characters")
         if tokens > settings.max_request_tokens:
             most = settings.max_request_tokens
-            raise too_large("tokens", "tokens, as estimated from its characters,", tokens, most, "--max-request-tokens")
+            raise too_large("tokens", "tokens, as estimated from its characters,", tokens, most, "max_request_tokens")
 
     def _watch(self, job: Job, receive: Receive) -> None:
         """Take a job back if its client leaves before it is computed."""

@@ -31,6 +31,16 @@ class Shedding:
         self._full = service.metrics.full()
         self._last: tuple[int, bytes, list[tuple[bytes, bytes]]] | None = None
 
+    @property
+    def routes(self) -> Any:
+        """The other application's routes."""
+        return self._app.routes
+
+    @property
+    def router(self) -> Any:
+        """The other application's router, whose ``lifespan_context`` starts it inside of another application."""
+        return self._app.router
+
     async def __call__(
         self,
         scope: Any,
@@ -45,7 +55,7 @@ class Shedding:
         try:
             service.queue.refuse_if_full()
         except Refused as refused:
-            if scope["path"].startswith(_ADMIN):
+            if _ADMIN in scope["path"]:
                 await self._app(scope, receive, send)
                 return
             self._full.inc()

@@ -155,10 +155,10 @@ def limited(library: None, artifacts: Path) -> Iterator[Client]:
 @pytest.mark.parametrize(
     ("inputs", "reason", "numbers"),
     [
-        ([["w1"]] * 5, "texts", ("5 texts", "4", "--max-texts")),
-        ("w1 " * 200, "characters", ("600 characters", "500", "--max-characters")),
-        (" ".join(["w1"] * 166), "tokens", ("tokens", "100", "--max-request-tokens")),
-        ("w1 " * 1000, "body", ("bytes", "2,000", "--max-body-bytes")),
+        ([["w1"]] * 5, "texts", ("5 texts", "4", "max_texts")),
+        ("w1 " * 200, "characters", ("600 characters", "500", "max_characters")),
+        (" ".join(["w1"] * 166), "tokens", ("tokens", "100", "max_request_tokens")),
+        ("w1 " * 1000, "body", ("bytes", "2,000", "max_body_bytes")),
     ],
 )
 def test_a_request_over_a_limit_is_told_both_numbers(
@@ -179,7 +179,7 @@ def test_a_compressed_body_is_unpacked_within_the_limit(limited: Client) -> None
     for encoding, content in packed.items():
         assert limited.post("/predict", content, content_encoding=encoding).json == plain
     bomb = limited.post("/predict", gzip.compress(b" " * 10_000_000)[:1999], content_encoding="gzip")
-    assert bomb.status == 413 and "--max-body-bytes" in bomb.json["error"]
+    assert bomb.status == 413 and "max_body_bytes" in bomb.json["error"]
 
 
 ZIPPED = gzip.compress(b"{}")

@@ -269,15 +269,15 @@ def test_limits_are_named_with_both_numbers(folder: Path) -> None:
         async with served(folder, **limits) as (client, _, held):
             held.go.set()
             for inputs, text in (
-                ([["a"]] * 4, "the request has 4 texts, and up to 3 are accepted (--max-texts)"),
-                ("x" * 41, "the request has 41 characters, and up to 40 are accepted (--max-characters)"),
-                ("x" * 200, "the request has 214 bytes, and up to 200 are accepted (--max-body-bytes)"),
+                ([["a"]] * 4, "the request has 4 texts, and up to 3 are accepted (max_texts)"),
+                ("x" * 41, "the request has 41 characters, and up to 40 are accepted (max_characters)"),
+                ("x" * 200, "the request has 214 bytes, and up to 200 are accepted (max_body_bytes)"),
             ):
                 status, body, _ = await client.ask("/predict", {"inputs": inputs})
                 assert (status, body["error"]) == (413, text)
             status, body, _ = await client.ask("/predict", {"inputs": [["x" * 13]] * 3})
             assert status == 413
-            assert body["error"].endswith("and up to 20 are accepted (--max-request-tokens)")
+            assert body["error"].endswith("and up to 20 are accepted (max_request_tokens)")
 
     run(test)
 

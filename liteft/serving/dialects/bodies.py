@@ -40,7 +40,7 @@ async def body_of(request: Request) -> bytes:
     except zlib.error as error:
         raise refused_input(f"the body is not {encoding}, which its Content-Encoding names: {error}") from None
     if len(unpacked) > request.most:
-        raise too_large("body", "bytes or more once it is unpacked", len(unpacked), request.most, "--max-body-bytes")
+        raise too_large("body", "bytes or more once it is unpacked", len(unpacked), request.most, "max_body_bytes")
     if not unpacking.eof or unpacking.unused_data:
         raise refused_input(f"the body is not one whole stream of {encoding}, which its Content-Encoding names")
     return unpacked
