@@ -17,7 +17,7 @@ import uvicorn
 
 from liteft.serving import ServeSettings, create_app
 
-__all__ = ["KINDS", "PATIENT", "Client", "Response", "listening_server", "make_artifacts", "serving"]
+__all__ = ["KINDS", "Client", "Response", "listening_server", "make_artifacts", "serving"]
 
 KINDS = ("topics", "several", "pairs", "scores", "ranking", "words", "roles", "questions")
 """One label, several labels, labels of pairs, scores of texts, scores of pairs, words, roles, answers."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import re
@@ -15,11 +14,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from liteft.serving import ServeSettings
-from liteft.serving.app import create_app, create_service
+from liteft.serving import ServeSettings, create_app
 from liteft.serving.metrics import Metrics
 from liteft.serving.queueing import JobQueue
-from tests.serving.served import PATIENT, Client, listening_server
+from tests.serving.served import Client, listening_server
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r"^    POST (/\S+)\n    (\{.*\})\n\n    (\d{3})\n    (.+)$", TEXT, re.M)
@@ -80,18 +78,14 @@ def test_every_metric_is_documented() -> None:
 
 
 def test_an_application_may_be_mounted_in_another(library: None, artifacts: Path) -> None:
-    service = create_service([str(artifacts / "topics")], PATIENT, {"threads": 1})
+    app = create_app([str(artifacts / "topics")], threads=1)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
-        await asyncio.to_thread(service.load)
-        service.start()
-        try:
+        async with app.router.lifespan_context(app):
             yield
-        finally:
-            service.close()
 
-    whole = Starlette(routes=[Mount("/texts", create_app(service))], lifespan=lifespan)
+    whole = Starlette(routes=[Mount("/texts", app)], lifespan=lifespan)
     with listening_server(whole) as client:
         assert client.get("/texts/readyz").status == 200 and client.get("/readyz").status == 404
         found = client.ask("/texts/v1/models/topics:predict", {"instances": ["w1"]})
