@@ -93,6 +93,10 @@ _POSTED = {
         "As without a version.", InferRequest, InferAnswer, _TENSORS
     ),
 }
+_POSTED |= {
+    f"/models/{{model}}{path}": _POSTED[path]._replace(summary=f"As {path}, by the model of this name.")
+    for path in ("/predict", "/rerank", "/classify", "/pipeline")
+}
 _PROBES = {
     "/livez": "Whether the process is to be restarted; it never waits for the engine.",
     "/readyz": "Whether requests are to be sent here.",
