@@ -19,7 +19,7 @@ _ADMIN = "/admin/"
 
 
 class Shedding:
-    """An ASGI middleware: an application around another one, which never sees predictions that are asked while the queue is full.
+    """An ASGI middleware: what is behind it never sees predictions that are asked while the queue is full.
 
     Args:
         app: the other application.
