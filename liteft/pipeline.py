@@ -41,7 +41,8 @@ from liteft.finetuning.model import is_classifier
 from liteft.finetuning.run_folder import RECIPE
 from liteft.floors import FLOORS_FILE, Floors, can_train, read_floors, stored_floors
 from liteft.picking import TO_LABEL_FILE, ToLabel, stored_to_label
-from liteft.recipe_checks import Until, checked_stage, refuse_budget, require_student
+from liteft.ranks import checked_processes, launch
+from liteft.recipe_checks import Until, checked_stage, refuse_budget, require_shares, require_student
 from liteft.recipes import ExportRecipe, Recipe, StudentRecipe
 from liteft.run import RUN_FILE, Run, base_of_run, read_run
 
@@ -59,6 +60,7 @@ def distill(
     trust: bool = False,
     progress: ProgressFunction | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    processes: int = 1,
     **settings: Any,
 ) -> Distillation:
     """Distil a teacher into small students, export the first, and return everything that was made.
@@ -80,6 +82,7 @@ def distill(
         trust: as in ``liteft.export``, for the artifact.
         progress: called with a line of text at each step; True prints it to stderr.
         callbacks: transformers callbacks for every training, such as your own loggers.
+        processes: train in so many processes of this machine, one per GPU if it has any; see docs/distributed.md.
         settings: keys of the recipe's ``[student]`` and ``[export]`` tables, which override the recipe, such as
             ``size="3x384"``. A key that both tables have (``vocabulary``) is the student's.
 
@@ -128,6 +131,9 @@ def distill(
         raise _folds_of_few()
     if stage == "artifact":  # before hours of training
         _check_place(out, recipe, overwrite=overwrite)
+    if checked_processes(processes) > 1:  # they do everything; what they made is read below
+        _in_processes(processes, teachers, dataset, recipe, context, until=stage, overwrite=overwrite, trust=trust)
+        overwrite = False
     unlabeled = unlabeled_once(dataset, recipe, context.tell)
     finished = out / ("teacher" if stage == "teacher" else "student") / RUN_FILE
     if not finished.is_file():  # read before hours of training, in which they are needed last
@@ -165,6 +171,34 @@ def distill(
             )
         picked = _to_label(out, dataset, made.arms["student"][0], artifact, unlabeled(), context, trust=trust)
     return Distillation(made.teacher.run, made.arms, artifact, dataset, floors, crossed, picked, made.general)
+
+
+def _in_processes(
+    processes: int, teachers: list[Any], dataset: Dataset, recipe: Recipe, context: RunContext, **given: Any
+) -> None:
+    """Distil in several processes of this machine.
+
+    Raises:
+        ConfigError: the texts of a step cannot be shared equally among them.
+    """
+    student = recipe.student
+    require_shares(recipe.teacher, processes, table="teacher")
+    if given["until"] != "teacher":
+        require_shares(student, processes)
+    if student.general is not None:
+        require_shares(recipe.pretrain, processes, table="pretrain")
+    launch(
+        distill,
+        teachers,
+        dataset,
+        out=context.out,
+        recipe=recipe,
+        processes=processes,
+        threads=student.threads,
+        progress=context.progress,
+        callbacks=context.callbacks,
+        **given,
+    )
 
 
 def _folds_of_few() -> ConfigError:

@@ -30,7 +30,7 @@ from liteft.finetuning.answering import require_answerable
 from liteft.finetuning.bases import resolve_base, weights_hash
 from liteft.finetuning.calibration import calibrate, require_bias, require_threshold, told_untuned
 from liteft.finetuning.context import RunContext
-from liteft.finetuning.fit import computing_threads
+from liteft.finetuning.fit import training_threads
 from liteft.finetuning.model import TorchClassifier, is_classifier
 from liteft.finetuning.run_folder import (
     filled_from,
@@ -149,7 +149,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
     """Train into a run folder that is open, from every process of the training."""
     recipe, dataset, context = training.recipe, training.dataset, training.context
     started = time.monotonic()
-    with withdrawn_on_error(context), computing_threads(recipe.threads):
+    with withdrawn_on_error(context), training_threads(recipe.threads):
         pool = unlabeled = texts()
         if starts_with_discriminants(training):
             start_head(training, student)

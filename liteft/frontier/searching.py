@@ -21,8 +21,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import PartialState
 from transformers import TrainerCallback
 
 from liteft import files
@@ -37,7 +35,7 @@ from liteft.distillation.ready import ready_teachers
 from liteft.distillation.teachers import Base, Teacher, with_labels
 from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError, option
 from liteft.finetuning.calibration import require_threshold, tunes_threshold
-from liteft.finetuning.context import RunContext
+from liteft.finetuning.context import RunContext, training_processes
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import read_config
 from liteft.finetuning.settings import ModelSettings, position_limit
@@ -114,7 +112,7 @@ def search(
     require_pipeline_folder(out)
     budget = Budget.of(recipe.search)
     check_recipe(recipe)
-    if PartialState(cpu=not torch.cuda.is_available()).num_processes > 1:
+    if training_processes().num_processes > 1:
         raise ConfigError(
             "a search measures latency, so it runs in one process.",
             fix="run it without torchrun; then train a student of the winner's size",
