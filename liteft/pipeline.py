@@ -35,6 +35,7 @@ from liteft.distillation.teachers import Teacher, with_labels
 from liteft.distilled import Distillation
 from liteft.errors import ConfigError, LiteftError, ModelError, closest, leave_out, option
 from liteft.exporting import Limits, export, refuse_another, trimming_of
+from liteft.fan_out import checked_engine
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import is_classifier
@@ -61,6 +62,7 @@ def distill(
     progress: ProgressFunction | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     processes: int = 1,
+    engine: str = "local",
     **settings: Any,
 ) -> Distillation:
     """Distil a teacher into small students, export the first, and return everything that was made.
@@ -83,6 +85,7 @@ def distill(
         progress: called with a line of text at each step; True prints it to stderr.
         callbacks: transformers callbacks for every training, such as your own loggers.
         processes: train in so many processes of this machine, one per GPU if it has any; see docs/distributed.md.
+        engine: "local" trains the seeds one after the other, "ray" each in a Ray task; see docs/distributed.md.
         settings: keys of the recipe's ``[student]`` and ``[export]`` tables, which override the recipe, such as
             ``size="3x384"``. A key that both tables have (``vocabulary``) is the student's.
 
@@ -106,6 +109,7 @@ def distill(
             "teacher", each, kinds=(Run,), accepted="a run, a classifier's folder, or a base by folder or name"
         )
     stage, recipe, out = checked_stage(until), as_read(_resolved(recipe, settings)), Path(out)
+    checked_engine(engine, processes=processes)
     context = RunContext(out, progress, callbacks)
     require_pipeline_folder(out)
     refuse_budget(recipe.search)
@@ -153,6 +157,7 @@ def distill(
         teacher_out=out / "teacher",
         general_out=out / "general",
         unlabeled=unlabeled,
+        engine=engine,
     )
     dataset = with_labels(dataset, made.teacher)
     with context.state.main_process_first():  # the other processes of a training read what the first one makes

@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import io
 import shutil
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,7 @@ LARGE = 1 << 18
 
 _CHUNK = 1 << 16  # texts
 _FEW = 64  # texts for each process
+_LOOK = 0.5  # seconds between two looks whether another training has finished
 _MOST_FLOAT32 = 256 * 10**6  # bytes
 _Found = TypeVar("_Found")
 
@@ -73,8 +75,7 @@ def teacher_logits(
         name: begins that line.
 
     Raises:
-        RunError: logits that are not finite, a folder that cannot be written, or another process that computes the same
-            logits of more than 262,144 texts.
+        RunError: logits that are not finite, or a folder that cannot be written.
     """
     if teacher.settings.answers is not None:
         return _of_questions(teacher, weights_sha256, split, folder, bf16=bf16, tell=tell, name=name)
@@ -88,20 +89,22 @@ def teacher_logits(
     if stored is not None:
         return stored if words is None else words.like(stored)
     teacher.model.to(state.device)
-    if large:
-        with one_writer(path.with_name(f"{path.name}.lock"), target=path) if state.is_main_process else _nothing():
-            if _in_all(_stored(path, shape, dtype, mapped=True)) is None:  # another process may have just finished it
-                _write_chunks(path, teacher, split, dtype, bf16=bf16, tell=tell, name=name)
-        mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        return mapped
-    if tell is not None:
-        tell(f"{name}: logits of {len(split):,} texts, once")
-    found = _shared_logits(teacher, split, path, bf16=bf16)
-    if state.is_main_process:
-        with files.writing_file(path) as temporary, open(temporary, "wb") as file:
-            np.save(file, values_of(found), allow_pickle=False)
-    state.wait_for_everyone()
-    return found
+    with _turn(path, tell):
+        stored = _in_all(_stored(path, shape, dtype, mapped=large))  # another training may have just finished it
+        if stored is not None:
+            return stored if words is None else words.like(stored)
+        if large:
+            _write_chunks(path, teacher, split, dtype, bf16=bf16, tell=tell, name=name)
+            mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+            return mapped
+        if tell is not None:
+            tell(f"{name}: logits of {len(split):,} texts, once")
+        found = _shared_logits(teacher, split, path, bf16=bf16)
+        if state.is_main_process:
+            with files.writing_file(path) as temporary, open(temporary, "wb") as file:
+                np.save(file, values_of(found), allow_pickle=False)
+        state.wait_for_everyone()
+        return found
 
 
 def _of_questions(
@@ -120,13 +123,17 @@ def _of_questions(
     if found is not None:
         return found
     teacher.model.to(state.device)
-    if tell is not None:
-        tell(f"{name}: logits of {len(split):,} questions, once")
-    logits: Ragged = _shared_logits(teacher, split, path, bf16=bf16, undecided=True)
-    if state.is_main_process:
-        _write_ragged(path, logits)
-    state.wait_for_everyone()
-    return logits
+    with _turn(path, tell):
+        found = _in_all(_read_ragged(path, len(split)))
+        if found is not None:
+            return found
+        if tell is not None:
+            tell(f"{name}: logits of {len(split):,} questions, once")
+        logits: Ragged = _shared_logits(teacher, split, path, bf16=bf16, undecided=True)
+        if state.is_main_process:
+            _write_ragged(path, logits)
+        state.wait_for_everyone()
+        return logits
 
 
 def _shared_logits(teacher: TorchClassifier, split: Split, path: Path, *, bf16: bool, undecided: bool = False) -> Rows:
@@ -171,8 +178,20 @@ def _in_all(found: _Found | None) -> _Found | None:
 
 
 @contextlib.contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+def _turn(path: Path, tell: ProgressFunction | None) -> Iterator[None]:
+    """Be the only training that computes these logits; wait for another that does, such as that of another seed."""
+    told = False
+    with contextlib.ExitStack() as held:
+        while training_processes().is_main_process:
+            try:
+                held.enter_context(one_writer(path.with_name(f"{path.name}.lock"), target=path))
+                break
+            except RunError as busy:
+                if tell is not None and not told:
+                    told = True
+                    tell(f"waiting for the logits that another training computes: {busy.accepted or path}")
+                time.sleep(_LOOK)
+        yield
 
 
 def _read_ragged(path: Path, rows: int | None) -> Ragged | None:
