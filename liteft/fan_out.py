@@ -117,6 +117,9 @@ class _Lines:
     def add(self, line: str) -> None:
         self._lines.append(line)
 
+    def arrived(self) -> None:
+        pass  # what was sent before has come
+
     def take(self) -> list[str]:
         lines, self._lines = self._lines, []
         return lines
@@ -135,11 +138,24 @@ def _called(call: Call, shared: tuple[Any, ...], lines: Any, place: tuple[str, s
         )
     os.chdir(folder)
     tell = functools.partial(_told, lines, call.name)
-    return call.function(*shared, *call.arguments, progress=tell)
+    try:
+        found = call.function(*shared, *call.arguments, progress=tell)
+    except Exception:
+        _wait_for(lines)
+        raise
+    _wait_for(lines)
+    return found
 
 
 def _told(lines: Any, name: str, line: str) -> None:
     lines.add.remote(f"{name}: {line.removeprefix(f'{name}: ')}")
+
+
+def _wait_for(lines: Any) -> None:
+    """Wait until all lines have arrived: the worker ends with its task."""
+    ray = _ray()
+    with contextlib.suppress(ray.exceptions.RayError):
+        ray.get(lines.arrived.remote())
 
 
 def _ray() -> Any:
