@@ -60,7 +60,7 @@ def checked_engine(engine: str, *, processes: int = 1) -> str:
         )
     if engine == "ray" and processes > 1:
         raise ConfigError(
-            f"a Ray task trains in one process, and {processes} were asked for.",
+            f"a Ray task trains in one process, and processes={processes} was requested.",
             accepted={"engine": "ray, for several trainings; processes, for a large one"},
             fix=[option("processes", 1), option("engine", "local")],
         )

@@ -137,7 +137,7 @@ def distill(
         _check_place(out, recipe, overwrite=overwrite)
     if checked_processes(processes) > 1:  # they do everything; what they made is read below
         _in_processes(processes, teachers, dataset, recipe, context, until=stage, overwrite=overwrite, trust=trust)
-        overwrite = False
+        overwrite, progress, context = False, None, RunContext(out)
     unlabeled = unlabeled_once(dataset, recipe, context.tell)
     finished = out / ("teacher" if stage == "teacher" else "student") / RUN_FILE
     if not finished.is_file():  # read before hours of training, in which they are needed last

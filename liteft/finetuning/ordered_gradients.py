@@ -6,7 +6,7 @@ resumed training, whose first step has the first layout, would round otherwise t
 processes either order gives the same sum.
 """
 
-from __future__ import annotations
+# Without __future__.annotations: DistributedDataParallel reads its hook's annotations, which must not be strings.
 
 from typing import Any
 

@@ -45,7 +45,7 @@ def checked_processes(processes: int) -> int:
         return 1
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         raise ConfigError(
-            f"processes={processes} was asked for in a process that torchrun or another launcher has started.",
+            f"processes={processes} was requested in a process that torchrun or another launcher has started.",
             accepted={"processes": "from a process of your own, or those of the launcher"},
             fix=leave_out("processes"),
         )

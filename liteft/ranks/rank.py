@@ -14,7 +14,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from liteft.ranks.request import REQUEST, LinesWritten, Request, write_failure
 
@@ -49,10 +49,18 @@ def main(folder: str) -> None:
         request.function(*request.arguments, **request.keywords, progress=progress)
         _leave()
     except KeyboardInterrupt:
-        sys.exit(130)
+        _end(130)
     except BaseException as error:
         write_failure(place, rank, error)
-        sys.exit(1)
+        _end(1)
+    _end(0)
+
+
+def _end(status: int) -> NoReturn:
+    """Exit, without a signal in the middle of that: the others may be ended because this one ends."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(status)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

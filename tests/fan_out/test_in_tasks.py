@@ -73,7 +73,7 @@ def test_engines_that_cannot_be_used_are_refused(monkeypatch: pytest.MonkeyPatch
     assert checked_engine("local", processes=2) == "local" and checked_engine("ray") == "ray"
     with pytest.raises(ConfigError, match="the engine 'dask' does not run trainings"):
         checked_engine("dask")
-    with pytest.raises(ConfigError, match="a Ray task trains in one process, and 2 were asked for"):
+    with pytest.raises(ConfigError, match="a Ray task trains in one process, and processes=2 was requested"):
         checked_engine("ray", processes=2)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match="the engine ray needs Ray") as caught:

@@ -33,8 +33,8 @@ def dataset() -> Dataset:
 @pytest.fixture(scope="module")
 def teacher(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("teacher")
-    base = write_base(folder / "base", "bert", num_hidden_layers=3)
-    return finetune(base, dataset, out=folder / "run", **(QUICK | {"epochs": 4}))
+    base = write_base(folder / "base", "bert", num_hidden_layers=3, num_attention_heads=4)
+    return finetune(base, dataset, out=folder / "run", **(QUICK | {"epochs": 8}))
 
 
 def stored(folder: Path) -> dict[str, bytes]:
@@ -136,7 +136,7 @@ def test_a_shape_that_a_task_gives_up_is_given_up_as_in_one_process(
     two_workers: None, timed: None, teacher: Run, dataset: Dataset, tmp_path: Path
 ) -> None:
     hopeless = {"learning_rate": 1e-7, "epochs": 4, "augmentation": "mask"}
-    asked: dict[str, Any] = {"max_drop": 0.1, "margin": 0.5, "layers": [1, 2], "student": hopeless}
+    asked: dict[str, Any] = {"max_drop": 0.1, "margin": 0.5, "layers": [1, 2], "widths": [16], "student": hopeless}
     found = [
         without(tmp_path / engine, searched(teacher, dataset, tmp_path / engine, engine, **asked))
         for engine in ("local", "ray")
