@@ -29,6 +29,7 @@ _EXTRAS = {
     "lora": "large teachers: adapters, and bases in 8-bit or 4-bit form",
     "hub": "data sets by their Hugging Face name",
     "parquet": "parquet files",
+    "ray": "tasks of a Ray cluster",
     "report": "the comparison's picture",
     "demo": "liteft demo",
 }

@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -31,6 +32,7 @@ main(given["folder"])
 """What Python runs in a rank: the thread pools are limited before anything that reads their limits is imported."""
 
 _PR_SET_PDEATHSIG = 1
+_PATIENCE = 2.0  # seconds
 
 
 def main(folder: str) -> None:
@@ -52,6 +54,8 @@ def main(folder: str) -> None:
         _end(130)
     except BaseException as error:
         write_failure(place, rank, error)
+        if rank:  # the first may be about to raise the same, and then withdraws what it has begun
+            time.sleep(_PATIENCE)
         _end(1)
     _end(0)
 

@@ -39,6 +39,7 @@ def test_a_task_takes_as_many_cpus_as_it_has_threads(two_workers: None, tmp_path
     assert caught.value.accepted == {"CPUs of its largest node": "2"} and str(caught.value.fix[0]) == "threads=2"
 
 
+@pytest.mark.slow
 def test_a_task_whose_worker_was_killed_is_started_again(two_workers: None, tmp_path: Path) -> None:
     assert made(calls.killed_once, (tmp_path,), 2, tmp_path) == ["xx", "xx"]
 
