@@ -30,6 +30,7 @@ __all__ = ["checked_processes", "launch", "local_share"]
 _POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 _SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP")
 _QUIET = {"TOKENIZERS_PARALLELISM": "true", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+_AFTER_A_SIGNAL = (-signal.SIGTERM, 130)  # exit statuses of those that the agent has ended
 _LOOK = 0.2  # seconds between two looks at the progress
 
 
@@ -226,7 +227,7 @@ def _cause(folder: Path, ended: dict[int, int], processes: int) -> BaseException
     failures = [found for rank in sorted(ended) if (found := read_failure(folder, rank)) is not None]
     if failures:
         return min(failures, key=_order).raised()
-    rank = min(ended, key=lambda each: (ended[each] == -signal.SIGTERM, each))
+    rank = min(ended, key=lambda each: (ended[each] in _AFTER_A_SIGNAL, each))
     status = ended[rank]
     if status < 0:
         return _killed(rank, -status, processes)

@@ -54,16 +54,16 @@ def main(folder: str) -> None:
         _end(130)
     except BaseException as error:
         write_failure(place, rank, error)
-        if rank:  # the first may be about to raise the same, and then withdraws what it has begun
-            time.sleep(_PATIENCE)
-        _end(1)
+        # the first may be about to raise the same, and then withdraws what it has begun
+        _end(1, after=_PATIENCE if rank else 0)
     _end(0)
 
 
-def _end(status: int) -> NoReturn:
-    """Exit, without a signal in the middle of that: the others may be ended because this one ends."""
+def _end(status: int, *, after: float = 0) -> NoReturn:
+    """Exit after some seconds, without a signal in between: the others may be ended because this one ends."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    time.sleep(after)
     sys.exit(status)
 
 
