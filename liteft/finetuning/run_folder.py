@@ -69,7 +69,7 @@ INPUTS = "inputs.json"
 RECIPE = "recipe.toml"
 Settings = TypeVar("Settings", bound=TrainingRecipe)
 Table = Literal["pretrain", "teacher", "student"]  # of a recipe
-_PROCESSES = "processes.json"  # beside the checkpoints
+_PROCESSES = "processes.json"  # beside the checkpoints, of more than one process
 _STARTED = (RECIPE, INPUTS, "data_check.json", "log.jsonl", POOL_HASHES)
 PACKAGES = ("liteft", "torch", "transformers", "accelerate", "tokenizers", "numpy")
 
@@ -146,15 +146,17 @@ def _bind_processes(context: RunContext) -> None:
         RunError: it has a checkpoint, of another number of processes.
     """
     out, record, now = context.out, context.checkpoints / _PROCESSES, context.state.num_processes
-    before = files.read_json(record) if record.is_file() and can_go_on(context.checkpoints) else now
-    if before != now:
+    before = files.read_json(record) if record.is_file() else 1
+    if before != now and can_go_on(context.checkpoints):
         raise RunError(
             f"{out} holds an unfinished run of {before} {'process' if before == 1 else 'processes'}.",
             accepted={"processes": f"{before} -> {now}"},
             fix=[option("processes", before), f"remove {out} to start over"],
         )
-    if not record.is_file() or files.read_json(record) != now:
+    if now > 1:
         files.write_json(record, now)
+    else:
+        record.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ def test_the_documented_program_trains_in_two_ray_workers(tmp_path: Path) -> Non
     (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "distributed.md").read_text("utf-8"), re.DOTALL)
     (tmp_path / "program.py").write_text(program)
     write_data(tmp_path / "topics", make_dataset())
-    base = write_base(tmp_path / "bert", "bert")
+    base = write_base(tmp_path / "bert", "bert", max_position_embeddings=130)
     out = tmp_path / "run"
     done = subprocess.run(
         [sys.executable, str(tmp_path / "program.py"), str(base), str(tmp_path / "topics"), str(out)],
