@@ -187,7 +187,8 @@ def _in_processes(
         ConfigError: the texts of a step cannot be shared equally among them.
     """
     student = recipe.student
-    require_shares(recipe.teacher, processes, table="teacher")
+    if not all(isinstance(each, Run) or _is_finished(Path(each)) for each in teachers):
+        require_shares(recipe.teacher, processes, table="teacher")
     if given["until"] != "teacher":
         require_shares(student, processes)
     if student.general is not None:
@@ -204,6 +205,13 @@ def _in_processes(
         callbacks=context.callbacks,
         **given,
     )
+
+
+def _is_finished(teacher: Path) -> bool:
+    """Return whether a teacher is a classifier, and no base that is fine-tuned first."""
+    if (teacher / RUN_FILE).is_file():
+        return base_of_run(teacher) is None
+    return is_classifier(resolve_base(str(teacher)))
 
 
 def _folds_of_few() -> ConfigError:

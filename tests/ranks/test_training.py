@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -17,13 +18,16 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the extra 'train'")
 
+from accelerate.data_loader import BatchSamplerShard
 from safetensors.numpy import load_file
+from torch.utils.data import BatchSampler
 
 import liteft
 from liteft.config import make_recipe
 from liteft.data import Dataset
 from liteft.errors import ConfigError, RunError
 from liteft.finetuning import finetune
+from liteft.finetuning.batches import LengthGroupedSampler
 from liteft.run import Run, read_run
 from tests.finetuning.conftest import QUICK, make_dataset, write_base
 from tests.ranks.callbacks import DyingAtStep
@@ -71,9 +75,29 @@ def test_a_step_whose_texts_cannot_be_shared_is_refused_before_anything_is_start
     recipe = make_recipe({"teacher": {"batch_size": 6}, "student": {"batch_size": 7, "size": "1"}})
     with pytest.raises(ConfigError, match="7 texts of a step"):
         liteft.distill(base, dataset, out=tmp_path / "runs", recipe=recipe, processes=2)
+    odd = make_recipe({"teacher": {"batch_size": 5}, "student": {"batch_size": 7, "size": "1"}})
+    with pytest.raises(ConfigError, match="5 texts of a step") as caught:
+        liteft.distill(base, dataset, out=tmp_path / "runs", recipe=odd, processes=2)
+    assert caught.value.command_hints() == ["--set teacher.batch_size=4"]
+    with pytest.raises(ConfigError, match="7 texts of a step"):  # of a finished teacher no step is trained
+        liteft.distill(Run(tmp_path / "teacher", {}), dataset, out=tmp_path / "runs", recipe=odd, processes=2)
     with pytest.raises(ConfigError, match="7 texts of a step"):
         liteft.pretrain(["a", "b"], out=tmp_path / "base", size="1x32", batch_size=7, processes=2)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_the_texts_of_each_step_are_those_of_one_process_and_the_last_is_filled_from_the_beginning(
+    processes: int,
+) -> None:
+    sampler = LengthGroupedSampler(np.random.default_rng(0).integers(3, 40, 50), batch_size=8, seed=1)
+    sampler.set_epoch(3)
+    alone = [*BatchSampler(sampler, 8, drop_last=False)]
+    parts = BatchSampler(sampler, 8 // processes, drop_last=False)
+    shared = [BatchSamplerShard(parts, processes, rank) for rank in range(processes)]
+    steps = [list(itertools.chain(*each)) for each in zip(*shared, strict=True)]
+    assert steps[:-1] == alone[:-1] and len(steps) == len(alone) == 7
+    assert len(alone[-1]) == 2 and steps[-1] == [*alone[-1], *alone[0][:6]]
 
 
 def test_two_processes_train_what_one_trains_but_for_rounding(base: Path, dataset: Dataset, tmp_path: Path) -> None:
