@@ -21,7 +21,7 @@ from liteft.data.delimited import MAX_FIELD
 
 __all__ = ["Dialect", "first_row", "row_start"]
 
-_LOOKS = (1 << 16, 1 << 20, 1 << 23, 1 << 26)  # bytes to read ahead, until one supposition is contradicted
+_LOOKS = (1 << 16, 1 << 20, 17 << 20, 1 << 26)  # bytes to read ahead, until one supposition is contradicted
 _BACKS = (0, 1 << 16, 1 << 20, 1 << 24)  # bytes to go back, if none is
 _CHUNK = 1 << 20
 

@@ -85,7 +85,7 @@ def units_of(source: Source, *, unit_bytes: int = UNIT_BYTES, unit_rows: int = U
     else:
         names = source.columns if source.delimiter else ()
         form = (source.encoding, source.delimiter, source.quoting, source.first, *names)
-        count = max(1, math.ceil(found.bytes / max(1.0, min(unit_bytes, unit_rows * source.row_bytes))))
+        count = max(1, math.ceil(found.bytes / max(1.0, min(unit_bytes, unit_rows * source.row_bytes or unit_bytes))))
         cuts = [found.bytes * number // count for number in range(count + 1)]
         ranges = list(pairwise(cuts))
         sizes, rows = [stop - start for start, stop in ranges], [None] * count

@@ -184,6 +184,14 @@ def _kept(first: Source, keep: Sequence[str] | None) -> Any:
                 accepted={"columns": ", ".join(first.columns)},
                 fix=option("keep", [near] if near else list(first.columns[:1])),
             )
+        if name not in first.schema.names:
+            raise DataError(
+                f"{first.found.path}: column {name!r} holds values of several types, which one Parquet column cannot.",
+                fix=[
+                    option("keep", [each for each in names if each in first.schema.names], note=", without it"),
+                    "write one type into it",
+                ],
+            )
     return arrow.schema([first.schema.field(name) for name in names])
 
 

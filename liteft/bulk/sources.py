@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -13,7 +14,7 @@ from liteft.data.delimited import Delimited, check_names
 from liteft.data.formats import FORMATS
 from liteft.data.rows import RowFile, open_rows
 from liteft.errors import DataError
-from liteft.runtime.row_formats import require_pyarrow
+from liteft.runtime.row_formats import arrow_array, require_pyarrow
 from liteft.runtime.scored_questions import flat_questions
 
 __all__ = ["Source", "open_source"]
@@ -31,7 +32,8 @@ class Source:
         found: the file.
         kind: "parquet", which is cut by row groups; "csv", "tsv", "jsonl" or "txt", cut by bytes; "whole" for others.
         columns: names of its columns; of jsonl those of the first 200 rows.
-        schema: the pyarrow schema of its columns: its own, or strings, or what the first rows of jsonl hold.
+        schema: the pyarrow schema of its columns: its own, or strings, or what the first rows of jsonl hold; columns of
+            jsonl whose first values have several types are left out.
         encoding: of text.
         delimiter, quoting: of csv and tsv.
         first: byte at which the first row begins.
@@ -82,7 +84,7 @@ def open_source(
         rows = flat_questions(rows) if questions and not by_lines else rows
         by_lines = by_lines and (rows.encoding or "").startswith(_ASCII) and _is_cut_at(rows)
         if not by_lines:
-            schema = _schema(rows, found.path)
+            schema = _schema(rows)
             return Source(found, "whole", rows.columns, schema, encoding, delimiter or "", rows=rows.total)
         return _by_lines(found, rows)
 
@@ -123,7 +125,7 @@ def _by_lines(found: Found, rows: RowFile) -> Source:
         found,
         rows.format,
         rows.columns,
-        _schema(rows, found.path),
+        _schema(rows),
         encoding=rows.encoding,
         delimiter=delimiter,
         quoting=quoting,
@@ -132,12 +134,8 @@ def _by_lines(found: Found, rows: RowFile) -> Source:
     )
 
 
-def _schema(rows: RowFile, name: str) -> Any:
-    """Return the types of a file's columns; of values without types, those of the first rows.
-
-    Raises:
-        DataError: a column has values of different types in the first rows.
-    """
+def _schema(rows: RowFile) -> Any:
+    """Return the types of a file's columns; of values without types, those of the first rows, if they have one type."""
     arrow = require_pyarrow("writing parquet files")
     if rows.schema is not None:
         return rows.schema
@@ -145,12 +143,7 @@ def _schema(rows: RowFile, name: str) -> Any:
         return arrow.schema([arrow.field(column, arrow.string()) for column in rows.columns])
     fields = []
     for column, values in rows.head(200).items():
-        try:
-            kind = arrow.array(values).type
-        except (arrow.ArrowException, OverflowError) as error:
-            raise DataError(
-                f"{name}: column {column!r} holds values that one parquet column cannot hold: {error}.",
-                fix="leave the column out of keep, or write one type into it",
-            ) from None
-        fields.append(arrow.field(column, arrow.string() if arrow.types.is_null(kind) else kind))
+        with contextlib.suppress(arrow.ArrowException, OverflowError):
+            kind = arrow_array(values, None).type
+            fields.append(arrow.field(column, arrow.string() if arrow.types.is_null(kind) else kind))
     return arrow.schema(fields)
