@@ -224,7 +224,10 @@ def _alone(target: Target) -> Iterator[None]:
         raise RunError(f"{folder} is not a folder.", fix=option("out", "FOLDER"))
     with one_writer(folder / _LOCK, target=folder):
         target.remove_unfinished()
-        yield
+        try:
+            yield
+        finally:
+            target.remove_unfinished()  # of workers that died
 
 
 def _note_failed(target: Target, tally: Tally) -> None:

@@ -22,6 +22,7 @@ from liteft.runtime.scored_kinds import Model
 
 __all__ = ["here", "local"]
 
+_COMMAND = (sys.executable, "-P", "-m", "liteft.bulk.worker")
 _STARTS = 5
 _SHOWN = 1000  # characters of what a dead process wrote to stderr
 
@@ -167,7 +168,7 @@ def _start(errors: IO[str]) -> subprocess.Popen[str]:
     errors.seek(0)
     errors.truncate()
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "liteft.bulk.worker"],
+        _COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
