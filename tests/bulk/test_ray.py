@@ -1,4 +1,4 @@
-"""A Ray cluster of two local workers: the bytes that this process makes, also after kill -9 of workers and the driver."""
+"""A Ray cluster of two local workers: the bytes that this process makes, also after kill -9 of workers and driver."""
 
 from __future__ import annotations
 
