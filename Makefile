@@ -23,7 +23,7 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[cpu,train,lora,demo,report,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[cpu,train,lora,demo,report,score,ray,dev]'
 	touch $(STAMP)
 
 demo: setup

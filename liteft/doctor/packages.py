@@ -29,6 +29,9 @@ _EXTRAS = {
     "lora": "large teachers: adapters, and bases in 8-bit or 4-bit form",
     "hub": "data sets by their Hugging Face name",
     "parquet": "parquet files",
+    "score": "tables behind URLs",
+    "ray": "tables on a Ray cluster",
+    "spark": "tables on a Spark cluster",
     "report": "the comparison's picture",
     "demo": "liteft demo",
 }
