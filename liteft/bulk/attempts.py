@@ -56,7 +56,7 @@ class Attempts:
             return Event(unit, counts=result)
         with self._lock:
             self._tries[unit] += 1
-            if result.again and self._tries[unit] < TRIES:
+            if result.again and not result.full and self._tries[unit] < TRIES:
                 self._waiting.append(unit)
                 return Event(unit, rows=-1)
         return Event(unit, rows=-1, failure=result)

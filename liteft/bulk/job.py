@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -23,6 +24,9 @@ from liteft.runtime.scored_blocks import BlockScorer, Counts
 from liteft.runtime.scored_kinds import Model, row_scorer
 
 __all__ = ["Failure", "Job", "artifact_hash", "failure_of", "score_unit", "scored_blocks"]
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -73,16 +77,24 @@ class Failure:
         error: the error's text.
         row: the row that the error is about, or the rows that were being scored; "" if none was.
         again: whether another try may help: a row that cannot be read or scored fails each time.
+        full: the output cannot be written, nor will that of any other unit.
     """
 
     unit: Unit
     error: str
     row: str
     again: bool
+    full: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the failure as plain data for JSON."""
-        return {"unit": self.unit.to_dict(), "error": self.error, "row": self.row, "again": self.again}
+        return {
+            "unit": self.unit.to_dict(),
+            "error": self.error,
+            "row": self.row,
+            "again": self.again,
+            "full": self.full,
+        }
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> Failure:
@@ -160,4 +172,5 @@ def _scored(job: Job, unit: Unit, classifier: Model, places: _Places) -> Iterato
 def failure_of(unit: Unit, error: BaseException, row: str = "", *, again: bool = True) -> Failure:
     """Return the failure of a unit by an error."""
     text = str(error) if isinstance(error, LiteftError) else f"{type(error).__name__}: {first_line(error)}"
-    return Failure(unit, text, row, again)
+    cause = error.__cause__ if isinstance(error, LiteftError) else error
+    return Failure(unit, text, row, again, full=isinstance(cause, OSError) and cause.errno in _FULL)

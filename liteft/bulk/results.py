@@ -140,11 +140,12 @@ class Planned(Result):
         lines = [
             f"{len(self.units):,} units of {files:,} files, {self.bytes / 1e6:,.1f} MB{rows}; "
             f"{self.finished:,} finished",
-            f"{self.workers} workers of {self.threads} threads",
+            f"{self.workers or 'as many as the cluster takes'} workers of {self.threads} threads",
         ]
         if self.hours is not None and self.rows_per_second is not None:
             lines.append(
-                f"about {self.hours:.2f} hours: {self.rows_per_second:,.0f} rows/s of each worker, "
+                f"about {self.hours:.2f} hours{'' if self.workers else ' of one worker'}: "
+                f"{self.rows_per_second:,.0f} rows/s of each worker, "
                 f"measured on {self.sample:,} rows"
             )
         lines += [f"  {unit}: {unit.size / 1e6:,.1f} MB" for unit in self.units[:_SHOWN]]
@@ -177,6 +178,7 @@ class Tally:
         self._done = 0
         self._rows: dict[Unit, int] = {}
         self._whole = 0
+        self.parts = 0
         self._started = self._last = time.perf_counter()
         self.counts = Counts()
         self.failed: list[Failure] = []
@@ -191,6 +193,7 @@ class Tally:
             self._rows.pop(event.unit, None)
             self.counts.add(event.counts)
             self._whole += event.counts.rows
+            self.parts += 1
             self._finished += 1
         if event.failure is not None:
             self.failed.append(event.failure)

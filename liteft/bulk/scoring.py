@@ -113,6 +113,12 @@ def score(
             paths = [target.path, *(unit.path for unit in units)]
             with contextlib.closing(crew.run(prepared.job, Attempts(units), len(units), paths)) as events:
                 for event in events:
+                    if event.failure is not None and event.failure.full:
+                        raise RunError(
+                            f"{target.path} cannot be written: {event.failure.error.splitlines()[0].rstrip('.')}.",
+                            accepted={"parts that are saved": f"{len(done) + tally.parts:,}"},
+                            fix=["free some space", "the same call, to go on"],
+                        )
                     tally.add(event)
         tally.tell()
         _note_failed(target, tally)

@@ -24,6 +24,7 @@ __all__ = ["Found", "Target", "in_one_process", "is_url", "local_copy", "opened"
 
 _VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
 _WRITING = ".tmp"
+_AGAIN = ("check the space and the permissions", "the same call goes on with the parts that are there")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -215,33 +216,38 @@ class Target:
         """Yield a path to write; the file has its name once the block has ended without an error.
 
         Raises:
-            RunError: the system refuses to write.
+            RunError: the system refuses to put the file in its place.
         """
-        try:
-            if is_url(self.path):
-                system, inner = _filesystem(self.path)
-                with tempfile.TemporaryDirectory(prefix="liteft-score-") as folder:
-                    aside = Path(folder) / "part"
-                    yield aside
+        if is_url(self.path):
+            with tempfile.TemporaryDirectory(prefix="liteft-score-") as folder:
+                aside = Path(folder) / "part"
+                yield aside
+                with self._refusal_named(name):
+                    system, inner = _filesystem(self.path)
                     system.makedirs(inner, exist_ok=True)
                     system.put_file(str(aside), f"{inner}/{name}")
-                return
-            place = Path(self.path)
+            return
+        place = Path(self.path)
+        aside = place / f".{name}.{secrets.token_hex(4)}{_WRITING}"
+        with self._refusal_named(name):
             place.mkdir(parents=True, exist_ok=True)
-            aside = place / f".{name}.{secrets.token_hex(4)}{_WRITING}"
-            try:
-                yield aside
+        try:
+            yield aside
+            with self._refusal_named(name):
                 with open(aside, "rb+") as file:
                     os.fsync(file.fileno())
                 aside.replace(place / name)
                 files.sync_folder(place)
-            finally:
+        finally:
+            with contextlib.suppress(OSError):
                 aside.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _refusal_named(self, name: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            raise RunError(
-                f"{self.path}/{name} could not be written: {files.os_reason(error)}.",
-                fix="free some space, or another output; the same call goes on with the parts that are there",
-            ) from error
+            raise RunError(f"{self.path}/{name} could not be written: {files.os_reason(error)}.", fix=_AGAIN) from error
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -369,6 +370,27 @@ def test_another_failure_is_tried_three_times(
     assert (calls.count(30), calls.count(60), done.rows) == (3, 2, 90)
     assert done.failed[0].unit.start == 3 and "Input/output error" in done.failed[0].error
     assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_a_full_disk_ends_the_run_at_once_and_keeps_the_parts(
+    tmp_path: Path, classifier: Classifier, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from liteft.bulk.parts import PartWriter
+
+    whole, calls = PartWriter.add, []
+
+    def full(self: Any, block: Any) -> None:
+        calls.append(block)
+        if len(calls) > 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        whole(self, block)
+
+    monkeypatch.setattr(PartWriter, "add", full)
+    with pytest.raises(RunError, match=r"No space left on device(.|\n)*parts that are saved: 3"):
+        score(classifier, source, tmp_path / "out", unit_rows=10)
+    assert len(calls) == 4 and len(parts_of(tmp_path / "out")) == 3
+    monkeypatch.undo()
+    assert score(classifier, source, tmp_path / "out", unit_rows=10).resumed == 30
 
 
 # Settings, progress and plans
