@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -33,13 +32,16 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Spark in two threads of this machine, with Python workers that import this checkout."""
     from pyspark.sql import SparkSession
 
-    os.environ |= {"PYTHONPATH": str(ROOT), "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    builder = builder.config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
-    started = builder.config("spark.driver.host", "127.0.0.1").getOrCreate()
-    started.sparkContext.setLogLevel("OFF")
-    yield started
-    started.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+        builder = builder.config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
+        started = builder.config("spark.driver.host", "127.0.0.1").getOrCreate()
+        started.sparkContext.setLogLevel("OFF")
+        yield started
+        started.stop()
 
 
 def test_a_data_frame_gets_what_predict_gives(
