@@ -39,7 +39,6 @@ import liteft
 
 PACKAGES = ("liteft", "onnxruntime", "tokenizers", "numpy", "pyarrow", "ray")
 SETS = ("clinc150/train.jsonl", "sst2/train.jsonl", "snips/train.jsonl")
-GROUP_ROWS = 20_000
 FILES = 10
 CHUNK = 8192
 DRIVER = """
@@ -66,8 +65,8 @@ def drawn(texts: list[str], seed: int) -> Iterator[str]:
         yield f"{text} {draw.choice(texts)}" if draw.random() < 0.8 else text
 
 
-def write_table(folder: Path, texts: list[str], rows: int) -> None:
-    """Write a table of so many rows in ten files, some row groups each."""
+def write_table(folder: Path, texts: list[str], rows: int, group: int) -> None:
+    """Write a table of so many rows in ten files, in row groups of ``group`` rows."""
     folder.mkdir(parents=True)
     source = drawn(texts, 0)
     each = -(-rows // FILES)
@@ -75,8 +74,8 @@ def write_table(folder: Path, texts: list[str], rows: int) -> None:
         with pq.ParquetWriter(
             folder / f"{number}.parquet", pa.schema([("id", pa.int64()), ("text", pa.string())])
         ) as to:
-            for first in range(number * each, min(rows, (number + 1) * each), GROUP_ROWS):
-                ids = range(first, min(first + GROUP_ROWS, rows, (number + 1) * each))
+            for first in range(number * each, min(rows, (number + 1) * each), group):
+                ids = range(first, min(first + group, rows, (number + 1) * each))
                 to.write_table(pa.table({"id": list(ids), "text": [next(source) for _ in ids]}))
 
 
@@ -111,7 +110,7 @@ def digest(folder: Path) -> tuple[int, str]:
 def under_kills(arguments: argparse.Namespace, work: Path, texts: list[str]) -> dict[str, Any]:
     """Score a table with Ray, without and with kills."""
     table, settings = work / "table", {"engine": "ray", "workers": 2, "threads": 1, "unit_rows": arguments.unit_rows}
-    write_table(table, texts, arguments.ray_rows)
+    write_table(table, texts, arguments.ray_rows, -(-arguments.unit_rows // 5))
     tell(f"{arguments.ray_rows:,} rows by Ray, uninterrupted")
     began = time.perf_counter()
     whole = result_of(start(arguments, table, work / "whole", **settings))
@@ -164,7 +163,7 @@ def under_kills(arguments: argparse.Namespace, work: Path, texts: list[str]) -> 
 def memory(arguments: argparse.Namespace, work: Path, texts: list[str]) -> dict[str, Any]:
     """Score a table by local processes, and record the memory of each."""
     tell(f"{arguments.local_rows:,} rows by local processes")
-    write_table(work / "long", texts, arguments.local_rows)
+    write_table(work / "long", texts, arguments.local_rows, -(-arguments.unit_rows // 5))
     began = time.perf_counter()
     driver = start(arguments, work / "long", work / "long-out", workers=2, unit_rows=arguments.unit_rows)
     seen: dict[int, list[tuple[float, float]]] = {}

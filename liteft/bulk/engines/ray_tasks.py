@@ -42,7 +42,9 @@ def ray_tasks(job: Job, attempts: Attempts, *, workers: int, threads: int) -> Ge
     ray = require_ray()
     started = not ray.is_initialized()
     if started:
-        own = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": max(1, workers) * threads} if workers else {}
+        own: dict[str, Any] = {}
+        if not os.environ.get("RAY_ADDRESS"):
+            own = {"address": "local", "num_cpus": workers * threads if workers else None}
         ray.init(log_to_driver=False, include_dashboard=False, **own)
     running: dict[Any, Unit] = {}
     try:
