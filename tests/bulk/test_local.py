@@ -19,7 +19,7 @@ from liteft.artifact import Artifact
 from liteft.bulk import score
 from liteft.bulk.crew import Crew
 from liteft.bulk.engines import local
-from liteft.errors import ConfigError, RunError
+from liteft.errors import ConfigError, MissingExtraError, RunError
 from liteft.runtime import Classifier
 from tests.modules import module_of
 
@@ -218,3 +218,26 @@ def test_tables_in_this_process_are_not_given_to_workers(tmp_path: Path, artifac
     fsspec.filesystem("memory").pipe("/tables/a.csv", b"text\na\n")
     with pytest.raises(ConfigError, match="in the memory of this process"):
         score(artifact.path, "memory://tables/a.csv", tmp_path / "out")
+
+
+@pytest.mark.parametrize(("engine", "package"), [("ray", "ray"), ("spark", "pyspark")])
+def test_an_engine_without_its_package_says_how_to_install_it(
+    tmp_path: Path, artifact: Artifact, source: Path, monkeypatch: pytest.MonkeyPatch, engine: Any, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=f"needs {package}, which is not installed(.|\n)*{engine}"):
+        score(artifact.path, source, tmp_path / "out", engine=engine)
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_the_package_of_the_engine_is_imported(artifact: Artifact, source: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, liteft; liteft.score(*sys.argv[1:4], workers=1, threads=1); "
+        "print(sorted({'ray', 'pyspark', 'fsspec', 'torch', 'pandas', 'datasets'} & set(sys.modules)))"
+    )
+    words = [str(artifact.path), str(source), str(tmp_path / "out")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
