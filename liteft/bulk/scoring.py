@@ -22,9 +22,9 @@ from liteft.bulk.results import Planned, Scored, ScoreProgress, Tally
 from liteft.bulk.storage import Target, is_url, plain_path
 from liteft.errors import ConfigError, RunError, option
 from liteft.locks import one_writer
-from liteft.runtime.classifier import OnError, load
+from liteft.runtime.classifier import OnError
 from liteft.runtime.scored_blocks import Counts
-from liteft.runtime.scored_kinds import Model
+from liteft.runtime.scored_kinds import Model, opened_model
 
 __all__ = ["plan_score", "score"]
 
@@ -99,10 +99,15 @@ def score(
     started = time.perf_counter()
     scoring = {"prefix": prefix, "top_k": top_k, "threshold": threshold, "on_error": on_error}
     asked = _asked(inputs, out, text, pair, keep, scoring, encoding, delimiter, unit_bytes, unit_rows)
-    crew = Crew(engine, workers, threads, None if isinstance(artifact, str | os.PathLike) else artifact)
+    crew = Crew(engine, workers, threads, artifact if isinstance(artifact, Model) else None)
     crew.check()
-    loading = {"device": device, "backend": backend, "engine_precision": engine_precision, "trust": trust}
-    with _classifier(artifact, loading, threads) as classifier:
+    loading: dict[str, Any] = {
+        "device": device,
+        "backend": backend,
+        "engine_precision": engine_precision,
+        "trust": trust,
+    }
+    with opened_model(artifact, threads=threads, **loading) as classifier:
         prepared = _prepared(asked, classifier, loading, tell)
     target = Target(prepared.job.out)
     with _alone(target):
@@ -155,9 +160,9 @@ def plan_score(
     for group in (scoring, loading, reading):
         group.update({name: settings[name] for name in group if name in settings})
     asked = _asked(inputs, out, scoring=scoring, **reading)
-    crew = Crew(engine, workers, threads, None if isinstance(artifact, str | os.PathLike) else artifact)
+    crew = Crew(engine, workers, threads, artifact if isinstance(artifact, Model) else None)
     crew.check()
-    with _classifier(artifact, loading, threads) as classifier:
+    with opened_model(artifact, threads=threads, **loading) as classifier:
         prepared = _prepared(asked, classifier, loading, tell)
     wanted = {prepared.job.identity.name(unit): unit for unit in prepared.units}
     done = finished(prepared.job, Target(prepared.job.out), wanted)
@@ -165,7 +170,8 @@ def plan_score(
     workers, threads = crew.of(len(left))
     rate, sample = None, 0
     if left and seconds > 0:
-        with _classifier(artifact, loading, threads) as classifier:
+        own = None if isinstance(artifact, Model) else threads
+        with opened_model(artifact, threads=own, **loading) as classifier:
             rate, sample = measured_rate(prepared.job, left, classifier, seconds)
     rows = [count for unit, count in zip(prepared.units, prepared.expected, strict=True) if unit in left]
     known = rate is not None and all(count is not None for count in rows)
@@ -201,15 +207,6 @@ def _asked(
     if not isinstance(out, str | os.PathLike) or not os.fspath(out):
         raise ConfigError(f"out must be a folder or URL, got {out!r}.", fix=option("out", "FOLDER"))
     return Asked(inputs, plain_path(out), text, pair, keep, scoring, encoding, delimiter, unit_bytes, unit_rows)
-
-
-def _classifier(
-    artifact: str | os.PathLike[str] | Model, loading: dict[str, Any], threads: int | None
-) -> contextlib.AbstractContextManager[Any]:
-    if isinstance(artifact, str | os.PathLike):
-        loaded: contextlib.AbstractContextManager[Any] = load(artifact, threads=threads, **loading)
-        return loaded
-    return contextlib.nullcontext(artifact)
 
 
 def _prepared(asked: Asked, classifier: Model, loading: dict[str, Any], tell: Callable[[str], None] | None) -> Prepared:

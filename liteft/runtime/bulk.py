@@ -15,7 +15,6 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -27,15 +26,13 @@ from liteft.data.rows import RowFile, Rows, open_rows
 from liteft.errors import ConfigError, DataError, RunError, option
 from liteft.results import Result
 from liteft.runtime.answers import AnswerClassifier
-from liteft.runtime.classifier import Classifier, OnError, load
+from liteft.runtime.classifier import OnError
 from liteft.runtime.parts import ANOTHER_OUTPUT, RESTART, Parts, open_parts
 from liteft.runtime.progress import Pace, Progress
 from liteft.runtime.row_formats import RowFormat, row_format
-from liteft.runtime.scored_kinds import reading_line, row_scorer, text_columns
+from liteft.runtime.scored_kinds import Model, opened_model, reading_line, row_scorer, text_columns
 from liteft.runtime.scored_questions import flat_questions
 from liteft.runtime.scored_rows import RowScorer, ScoredRow, in_parts
-from liteft.runtime.scorer import Scorer
-from liteft.runtime.tokens import TokenClassifier
 
 __all__ = ["Classified", "Progress", "predict_file"]
 
@@ -78,7 +75,7 @@ class Classified(Result):
 
 
 def predict_file(
-    artifact: str | os.PathLike[str] | Classifier | TokenClassifier | Scorer | AnswerClassifier,
+    artifact: str | os.PathLike[str] | Model,
     input: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
@@ -163,7 +160,7 @@ def predict_file(
     if _is_same(source, target):
         raise ConfigError(f"{target} is the input; it would be overwritten.", fix=ANOTHER_OUTPUT)
     row_format(target.suffix, columns=(), schema=None, added={})  # checks the suffix before a model is loaded
-    with _classifier(artifact, device, backend, threads, engine_precision, trust) as classifier:
+    with opened_model(artifact, device, backend, threads, engine_precision, trust) as classifier:
         file = flat_questions(file) if isinstance(classifier, AnswerClassifier) else file
         lists = file.format not in ("csv", "tsv", "txt")
         settings: dict[str, Any] = {
@@ -224,32 +221,6 @@ def _read(rows: Rows, format: RowFormat, scorer: RowScorer) -> Iterator[ScoredRo
     for _, values in rows:
         format.check(values, rows.where)
         yield scorer.read(values, rows.where)
-
-
-def _classifier(
-    artifact: str | os.PathLike[str] | Classifier | TokenClassifier | Scorer | AnswerClassifier,
-    device: str,
-    backend: str,
-    threads: int | None,
-    engine_precision: str | None,
-    trust: bool,
-) -> AbstractContextManager[Any]:
-    if not isinstance(artifact, Classifier | TokenClassifier | Scorer | AnswerClassifier):
-        choices: dict[str, Any] = {"device": device, "backend": backend, "threads": threads}
-        loaded: AbstractContextManager[Any] = load(artifact, **choices, engine_precision=engine_precision, trust=trust)
-        return loaded
-    if (device, backend, threads, engine_precision) != ("auto", "auto", None, None):
-        raise ConfigError(
-            "device, backend, threads and engine_precision are set when the classifier is loaded.",
-            accepted={
-                "device": artifact.device,
-                "backend": artifact.backend,
-                "threads": artifact.threads,
-                "engine_precision": artifact.precision,
-            },
-            fix="liteft.load(..., device=..., threads=...)",
-        )
-    return nullcontext(artifact)
 
 
 def _identity(path: Path) -> dict[str, Any]:

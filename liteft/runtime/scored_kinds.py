@@ -1,24 +1,61 @@
-"""Which columns a model reads from a table, and what adds its predictions: the choice by the kind of model."""
+"""Which columns a model reads from a table, and what adds its predictions: the choice by the kind of model.
+
+`predict_file` and ``score`` open a model, find its columns and make its scorer here.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from liteft.data.columns import choose_columns
 from liteft.data.questions import question_columns
 from liteft.errors import ConfigError, DataError, leave_out, option
 from liteft.runtime.answers import AnswerClassifier
-from liteft.runtime.classifier import Classifier
+from liteft.runtime.classifier import Classifier, load
 from liteft.runtime.scored_questions import QuestionScorer
 from liteft.runtime.scored_rows import RowScorer
 from liteft.runtime.scored_words import WordScorer, word_columns
 from liteft.runtime.scorer import Scorer
 from liteft.runtime.tokens import TokenClassifier
 
-__all__ = ["Model", "reading_line", "row_scorer", "text_columns"]
+__all__ = ["Model", "opened_model", "reading_line", "row_scorer", "text_columns"]
 
 Model = Classifier | TokenClassifier | Scorer | AnswerClassifier
+
+
+def opened_model(
+    artifact: str | os.PathLike[str] | Model,
+    device: str,
+    backend: str,
+    threads: int | None,
+    engine_precision: str | None,
+    trust: bool,
+) -> AbstractContextManager[Any]:
+    """Return the model of an artifact, or one that is open and stays so; the arguments are those of ``load``.
+
+    Raises:
+        ConfigError: an open model is given with settings of loading.
+        ArtifactError, DeviceError, MissingExtraError: as in ``load``.
+    """
+    if not isinstance(artifact, Model):
+        choices: dict[str, Any] = {"device": device, "backend": backend, "threads": threads}
+        loaded: AbstractContextManager[Any] = load(artifact, **choices, engine_precision=engine_precision, trust=trust)
+        return loaded
+    if (device, backend, threads, engine_precision) != ("auto", "auto", None, None):
+        raise ConfigError(
+            "device, backend, threads and engine_precision are set when the classifier is loaded.",
+            accepted={
+                "device": artifact.device,
+                "backend": artifact.backend,
+                "threads": artifact.threads,
+                "engine_precision": artifact.precision,
+            },
+            fix="liteft.load(..., device=..., threads=...)",
+        )
+    return nullcontext(artifact)
 
 
 def row_scorer(classifier: Model, *, tagged: bool = False, **settings: Any) -> RowScorer:

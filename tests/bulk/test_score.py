@@ -418,6 +418,10 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_written(
         assert not (tmp_path / "out").exists()
     with pytest.raises(ConfigError, match="this process alone"):
         score(classifier, source, tmp_path / "out", workers=2)
+    with pytest.raises(ConfigError, match="are set when the classifier is loaded"):
+        score(classifier, source, tmp_path / "out", backend="onnxruntime")
+    with pytest.raises(ConfigError, match="path is an int"):
+        score(3, source, tmp_path / "out")  # type: ignore[arg-type]
     with pytest.raises(RunError, match="is not a folder"):
         score(classifier, source, source.with_suffix(".parquet"))
 
