@@ -101,7 +101,7 @@ def listed(inputs: Any, out: str) -> list[Found]:
 
 def _is_table(path: str) -> bool:
     name = PurePosixPath(path.casefold())
-    return (PurePosixPath(name.stem).suffix if name.suffix in COMPRESSED else name.suffix) in {*FORMATS, ".zip"}
+    return (PurePosixPath(name.stem).suffix if name.suffix in COMPRESSED else name.suffix) in FORMATS
 
 
 def prepare(asked: Asked, classifier: Model, tell: Callable[[str], None] | None = None) -> Prepared:
@@ -136,7 +136,7 @@ def prepare(asked: Asked, classifier: Model, tell: Callable[[str], None] | None 
         artifact=str(classifier.path),
         loading={},
         sha256=artifact_hash(classifier),
-        settings=settings,
+        settings={**settings, "threshold": scorer.settings["threshold"]},  # an array has become a list
         determining={**scorer.settings, "schema": str(schema)},
         schema=base64.b64encode(schema.serialize()).decode(),
         questions=questions,

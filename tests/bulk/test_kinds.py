@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -82,6 +83,16 @@ def test_tables_get_what_files_get(
     assert list(found[0]) == [*rows[0], *added]
     assert found == wanted
     assert done.repeated == (0 if kind is pairs else 1) and done.failed == ()
+
+
+def test_an_array_of_thresholds_reaches_the_workers(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("\n".join(text for text in TEXTS if text))
+    with several(tmp_path / "artifact") as model:
+        settings = {"threshold": np.array([0.1, 1.0] * 3, dtype=np.float32)}
+        score(model, tmp_path / "in.txt", tmp_path / "here", **settings)
+        score(model.path, tmp_path / "in.txt", tmp_path / "out", workers=1, threads=1, **settings)
+    assert scored_rows(tmp_path / "out") == scored_rows(tmp_path / "here")
+    assert {label for row in scored_rows(tmp_path / "out") for label in row["predictions"]} <= set("ace")
 
 
 def test_documents_of_questions_have_a_row_for_each(tmp_path: Path) -> None:
