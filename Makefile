@@ -23,7 +23,8 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[cpu,train,lora,serve,otel,demo,report,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt \
+		--editable '.[cpu,train,lora,serve,otel,score,ray,demo,report,dev]'
 	touch $(STAMP)
 
 demo: setup

@@ -14,6 +14,10 @@ if TYPE_CHECKING:  # the same names as in the table below
     from liteft.advising import advise as advise
     from liteft.artifact import Artifact as Artifact
     from liteft.artifact import read_artifact as read_artifact
+    from liteft.bulk import Planned as Planned
+    from liteft.bulk import Scored as Scored
+    from liteft.bulk import plan_score as plan_score
+    from liteft.bulk import score as score
     from liteft.config import read_recipe as read_recipe
     from liteft.data import Dataset as Dataset
     from liteft.data import Split as Split
@@ -67,6 +71,7 @@ if TYPE_CHECKING:  # the same names as in the table below
 _NAMES = {
     "advising": ("Advice", "advise"),
     "artifact": ("Artifact", "read_artifact"),
+    "bulk": ("Planned", "Scored", "plan_score", "score"),
     "config": ("read_recipe",),
     "data": ("Dataset", "Split", "check_dataset", "load_dataset", "load_texts"),
     "distilled": ("Distillation",),

@@ -7,8 +7,8 @@ stdout and progress to stderr. `help` arranges what --help shows, `usage` explai
 
 Only typer is imported at start. A command imports what it needs when it runs, so that ``predict`` needs no torch.
 
-Exit status: 0 done, 1 failed, 2 a mistake in the command or the recipe, 130 interrupted, 141 stdout was closed,
-143 ended by SIGTERM.
+Exit status: 0 done, 1 failed, 2 a mistake in the command or the recipe, 3 done but for some units (score), 130
+interrupted, 141 stdout was closed, 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from liteft.cli import (
     inspect,
     predict,
     pretrain,
+    score,
     search,
     serve,
 )
@@ -64,6 +65,7 @@ _add(search.search, search.EXAMPLES)
 _add(advise.advise, advise.EXAMPLES)
 _add(export.export, export.EXAMPLES)
 _add(predict.predict, predict.EXAMPLES)
+_add(score.score, score.EXAMPLES)
 _add(serve.serve, serve.EXAMPLES)
 _add(compare.compare, compare.EXAMPLES)
 _add(inspect.inspect, inspect.EXAMPLES)

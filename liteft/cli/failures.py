@@ -26,7 +26,7 @@ __all__ = ["run_command"]
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's; newer typers carry it inside
 _HELP = {"-h", "--help", "--version"}
-_RESUMED = ("pretrain", "finetune", "distill", "search", "demo")
+_RESUMED = ("pretrain", "finetune", "distill", "search", "score", "demo")
 _TRACEBACK = "LITEFT_TRACEBACK"
 
 

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, cast, get_type_hints
 
 from liteft.cli.console import Console
 from liteft.cli.flags.data import (
@@ -61,6 +61,7 @@ from liteft.cli.flags.models import (
     Size,
     TrainingPrecision,
 )
+from liteft.errors import ConfigError, closest
 
 __all__ = [
     "Adapter",
@@ -73,6 +74,7 @@ __all__ = [
     "Settings",
     "Start",
     "Training",
+    "error_kind",
     "flat",
     "parse_layers",
     "predicting",
@@ -201,6 +203,17 @@ def parse_layers(text: str | None) -> str | list[int] | None:
         return [int(part) for part in text.strip("[]").split(",")]
     except ValueError:
         return text
+
+
+def error_kind(name: str) -> Literal["raise", "null"]:
+    """Return the value of --on-error. Raises ConfigError if it is another one."""
+    if name not in ("raise", "null"):
+        raise ConfigError(
+            f"--on-error must be raise or null, got {name!r}.",
+            accepted={"raise": "stop at such a row", "null": "give it a null label, and go on"},
+            fix=f"--on-error {closest(name, ('raise', 'null')) or 'null'}",
+        )
+    return cast(Literal["raise", "null"], name)
 
 
 def predicting(folder: Path, *, trust: bool = False) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from liteft.cli import groups
 from liteft.cli.console import Console
 from liteft.cli.flags.answers import (
+    ArtifactFolder,
     InputFile,
     OnError,
     OutputFile,
@@ -23,15 +24,12 @@ from liteft.cli.flags.answers import (
 )
 from liteft.cli.flags.data import Delimiter, Encoding, Pair, Text
 from liteft.cli.flags.machine import Backend, Device, EnginePrecision, Overwrite, Threads, Trust
-from liteft.errors import ConfigError, closest
+from liteft.errors import ConfigError
 from liteft.text_tables import one_line, shortened
 
 if TYPE_CHECKING:
     from liteft.runtime import Answer, AnswerClassifier, Classifier, Prediction, Score, TaggedText, TokenClassifier
 
-ArtifactFolder = Annotated[
-    str, typer.Argument(metavar="ARTIFACT", help="An artifact's folder, or one that liteft distill wrote.")
-]
 Texts = Annotated[
     list[str] | None,
     typer.Argument(metavar="TEXT", help="Texts to classify; - or none for the lines of stdin."),
@@ -85,7 +83,7 @@ def predict(
     artifact = console.artifact_of(artifact)
     loading: dict[str, Any] = {"device": device, "backend": backend, "threads": threads}
     loading |= {"engine_precision": engine_precision, "trust": trust}
-    answering: dict[str, Any] = {"top_k": top_k, "threshold": threshold, "on_error": _on_error(on_error)}
+    answering: dict[str, Any] = {"top_k": top_k, "threshold": threshold, "on_error": groups.error_kind(on_error)}
     if input_file is not None and output_file is not None:
         reading = {"text": text, "pair": pair, "encoding": encoding, "delimiter": delimiter}
         writing = {"prefix": prefix, "overwrite": overwrite, "restart": restart}
@@ -252,13 +250,3 @@ def _check_use(
                 "cat texts.txt | liteft predict ARTIFACT",
             ],
         )
-
-
-def _on_error(name: str) -> Literal["raise", "null"]:
-    if name not in ("raise", "null"):
-        raise ConfigError(
-            f"--on-error must be raise or null, got {name!r}.",
-            accepted={"raise": "stop at such a row", "null": "give it a null label, and go on"},
-            fix=f"--on-error {closest(name, ('raise', 'null')) or 'null'}",
-        )
-    return cast(Literal["raise", "null"], name)

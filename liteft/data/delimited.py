@@ -21,7 +21,7 @@ from liteft.data.compressed import inner_name
 from liteft.data.text_files import EMPTY, text_encoding, text_lines
 from liteft.errors import ConfigError, DataError, option
 
-__all__ = ["Delimited", "check_names"]
+__all__ = ["MAX_FIELD", "Delimited", "check_names"]
 
 MAX_FIELD = 1 << 24
 _SAID = re.compile(r"\"?sep=(.)\"?\r?\n?", re.IGNORECASE)
@@ -98,18 +98,29 @@ class Delimited:
         """
         records = self._records()
         next(records)
-        width = len(self.columns)
         for row, (line, fields) in enumerate(records):
-            if len(fields) != width:
-                raise self._ragged(line, len(fields))
+            self._check_width(line, fields)
             if row >= start:
                 yield line, dict(zip(self.columns, fields, strict=True))
 
+    def rows_in(self, lines: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (line counted from 1, column -> text) of some of the file's lines, which begin with a row.
+
+        Raises:
+            DataError: as `rows`.
+        """
+        for line, fields in self._parsed(lines, 0):
+            self._check_width(line, fields)
+            yield line, dict(zip(self.columns, fields, strict=True))
+
     def _records(self) -> Iterator[tuple[int, list[str]]]:
-        # The limit is global to the process; it is only ever raised, so that no other reader fails because of it.
-        csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD))
         lines = text_lines(self.path, encoding=self.encoding, newline="")
         before = sum(1 for _ in islice(lines, int(self.told)))
+        return self._parsed(lines, before)
+
+    def _parsed(self, lines: Iterator[str], before: int) -> Iterator[tuple[int, list[str]]]:
+        # The limit is global to the process; it is only ever raised, so that no other reader fails because of it.
+        csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD))
         if self.quoting:
             reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         else:
@@ -124,6 +135,10 @@ class Delimited:
                 raise self._malformed(line, before + reader.line_num, error) from None
             if fields:
                 yield line, fields
+
+    def _check_width(self, line: int, fields: list[str]) -> None:
+        if len(fields) != len(self.columns):
+            raise self._ragged(line, len(fields))
 
     def _ragged(self, line: int, fields: int) -> DataError:
         fix = "put texts that hold the delimiter or line ends in double quotes"

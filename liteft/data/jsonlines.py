@@ -58,8 +58,16 @@ class JsonLines:
         Raises:
             DataError: a line is not a JSON object, or ``text_lines`` raises it.
         """
+        yield from self.rows_in(text_lines(self.path, encoding=self.encoding, newline=None), start=start)
+
+    def rows_in(self, lines: Iterator[str], *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (line counted from 1, object) of some of the file's lines, from object ``start`` of them on.
+
+        Raises:
+            DataError: as `rows`.
+        """
         row = -1
-        for number, line in enumerate(text_lines(self.path, encoding=self.encoding, newline=None), start=1):
+        for number, line in enumerate(lines, start=1):
             if line.isspace():
                 continue
             row += 1

@@ -26,7 +26,7 @@ from liteft.data.parquet import ParquetFile
 from liteft.data.text_files import text_encoding, text_lines
 from liteft.errors import DataError
 
-__all__ = ["JsonDocument", "RowFile", "Rows", "open_conll", "open_rows", "read_rows"]
+__all__ = ["JsonDocument", "PlainText", "RowFile", "Rows", "open_conll", "open_rows", "read_rows"]
 
 
 class RowReader(Protocol):
@@ -267,7 +267,10 @@ class PlainText:
 
     def rows(self, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (line, {"text": text}) from line ``start`` (counted from 0) on."""
-        lines = text_lines(self.path, encoding=self.encoding, newline="\n")
+        yield from self.rows_in(text_lines(self.path, encoding=self.encoding, newline="\n"), start=start)
+
+    def rows_in(self, lines: Iterator[str], *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (line counted from 1, {"text": text}) of some of the file's lines, from line ``start`` of them on."""
         for number, line in enumerate(lines, start=1):
             if number > start:
                 yield number, {"text": line.removesuffix("\n").removesuffix("\r")}

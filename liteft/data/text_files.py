@@ -17,7 +17,7 @@ from liteft.data.compressed import BROKEN, COMPRESSED, inner_name, open_bytes
 from liteft.errors import DataError, Hint, closest, option
 from liteft.files import is_lfs_pointer, os_reason
 
-__all__ = ["EMPTY", "MAX_LINE", "head_of", "refuse_pages", "text_encoding", "text_lines"]
+__all__ = ["EMPTY", "MAX_LINE", "checked_lines", "head_of", "refuse_pages", "text_encoding", "text_lines"]
 
 EMPTY = "download the file again: nothing was written to it"
 MAX_LINE = 1 << 26
@@ -132,27 +132,9 @@ def text_lines(path: Path, *, encoding: str, newline: Literal["", "\n"] | None) 
         DataError: the file cannot be read, or has a byte that is invalid in the encoding, a NUL, or a line of more
             than 64 Mi characters.
     """
-    number = 0
     try:
         with _open_text(path, encoding, newline) as file:
-            while line := file.readline(MAX_LINE):
-                number += 1
-                if "\0" in line:
-                    raise DataError(
-                        f"{path}, line {number} contains a NUL byte.",
-                        accepted={"text": "no U+0000; the file may be damaged, or in another encoding"},
-                        fix=[
-                            option("encoding", "utf-16-le", note=", if it is UTF-16"),
-                            f"tr -d '\\000' < {path.name} > clean.txt",
-                        ],
-                    )
-                if len(line) >= MAX_LINE and not line.endswith(("\n", "\r")):
-                    raise DataError(
-                        f"{path}, line {number} has over {MAX_LINE:,} characters.",
-                        accepted={"format": "one row per line"},
-                        fix="end each row with a line break, or write the file as parquet",
-                    )
-                yield line
+            yield from checked_lines(file, path)
     except UnicodeError:
         raise _undecodable(path, encoding) from None
     except BROKEN as error:
@@ -161,6 +143,33 @@ def text_lines(path: Path, *, encoding: str, newline: Literal["", "\n"] | None) 
         raise DataError(
             f"{path} cannot be read: {os_reason(error)}.", fix="check that the file exists and may be read"
         ) from None
+
+
+def checked_lines(file: IO[str], path: Path) -> Iterator[str]:
+    """Yield the lines of an open text, ``path`` in errors.
+
+    Raises:
+        DataError: a line has a NUL, or more than 64 Mi characters.
+    """
+    number = 0
+    while line := file.readline(MAX_LINE):
+        number += 1
+        if "\0" in line:
+            raise DataError(
+                f"{path}, line {number} contains a NUL byte.",
+                accepted={"text": "no U+0000; the file may be damaged, or in another encoding"},
+                fix=[
+                    option("encoding", "utf-16-le", note=", if it is UTF-16"),
+                    f"tr -d '\\000' < {path.name} > clean.txt",
+                ],
+            )
+        if len(line) >= MAX_LINE and not line.endswith(("\n", "\r")):
+            raise DataError(
+                f"{path}, line {number} has over {MAX_LINE:,} characters.",
+                accepted={"format": "one row per line"},
+                fix="end each row with a line break, or write the file as parquet",
+            )
+        yield line
 
 
 def _open_text(path: Path, encoding: str, newline: Literal["", "\n"] | None) -> IO[str]:

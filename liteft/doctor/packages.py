@@ -31,7 +31,9 @@ _EXTRAS = {
     "otel": "traces of liteft serve",
     "hub": "data sets by their Hugging Face name",
     "parquet": "parquet files",
-    "ray": "tasks of a Ray cluster",
+    "score": "tables behind URLs",
+    "ray": "tables, seeds and shapes on a Ray cluster",
+    "spark": "tables on a Spark cluster",
     "report": "the comparison's picture",
     "demo": "liteft demo",
 }

@@ -15,7 +15,6 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,21 +22,17 @@ from typing import Any
 
 from liteft import files
 from liteft.arguments import require_count
-from liteft.data.columns import choose_columns
-from liteft.data.questions import question_columns
 from liteft.data.rows import RowFile, Rows, open_rows
-from liteft.errors import ConfigError, DataError, RunError, leave_out, option
+from liteft.errors import ConfigError, DataError, RunError, option
 from liteft.results import Result
 from liteft.runtime.answers import AnswerClassifier
-from liteft.runtime.classifier import Classifier, OnError, load
+from liteft.runtime.classifier import OnError
 from liteft.runtime.parts import ANOTHER_OUTPUT, RESTART, Parts, open_parts
 from liteft.runtime.progress import Pace, Progress
 from liteft.runtime.row_formats import RowFormat, row_format
-from liteft.runtime.scored_questions import QuestionScorer, flat_questions
+from liteft.runtime.scored_kinds import Model, opened_model, reading_line, row_scorer, text_columns
+from liteft.runtime.scored_questions import flat_questions
 from liteft.runtime.scored_rows import RowScorer, ScoredRow, in_parts
-from liteft.runtime.scored_words import WordScorer, word_columns
-from liteft.runtime.scorer import Scorer
-from liteft.runtime.tokens import TokenClassifier
 
 __all__ = ["Classified", "Progress", "predict_file"]
 
@@ -80,7 +75,7 @@ class Classified(Result):
 
 
 def predict_file(
-    artifact: str | os.PathLike[str] | Classifier | TokenClassifier | Scorer | AnswerClassifier,
+    artifact: str | os.PathLike[str] | Model,
     input: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
@@ -165,26 +160,21 @@ def predict_file(
     if _is_same(source, target):
         raise ConfigError(f"{target} is the input; it would be overwritten.", fix=ANOTHER_OUTPUT)
     row_format(target.suffix, columns=(), schema=None, added={})  # checks the suffix before a model is loaded
-    with _classifier(artifact, device, backend, threads, engine_precision, trust) as classifier:
+    with opened_model(artifact, device, backend, threads, engine_precision, trust) as classifier:
         file = flat_questions(file) if isinstance(classifier, AnswerClassifier) else file
+        lists = file.format not in ("csv", "tsv", "txt")
         settings: dict[str, Any] = {
-            "columns": _text_columns(file, classifier, text, pair),
+            "columns": text_columns(file.columns, classifier, source=str(file.path), text=text, pair=pair, lists=lists),
             "prefix": prefix,
             "top_k": top_k,
             "threshold": threshold,
             "on_error": on_error,
             "token_budget": token_budget,
         }
-        scorer: RowScorer
-        if isinstance(classifier, AnswerClassifier):
-            scorer = QuestionScorer(classifier, **settings)
-        elif isinstance(classifier, TokenClassifier):
-            scorer = WordScorer(classifier, tagged=target.suffix.casefold() == ".conll", **settings)
-        else:
-            scorer = RowScorer(classifier, **settings)
+        scorer = row_scorer(classifier, tagged=target.suffix.casefold() == ".conll", **settings)
         scorer.check_names(file.columns, str(source))
         if tell is not None and file.format != "txt":  # which has lines
-            tell(_reading_line(settings["columns"], source))
+            tell(reading_line(settings["columns"], source.name))
         format = row_format(target.suffix, columns=file.columns, schema=file.schema, added=scorer.added)
         looks = _identity(source)
         state = {
@@ -231,68 +221,6 @@ def _read(rows: Rows, format: RowFormat, scorer: RowScorer) -> Iterator[ScoredRo
     for _, values in rows:
         format.check(values, rows.where)
         yield scorer.read(values, rows.where)
-
-
-def _classifier(
-    artifact: str | os.PathLike[str] | Classifier | TokenClassifier | Scorer | AnswerClassifier,
-    device: str,
-    backend: str,
-    threads: int | None,
-    engine_precision: str | None,
-    trust: bool,
-) -> AbstractContextManager[Any]:
-    if not isinstance(artifact, Classifier | TokenClassifier | Scorer | AnswerClassifier):
-        choices: dict[str, Any] = {"device": device, "backend": backend, "threads": threads}
-        loaded: AbstractContextManager[Any] = load(artifact, **choices, engine_precision=engine_precision, trust=trust)
-        return loaded
-    if (device, backend, threads, engine_precision) != ("auto", "auto", None, None):
-        raise ConfigError(
-            "device, backend, threads and engine_precision are set when the classifier is loaded.",
-            accepted={
-                "device": artifact.device,
-                "backend": artifact.backend,
-                "threads": artifact.threads,
-                "engine_precision": artifact.precision,
-            },
-            fix="liteft.load(..., device=..., threads=...)",
-        )
-    return nullcontext(artifact)
-
-
-def _text_columns(
-    file: RowFile, classifier: Classifier | TokenClassifier | AnswerClassifier, text: str | None, pair: str | None
-) -> list[str]:
-    """Return the column of the text, or of both texts if the model reads pairs, or of words and predicate."""
-    name = str(file.path)
-    if isinstance(classifier, AnswerClassifier):
-        return list(question_columns(file.columns, source=name, text=text or None, pair=pair or None))
-    if isinstance(classifier, TokenClassifier) and not pair:
-        return word_columns(
-            file.columns,
-            source=name,
-            text=text,
-            marked=classifier.marked,
-            lists=file.format not in ("csv", "tsv", "txt"),
-        )
-    if not classifier.manifest.paired:
-        if pair:
-            raise ConfigError(
-                f"a column of second texts was given, {pair!r}, but this model reads single texts.",
-                fix=leave_out("pair"),
-            )
-        return [choose_columns(file.columns, source=name, text=text, pair="", labelled=False).text]
-    columns = choose_columns(file.columns, source=name, text=text, pair=pair or None, labelled=False, ranked=True)
-    if columns.pair is None:
-        raise DataError(
-            f"{name}: this model reads pairs, but the column names do not say which one holds the second text.",
-            accepted={"columns": ", ".join(file.columns), "text": columns.text},
-            fix=option("pair", "NAME"),
-        )
-    return [columns.text, columns.pair]
-
-
-def _reading_line(columns: Sequence[str], source: Path) -> str:
-    return f"reads the column{'s' if len(columns) > 1 else ''} {' and '.join(map(repr, columns))} of {source.name}"
 
 
 def _identity(path: Path) -> dict[str, Any]:

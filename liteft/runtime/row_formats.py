@@ -21,7 +21,7 @@ from liteft.data.formats import FORMATS as INPUT_FORMATS
 from liteft.errors import ConfigError, DataError, MissingExtraError, closest, option
 from liteft.installation import install_hint
 
-__all__ = ["FORMATS", "RowFormat", "row_format"]
+__all__ = ["FORMATS", "RowFormat", "added_fields", "arrow_array", "require_pyarrow", "row_format"]
 
 Row = Mapping[str, Any]
 FORMATS = {suffix: kind for suffix, kind in INPUT_FORMATS.items() if kind in ("csv", "tsv", "jsonl", "parquet")}
@@ -188,49 +188,14 @@ class _Parquet:
     """Parquet, by pyarrow. Columns keep the types of a parquet input; for other inputs, types are inferred."""
 
     def __init__(self, columns: Sequence[str], schema: Any, added: Mapping[str, str]) -> None:
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError:
-            raise MissingExtraError(
-                "writing parquet files needs pyarrow, which is not installed.",
-                fix=install_hint("parquet"),
-            ) from None
-        self._arrow = pyarrow
+        self._arrow = require_pyarrow("writing parquet files")
         self._columns = list(columns)
         self._known = {field.name: field for field in schema} if schema is not None else {}
         # pandas' own metadata names the index; other metadata (datasets' features) would contradict the added columns
         about = (schema.metadata or {}) if schema is not None else {}
         self._metadata = {key: value for key, value in about.items() if key == b"pandas"} or None
         self._schema: Any = None  # the schema of all parts so far
-        kinds = {
-            "text": pyarrow.string(),
-            "number": pyarrow.float64(),
-            "place": pyarrow.int64(),
-            "texts": pyarrow.list_(pyarrow.string()),
-            "numbers": pyarrow.list_(pyarrow.float64()),
-            "scores": pyarrow.list_(pyarrow.struct([("label", pyarrow.string()), ("score", pyarrow.float64())])),
-            "answers": pyarrow.list_(
-                pyarrow.struct(
-                    [
-                        ("answer", pyarrow.string()),
-                        ("score", pyarrow.float64()),
-                        *((name, pyarrow.int64()) for name in ("start", "end")),
-                    ]
-                )
-            ),
-            "spans": pyarrow.list_(
-                pyarrow.struct(
-                    [
-                        ("entity_group", pyarrow.string()),
-                        ("score", pyarrow.float64()),
-                        ("word", pyarrow.string()),
-                        *((name, pyarrow.int64()) for name in ("start", "end", "word_start", "word_end")),
-                    ]
-                )
-            ),
-        }
-        self._added = {name: pyarrow.field(name, kinds[kind]) for name, kind in added.items()}
+        self._added = added_fields(added)
 
     def begin(self, parts: Sequence[Path]) -> None:
         for part in parts:
@@ -246,7 +211,7 @@ class _Parquet:
             field = self._known.get(name) or self._added.get(name)
             values = [row.get(name) for row in rows]
             with self._refusal_named(f"column {name!r} contains values that one parquet column cannot hold"):
-                arrays.append(self._array(values, None if field is None else field.type))
+                arrays.append(arrow_array(values, None if field is None else field.type))
             fields.append(field or self._arrow.field(name, arrays[-1].type))
         table = self._arrow.Table.from_arrays(arrays, schema=self._arrow.schema(fields))
         self._merge(table.schema)  # fail now, and not hours later, when the parts are joined
@@ -269,12 +234,6 @@ class _Parquet:
 
     def _writer(self, path: Path, schema: Any) -> Any:
         return self._arrow.parquet.ParquetWriter(path, schema)
-
-    def _array(self, values: list[Any], kind: Any) -> Any:
-        try:
-            return self._arrow.array(values, type=kind)
-        except UnicodeEncodeError:
-            return self._arrow.array(_escaped(values), type=kind)
 
     def _merge(self, schema: Any) -> None:
         if self._schema is not None:
@@ -314,6 +273,60 @@ class _Parquet:
             raise DataError(
                 f"{what}: {error}.", fix=option("output", "NAME.jsonl", note=", in which values may differ")
             ) from None
+
+
+def require_pyarrow(what: str) -> Any:
+    """Return pyarrow with its submodule for parquet; ``what`` needs it, for the error.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingExtraError(f"{what} needs pyarrow, which is not installed.", fix=install_hint("parquet")) from None
+    return pyarrow
+
+
+def arrow_array(values: list[Any], kind: Any) -> Any:
+    """Return values as a pyarrow array; lone surrogates become their escapes.
+
+    Args:
+        values: Python values.
+        kind: the pyarrow type; None to infer it.
+
+    Raises:
+        pyarrow.ArrowException, OverflowError: the values do not fit the type.
+    """
+    arrow = require_pyarrow("writing parquet files")
+    try:
+        return arrow.array(values, type=kind)
+    except UnicodeEncodeError:
+        return arrow.array(_escaped(values), type=kind)
+
+
+def added_fields(added: Mapping[str, str]) -> dict[str, Any]:
+    """Return the pyarrow fields of added columns; ``added`` as for `row_format`."""
+    arrow = require_pyarrow("writing parquet files")
+    text, number, place = arrow.string(), arrow.float64(), arrow.int64()
+
+    def structs(**fields: Any) -> Any:
+        return arrow.list_(arrow.struct(list(fields.items())))
+
+    kinds = {
+        "text": text,
+        "number": number,
+        "place": place,
+        "texts": arrow.list_(text),
+        "numbers": arrow.list_(number),
+        "scores": structs(label=text, score=number),
+        "answers": structs(answer=text, score=number, start=place, end=place),
+        "spans": structs(
+            entity_group=text, score=number, word=text, start=place, end=place, word_start=place, word_end=place
+        ),
+    }
+    return {name: arrow.field(name, kinds[kind]) for name, kind in added.items()}
 
 
 def _append(parts: Sequence[Path], path: Path) -> None:

@@ -55,6 +55,7 @@ class RowScorer:
         token_budget: as in ``Classifier.stream``.
 
     Attributes:
+        columns: column of the text, or of both texts of a pair.
         added: the added columns, name -> kind as in ``row_format``.
         settings: the settings that determine the predictions, as JSON values.
 
@@ -76,7 +77,7 @@ class RowScorer:
         token_budget: int | None,
     ) -> None:
         self._classifier = classifier
-        self._columns = tuple(columns)
+        self.columns = tuple(columns)
         self._top_k = top_k
         self._threshold = threshold
         self._on_error = on_error
@@ -87,8 +88,8 @@ class RowScorer:
         self._names = [prefix + name for name in kinds]
         self.added: Mapping[str, str] = dict(zip(self._names, kinds.values(), strict=True))
         self.settings: dict[str, Any] = {
-            "text": self._columns[0],
-            "pair": self._columns[1] if len(self._columns) > 1 else None,
+            "text": self.columns[0],
+            "pair": self.columns[1] if len(self.columns) > 1 else None,
             "prefix": prefix,
             "top_k": top_k,
             "threshold": None if threshold is None else np.asarray(threshold).tolist(),
@@ -114,12 +115,16 @@ class RowScorer:
             DataError: the row has no usable text and ``on_error`` is "raise", or it already has an added column.
         """
         self.check_names(values, where)
-        return ScoredRow(values, where, self._text_of(values, where))
+        return ScoredRow(values, where, self.text_of(values, where))
 
-    def _text_of(self, values: Mapping[str, Any], where: str) -> Text | WordText | None:
-        """Return the text of a row, None if it has no usable one."""
+    def text_of(self, values: Mapping[str, Any], where: object) -> Text | WordText | None:
+        """Return the text of a row, None if it has no usable one.
+
+        Raises:
+            DataError: it has none and ``on_error`` is "raise"; ``where`` is its place, for the message.
+        """
         halves = []
-        for part, column in zip(("text", "pair"), self._columns, strict=False):
+        for part, column in zip(("text", "pair"), self.columns, strict=False):
             value = values.get(column)
             text = as_text(value, paired=False)
             if text is None:
@@ -135,13 +140,41 @@ class RowScorer:
             DataError: a text has no tokens, or one that the model has no row for, and ``on_error`` is "raise".
             DeviceError: the backend failed.
         """
-        for row, answer in zip(rows, self._answers([row.text for row in rows]), strict=True):
-            if answer is None and row.text is not None:
-                self._refuse(self._classifier.refusal(row.text, row.where))
+        for row, (cells, truncated) in zip(rows, self.scored([row.text for row in rows]), strict=True):
+            if cells is None and row.text is not None:
+                self.refuse_text(row.text, row.where)
                 row.text = None
-            row.truncated = answer is not None and answer.truncated
-            row.values.update(itertools.zip_longest(self._names, self._cells(answer)))
+            row.truncated = truncated
+            row.values.update(itertools.zip_longest(self._names, cells or ()))
             yield
+
+    def scored(self, texts: Sequence[Text | WordText | None]) -> Iterator[tuple[list[Any] | None, bool]]:
+        """Yield the values of the added columns for each text, and whether it was truncated.
+
+        The values are None for a text that is None or that the model cannot run. A text that occurs several times is
+        computed once.
+
+        Raises:
+            DeviceError: the backend failed.
+        """
+        places: dict[Any, int] = {}
+        at = [places.setdefault(_key(text), len(places)) for text in texts]
+        first = dict(zip(reversed(at), reversed(texts), strict=True))
+        answers = self._answers([first[place] for place in range(len(places))])
+        done: list[tuple[list[Any] | None, bool]] = []
+        for place in at:
+            if place == len(done):
+                answer = next(answers)
+                done.append((None, False) if answer is None else (self._cells(answer), answer.truncated))
+            yield done[place]
+
+    def refuse_text(self, text: Text | WordText, where: str) -> None:
+        """Raise the error for a text that the model cannot run, unless such rows get no prediction.
+
+        Raises:
+            DataError: ``on_error`` is "raise".
+        """
+        self._refuse(self._classifier.refusal(text, where))
 
     def _check_settings(self) -> None:
         """Raise ConfigError if a setting is unknown or does not fit the model."""
@@ -169,9 +202,7 @@ class RowScorer:
         return answers
 
     def _cells(self, answer: Any) -> list[Any]:
-        """Return the values of the added columns; an empty list without a prediction."""
-        if answer is None:
-            return []
+        """Return the values of the added columns for an answer."""
         cells = [_rounded(cell) for cell in self._task.cells(answer)]
         if self._top_k is not None:
             cells.append(_rounded(self._best(answer)[: self._top_k]))
@@ -238,6 +269,11 @@ def plain_text(text: Text | None) -> str | tuple[str, str] | None:
     if text is None or text.second is None:
         return None if text is None else text.first
     return text.first, text.second
+
+
+def _key(text: Text | WordText | None) -> Any:
+    """Return what is equal for equal texts, and hashable."""
+    return (text.text, tuple(text.words), text.predicate) if isinstance(text, WordText) else text
 
 
 def _rounded(value: Any) -> Any:

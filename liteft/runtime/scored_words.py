@@ -36,17 +36,18 @@ class WordScorer(RowScorer):
     def _kinds(self) -> dict[str, str]:
         return {TAGGED_WORDS: "tagged words"} if self._tagged else dict(self._task.columns)
 
-    def _text_of(self, values: Mapping[str, Any], where: str) -> WordText | None:
-        value = values.get(self._columns[0])
+    def text_of(self, values: Mapping[str, Any], where: object) -> WordText | None:
+        """Return the text of a row, None if it has no usable one. See `RowScorer.text_of`."""
+        value = values.get(self.columns[0])
         text = as_words(value, marked=False)
         if text is None:
-            self._refuse(words_error(value, marked=False, name=f"{where}, column {self._columns[0]!r},"))
+            self._refuse(words_error(value, marked=False, name=f"{where}, column {self.columns[0]!r},"))
         if text is None or not self._classifier.marked:
             return text
-        given = values.get(self._columns[1])
+        given = values.get(self.columns[1])
         asked = as_words((text, _number(given)), marked=True)
         if asked is None:
-            self._refuse(predicate_error(given, text, f"{where}, column {self._columns[1]!r},"), part=None)
+            self._refuse(predicate_error(given, text, f"{where}, column {self.columns[1]!r},"), part=None)
         return asked
 
     def _answers(self, texts: Sequence[Any]) -> Iterator[Any]:
@@ -54,7 +55,7 @@ class WordScorer(RowScorer):
         return answers
 
     def _cells(self, answer: Any) -> list[Any]:
-        if answer is None or not self._tagged:
+        if not self._tagged:
             return super()._cells(answer)
         words = (answer.text[start:end] for start, end in answer.words)
         return [list(zip(words, answer.tags, strict=True))]

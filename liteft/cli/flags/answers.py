@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import typer
+
 from liteft.cli.flags.panels import panel
 
 _answers = panel("Predictions")
+_tables = panel("Tables")
 _comparison = panel("Comparison")
 _advice = panel("Advice")
 
+ArtifactFolder = Annotated[
+    str, typer.Argument(metavar="ARTIFACT", help="An artifact's folder, or one that liteft distill wrote.")
+]
 InputFile = Annotated[
     str | None,
     _answers("--input", metavar="FILE", help="File to classify: csv, tsv, jsonl, json, parquet, txt or conll."),
@@ -54,6 +60,29 @@ OnError = Annotated[
 ]
 Prefix = Annotated[str, _answers("--prefix", metavar="NAME", help="Put before the names of added columns.")]
 Restart = Annotated[bool, _answers("--restart", help="Start the file again instead of resuming.")]
+
+Tables = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Files, folders, patterns such as 'data/*.parquet', or URLs such as s3://lake/reviews/.",
+    ),
+]
+Keep = Annotated[str | None, _tables("--keep", metavar="A,B", help="Columns of the input to keep; all if left out.")]
+EngineName = Annotated[
+    str, _tables("--engine", metavar="NAME", help="Who scores: local processes, a ray cluster, or a spark cluster.")
+]
+Workers = Annotated[
+    int | None,
+    _tables("--workers", metavar="N", help="Units to score at a time; if left out, what the cores allow."),
+]
+UnitBytes = Annotated[
+    int | None, _tables("--unit-bytes", metavar="N", help="About the most bytes of a unit; 256 MiB if left out.")
+]
+UnitRows = Annotated[
+    int | None, _tables("--unit-rows", metavar="N", help="About the most rows of a unit; 1,000,000 if left out.")
+]
+Plan = Annotated[bool, _tables("--plan", help="Show units, bytes and estimated hours, and score nothing.")]
 
 Rounds = Annotated[int, _comparison("--rounds", metavar="N", help="How often to time each model; 0 for no timing.")]
 Seconds = Annotated[float, _comparison("--seconds", metavar="S", help="How long one timing takes, about.")]

@@ -18,7 +18,7 @@ TABLES = {
 ORDER = (
     *("Data", "Pretraining", "Teacher", "Model", "Student", "Training", "Export", "Budget"),
     *("Listening", "Limits", "Ending", "Watching", "Checking"),
-    *("Predictions", "Comparison", "Advice", "Machine", "General"),
+    *("Predictions", "Tables", "Comparison", "Advice", "Machine", "General"),
 )
 """All panels, as the help shows them from top to bottom."""
 
