@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 
 from liteft.artifact import Artifact
 from tests.modules import module_of
+from tests.serving.serving import running
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -46,14 +45,5 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 def server(artifact: Artifact) -> Iterator[str]:
     """The address of a `liteft serve` with the artifact as the model "tickets"."""
     pytest.importorskip("msgspec", reason="serving needs the extra 'serve'")
-    command = [sys.executable, "-m", "liteft", "serve", f"tickets={artifact.path}", "--port", "0", "--drain-delay", "0"]
-    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
-        assert process.stderr is not None
-        said = b""
-        while (found := re.search(rb"ready on (http://\S+)", said)) is None:
-            line = process.stderr.readline()
-            assert line, said.decode()
-            said += line
-        yield found[1].decode()
-        process.terminate()
-        assert process.wait(30) == 0
+    with running([f"tickets={artifact.path}"], "--drain-delay", "0", "--threads", "1") as started:
+        yield f"http://127.0.0.1:{started.port}"

@@ -1,4 +1,4 @@
-"""examples/kafka_loop.py, with the real client, at a broker that librdkafka has for tests: killed, and started again."""
+"""examples/kafka_loop.py, killed and started again: the real client, at the broker that librdkafka has for tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-kafka: Any = pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed")
+pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed")
+
+import confluent_kafka as kafka
 
 import liteft
 from liteft.artifact import Artifact

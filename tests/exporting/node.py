@@ -12,7 +12,10 @@ __all__ = ["install_in"]
 
 
 def install_in(folder: Path, package: str, script: Path) -> Path:
-    """Install a package, or several with spaces between, into a folder and copy a script beside it; where that cannot be, skip with the reason."""
+    """Install a package into a folder and copy a script beside it; where that cannot be, skip with the reason.
+
+    Several packages have spaces between them.
+    """
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
