@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -42,7 +42,7 @@ def build_app(artifact: str) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # An app that is mounted is not started by the one around it.
+        # The app around a mounted one does not start it.
         with liteft.load(artifact) as app.state.classifier:
             async with served.router.lifespan_context(served):
                 yield
@@ -52,10 +52,7 @@ def build_app(artifact: str) -> FastAPI:
     @app.post("/tickets")
     async def classified(asked: Tickets, request: Request) -> list[Answer]:
         classifier: liteft.Classifier = request.app.state.classifier
-        try:
-            found = await run_in_threadpool(classifier.predict, asked.texts)  # frees the GIL, and the event loop
-        except liteft.LiteftError as error:
-            raise HTTPException(500, error.message) from error
+        found = await run_in_threadpool(classifier.predict, asked.texts)  # computes without the GIL
         return [Answer(label=each.label, score=each.score, truncated=each.truncated) for each in found]
 
     app.mount("/models", served)

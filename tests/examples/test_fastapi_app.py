@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
+import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
@@ -17,6 +22,7 @@ from fastapi.testclient import TestClient
 
 import liteft
 from liteft.artifact import Artifact
+from tests.examples.conftest import ENVIRONMENT, EXAMPLES
 
 TEXTS = ["the parcel arrived two days late", "please refund the second payment"]
 
@@ -76,3 +82,16 @@ def test_both_are_closed_at_the_end(load_example: Callable[[str], ModuleType], a
     with pytest.raises(liteft.LiteftError, match="closed"):
         app.state.classifier.predict("a")
     assert not service.ready
+
+
+def test_it_runs_as_a_script_and_ends_on_sigterm(artifact: Artifact) -> None:
+    command = [sys.executable, str(EXAMPLES / "fastapi_app.py"), str(artifact.path), "--port", "0"]
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            address = next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+            with urllib.request.urlopen(f"{address}/models/readyz", timeout=30) as answer:
+                assert answer.status == 200
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert "Application shutdown complete" in process.stderr.read()

@@ -25,7 +25,7 @@ from liteft.artifact import Artifact
 from tests.examples.conftest import ENVIRONMENT, EXAMPLES
 
 TEXTS = [f"the parcel {number} arrived two days late" for number in range(40)]
-REFUSED = [b"no JSON", b'{"body": "no text"}', b'{"text": 5}', b"[" * 100_000, b"\xff"]
+REFUSED = [b"no JSON", b'{"body": "no text"}', b'{"text": 5}', b"[" * 100_000, b"\xff", b'{"text": "\\ud800"}']
 BATCH = 8
 pytestmark = pytest.mark.slow  # a member of a group that was killed is missed for seconds
 
