@@ -20,6 +20,7 @@ pytest.importorskip("torch", reason="an artifact for browsers is exported with t
 import liteft
 from liteft.artifact import Artifact
 from liteft.data import load_dataset
+from tests.cache import Cache
 from tests.examples.conftest import EXAMPLES
 from tests.exporting.conftest import Workshop
 from tests.exporting.node import install_in
@@ -34,12 +35,18 @@ Visit = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def packages(cache: Cache) -> Path:
     """A folder with the packages of the page and of the test."""
     if shutil.which("chromium") is None:
         pytest.skip("chromium is not installed")
     wanted = " ".join(f"{name}@{version}" for name, version in PACKAGES.items())
-    return install_in(tmp_path_factory.mktemp("page"), wanted, Path(__file__).with_name("browser.mjs"))
+    script = Path(__file__).with_name("browser.mjs")
+
+    def install(folder: Path) -> None:
+        folder.mkdir()
+        install_in(folder, wanted, script)
+
+    return cache("browser page", install)
 
 
 @pytest.fixture(scope="module")
