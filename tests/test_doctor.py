@@ -479,3 +479,8 @@ def test_what_auto_takes_follows_from_what_is_there(
     (finding,) = backends.backend_findings(NO_GPU)
     assert part in finding.detail
     assert (finding.status == "off") == (part.startswith("no backend"))
+
+
+def test_every_extra_that_users_install_has_a_purpose() -> None:
+    extras = {requirement.extra for requirement in packages.read_requirements() or []}
+    assert extras - {"", "cpu", "gpu", "bench", "dev"} <= packages._EXTRAS.keys()

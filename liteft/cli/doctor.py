@@ -1,24 +1,31 @@
-"""``liteft doctor``: check what works on this machine."""
+"""``liteft doctor``: check what works on this machine, or whether a running server is well."""
 
 from __future__ import annotations
 
 import typer
 
 from liteft.cli import groups
+from liteft.cli.flags.serving import Key, Serve
 
-EXAMPLES = ("liteft doctor", "liteft doctor --json")
+EXAMPLES = ("liteft doctor", "liteft doctor --serve http://127.0.0.1:8080")
 
 
 @groups.flat
-def doctor(*, output: groups.Output) -> None:
-    """Check what works on this machine and what does not.
+def doctor(*, serve: Serve = None, key: Key = None, output: groups.Output) -> None:
+    """Check what works on this machine and what does not; with --serve, check a running server instead.
 
     Each problem comes with the command that fixes it. The exit status is 1 if there is a problem.
     """
+    console = output.console()
+    if serve is not None:
+        from liteft.doctor.server import diagnose_server
+
+        diagnosis = diagnose_server(serve, key=key)
+        console.result(diagnosis.render(), diagnosis.to_dict())
+        raise typer.Exit(diagnosis.exit_status)
     from liteft.doctor import diagnose
 
     diagnosis = diagnose()
-    console = output.console()
     following = () if diagnosis.problems else ("liteft", "demo", "--out", "demo-run")
     console.result(diagnosis.render(), diagnosis.to_dict(), following=following)
     raise typer.Exit(diagnosis.exit_status)

@@ -27,6 +27,8 @@ __all__ = [
 _EXTRAS = {
     "train": "finetune, distill and export",
     "lora": "large teachers: adapters, and bases in 8-bit or 4-bit form",
+    "serve": "liteft serve",
+    "otel": "traces of liteft serve",
     "hub": "data sets by their Hugging Face name",
     "parquet": "parquet files",
     "report": "the comparison's picture",

@@ -26,6 +26,7 @@ from liteft.serving.openapi import openapi_document
 from liteft.serving.refusals import Refused
 from liteft.serving.service import Service
 from liteft.serving.settings import ServeSettings
+from liteft.serving.shedding import Shedding
 from liteft.serving.tracing import Tracing
 
 __all__ = ["create_app", "create_service", "metrics_app"]
@@ -114,7 +115,7 @@ def create_app(
     routes = list(_routes(service, tracing))
     app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware, exception_handlers=_HANDLERS)
     app.state.service = service
-    return app
+    return Shedding(app, service)
 
 
 def metrics_app(service: Service) -> Any:
@@ -232,7 +233,8 @@ async def _model(service: Service, request: Request) -> Reply:
 
 
 async def _openapi(service: Service, _: Request) -> Reply:
-    return Reply(openapi_document(guarded=service.settings.api_keys is not None))
+    settings = service.settings
+    return Reply(openapi_document(guarded=settings.api_keys is not None, metrics=settings.metrics_port is None))
 
 
 def _reloaded(admins: Keys | None) -> Callable[[Service, Request], Awaitable[Reply]]:
@@ -240,7 +242,7 @@ def _reloaded(admins: Keys | None) -> Callable[[Service, Request], Awaitable[Rep
 
     async def reload(service: Service, request: Request) -> Reply:
         if admins is None:
-            raise Refused(403, "key", "reloading needs a file of keys: --admin-keys FILE")
+            raise Refused(403, "key", "reloading needs a file of keys, the setting admin_keys of the server")
         admins.check(request.headers)
         if service.state == "loading":
             service.refuse_at_once()

@@ -23,7 +23,7 @@ from liteft.serving.refusals import Refused, refused_input, too_large
 from liteft.serving.service import Receive, Service, checked_timeout
 from liteft.serving.tracing import Tracing
 
-__all__ = ["Answer", "Endpoint", "Reply", "Request", "decoded", "encode_json"]
+__all__ = ["Answer", "Endpoint", "Reply", "Request", "decoded", "encode_json", "refusal"]
 
 Kind = TypeVar("Kind")
 Answer = Callable[[Service, "Request"], Awaitable["Reply"]]
@@ -60,7 +60,7 @@ class Request:
         """
         length = self.headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > self.most:
-            raise too_large("body", "bytes", int(length), self.most, "--max-body-bytes")
+            raise too_large("body", "bytes", int(length), self.most, "max_body_bytes")
         parts, size = [], 0
         while True:
             message = await self.receive()
@@ -69,7 +69,7 @@ class Request:
             part = message.get("body", b"")
             size += len(part)
             if size > self.most:
-                raise too_large("body", "bytes", size, self.most, "--max-body-bytes")
+                raise too_large("body", "bytes", size, self.most, "max_body_bytes")
             parts.append(part)
             if not message.get("more_body", False):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -161,7 +161,7 @@ class Endpoint:
             return await self._answer(self._service, request)
         except Refused as refused:
             self._service.metrics.refused(refused)
-            return _refusal(refused)
+            return refusal(refused)
         except LiteftError as error:
             return self._failure(error)
         except Exception as error:
@@ -196,7 +196,8 @@ class Endpoint:
         return headers
 
 
-def _refusal(refused: Refused) -> Reply:
+def refusal(refused: Refused) -> Reply:
+    """Return the reply to a request that is refused."""
     content: dict[str, Any] = {"error": refused.text, "error_type": refused.reason}
     headers = []
     if refused.retry_after_ms is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from prometheus_client import (
@@ -133,6 +133,10 @@ class Metrics:
     def refused(self, refused: Refused) -> None:
         """Count a request without an answer, by its reason."""
         self._refused.labels(refused.reason).inc()
+
+    def full(self) -> Any:
+        """Return the counter of requests that were refused because the queue was full: its ``inc`` counts one."""
+        return self._refused.labels("overloaded")
 
     def ran(
         self,

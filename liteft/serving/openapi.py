@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -55,24 +55,45 @@ class Predictions(msgspec.Struct):
     predictions: list[dict[str, Any]]
 
 
-_POSTED: dict[str, tuple[str, Any, Any]] = {
-    "/predict": ("Labels, spans or answers, as text-embeddings-inference gives them.", PredictRequest, list[Any]),
-    "/": ("As /predict.", PredictRequest, list[Any]),
-    "/rerank": ("Texts by their scores beside a query.", RerankRequest, list[RankedText]),
-    "/classify": ("Labels as vLLM gives them.", ClassifyRequest, ClassifyAnswer),
-    "/v1/classify": ("As /classify.", ClassifyRequest, ClassifyAnswer),
-    "/pipeline": (
-        "What transformers' pipelines give, in the shape of Hugging Face's clients.",
-        PipelineRequest,
-        list[Any],
+class _Posted(NamedTuple):
+    """A path of predictions: what it is for, the types of a request and its answer, and a request."""
+
+    summary: str
+    sent: Any
+    answered: Any
+    example: dict[str, Any]
+
+
+_TEXT = {"inputs": "Where is my parcel?"}
+_INSTANCES = {"instances": ["Where is my parcel?", {"text": "It was left in the yard."}]}
+_RERANK = {"query": "Where is my parcel?", "texts": ["It was left in the yard.", "Great service!"], "return_text": True}
+_TENSORS = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["Where is my parcel?"]}]}
+_BATCH = {"inputs": [["Where is my parcel?"], ["Great service!"]], "top_k": 2}
+_LISTED = {"input": ["Where is my parcel?", "Great service!"]}
+_POSTED = {
+    "/predict": _Posted(
+        "Labels, spans or answers, as text-embeddings-inference gives them.", PredictRequest, Any, _BATCH
     ),
-    "/v1/models/{model}:predict": ("Instances, of Vertex AI and KServe.", InstancesRequest, Predictions),
-    "/vertex": ("Instances, by the only model.", InstancesRequest, Predictions),
-    "/invocations": ("SageMaker: the body of /predict, or instances.", PredictRequest, Any),
-    "/v2/models/{model}/infer": ("Open Inference Protocol, with its binary extension.", InferRequest, InferAnswer),
-    "/v2/models/{model}/versions/{version}/infer": ("As without a version.", InferRequest, InferAnswer),
+    "/": _Posted("As /predict.", PredictRequest, Any, _TEXT),
+    "/rerank": _Posted("Texts by their scores beside a query.", RerankRequest, list[RankedText], _RERANK),
+    "/classify": _Posted("Labels as vLLM gives them.", ClassifyRequest, ClassifyAnswer, _LISTED),
+    "/v1/classify": _Posted("As /classify.", ClassifyRequest, ClassifyAnswer, _LISTED),
+    "/pipeline": _Posted(
+        "What transformers' pipelines give, in the shape of Hugging Face's clients.", PipelineRequest, Any, _TEXT
+    ),
+    "/v1/models/{model}:predict": _Posted(
+        "Instances, of Vertex AI and KServe.", InstancesRequest, Predictions, _INSTANCES
+    ),
+    "/vertex": _Posted("Instances, by the only model or the body's.", InstancesRequest, Predictions, _INSTANCES),
+    "/invocations": _Posted("SageMaker: the body of /predict, or instances.", PredictRequest, Any, _TEXT),
+    "/v2/models/{model}/infer": _Posted(
+        "Open Inference Protocol, with its binary extension.", InferRequest, InferAnswer, _TENSORS
+    ),
+    "/v2/models/{model}/versions/{version}/infer": _Posted(
+        "As without a version.", InferRequest, InferAnswer, _TENSORS
+    ),
 }
-_GOT = {
+_PROBES = {
     "/livez": "Whether the process is to be restarted; it never waits for the engine.",
     "/readyz": "Whether requests are to be sent here.",
     "/health": "As /readyz.",
@@ -82,7 +103,9 @@ _GOT = {
     "/v2/health/ready": "As /readyz.",
     "/v2/models/{model}/ready": "As /readyz.",
     "/v2/models/{model}/versions/{version}/ready": "As /readyz.",
-    "/metrics": "Counters for Prometheus.",
+}
+_GOT = {
+    "/metrics": "Counters for Prometheus; on a port of its own with --metrics-port.",
     "/info": "Models and limits.",
     "/models": "Names of models.",
     "/v1/models": "Names of models.",
@@ -94,14 +117,29 @@ _GOT = {
 }
 _ERRORS = {
     "401": "The key is missing or unknown.",
-    "404": "No model has this name.",
+    "404": "The model has another name, or there is another version.",
     "413": "Over a limit of the server; the text has both numbers.",
+    "415": "The body is compressed in another way than gzip or deflate.",
     "422": "A value is not what the model reads.",
     "429": "The queue is full; Retry-After says for how long.",
     "500": "The server failed.",
     "503": "The server is loading, or ending.",
     "504": "The request's time was over before it was computed.",
 }
+_RELOADING = {
+    "401": "The key is missing or unknown.",
+    "403": "The server has no file of keys for this.",
+    "404": "The model has another name.",
+    "409": "It could not be loaded; the old one stays.",
+    "422": "The body is not what is read here.",
+    "503": "The server is loading.",
+}
+_RELOAD = {
+    "type": "object",
+    "properties": {"model": {"type": ["string", "null"], "description": "Its name; left out for all."}},
+    "additionalProperties": False,
+}
+_KEYS: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
 _TIMEOUT = {
     "name": "X-Request-Timeout-Ms",
     "in": "header",
@@ -109,37 +147,43 @@ _TIMEOUT = {
     "description": "Milliseconds after which the answer is of no use.",
     "schema": {"type": "number", "exclusiveMinimum": 0},
 }
+_BINARY: dict[str, Any] = {"application/octet-stream": {}}  # JSON and tensors, whose lengths the JSON and a header say
 
 
 @functools.cache
-def openapi_document(*, guarded: bool) -> bytes:
-    """Return the document, JSON in UTF-8; ``guarded`` says that predictions need a key."""
-    kinds = [kind for _, sent, answered in _POSTED.values() for kind in (sent, answered)]
-    schemas, components = msgspec.json.schema_components(
-        [*kinds, Failure, ScoredLabel], ref_template="#/components/schemas/{name}"
+def openapi_document(*, guarded: bool, metrics: bool = True) -> bytes:
+    """Return the document, JSON in UTF-8.
+
+    Args:
+        guarded: all but probes needs a key.
+        metrics: they are at this port.
+    """
+    kinds = [kind for posted in _POSTED.values() for kind in (posted.sent, posted.answered)]
+    found, components = msgspec.json.schema_components(
+        [Failure, list[ScoredLabel], *kinds], ref_template="#/components/schemas/{name}"
     )
-    instances = schemas[2 * list(_POSTED).index("/vertex")]
-    errors = {code: _content(schemas[-2], text) for code, text in _ERRORS.items()}
+    failure, labels, *schemas = found
+    sent, answered = dict(zip(_POSTED, schemas[::2], strict=True)), dict(zip(_POSTED, schemas[1::2], strict=True))
+    for path, posted in _POSTED.items():
+        if posted.answered is Any:
+            answered[path] = {"anyOf": [labels, {"type": "array"}, {"type": "object"}]}
+    sent["/invocations"] = {"anyOf": [sent["/invocations"], sent["/vertex"]]}
+    keys = {"security": _KEYS} if guarded else {}
     paths: dict[str, dict[str, Any]] = {}
-    for place, (path, (text, *_)) in enumerate(_POSTED.items()):
-        answered = _content(schemas[2 * place + 1], "The answer.")
-        paths.setdefault(path, {})["post"] = {
-            "summary": text,
-            "parameters": [*_names(path), _TIMEOUT],
-            "requestBody": {"required": True, "content": {"application/json": {"schema": schemas[2 * place]}}},
-            "responses": {"200": answered, **errors},
-            **({"security": [{"bearer": []}, {"key": []}]} if guarded else {}),
-        }
-    for path, text in _GOT.items():
-        responses = {"200": {"description": "The answer."}, "503": errors["503"]}
-        paths.setdefault(path, {})["get"] = {"summary": text, "parameters": _names(path), "responses": responses}
-    invoked = paths["/invocations"]["post"]["requestBody"]["content"]["application/json"]
-    invoked["schema"] = {"anyOf": [invoked["schema"], instances]}
+    for path, posted in _POSTED.items():
+        paths.setdefault(path, {})["post"] = _operation(path, posted, sent[path], answered[path], failure) | keys
+    for path, text in {**_PROBES, **_GOT}.items():
+        if path == "/metrics" and not metrics:
+            continue
+        responses = {"200": {"description": "The answer."}, "503": _content(failure, _ERRORS["503"])}
+        got: dict[str, Any] = {"summary": text, "parameters": _names(path), "responses": responses}
+        paths.setdefault(path, {})["get"] = got | (keys if path in _GOT else {})
     paths["/admin/reload"] = {
         "post": {
             "summary": "Load models again from their folders; needs a key for it.",
-            "responses": {"200": {"description": "Reloaded."}, "409": _content(schemas[-2], "The old one stays.")},
-            "security": [{"bearer": []}, {"key": []}],
+            "requestBody": {"required": False, "content": {"application/json": {"schema": _RELOAD}}},
+            "responses": {"200": {"description": "Reloaded."}, **_failures(_RELOADING, failure)},
+            "security": _KEYS,
         }
     }
     ways = {
@@ -153,6 +197,24 @@ def openapi_document(*, guarded: bool) -> bytes:
         "components": {"schemas": components, "securitySchemes": ways},
     }
     return msgspec.json.encode(document)
+
+
+def _operation(path: str, posted: _Posted, sent: Any, answered: Any, failure: Any) -> dict[str, Any]:
+    """Return what the document says of a path of predictions."""
+    body = {"application/json": {"schema": sent, "example": posted.example}}
+    answer = _content(answered, "The answer.")
+    if posted.sent is InferRequest:
+        body, answer["content"] = body | _BINARY, answer["content"] | _BINARY
+    return {
+        "summary": posted.summary,
+        "parameters": [*_names(path), _TIMEOUT],
+        "requestBody": {"required": True, "content": body},
+        "responses": {"200": answer, **_failures(_ERRORS, failure)},
+    }
+
+
+def _failures(texts: dict[str, str], failure: Any) -> dict[str, Any]:
+    return {code: _content(failure, text) for code, text in texts.items()}
 
 
 def _content(schema: Any, text: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 The queue is measured in seconds of the engine, not in requests: a request of 500 texts is not one of 1. Each model
 learns how many characters it computes per second from its own runs, so a job's seconds are known before it is
 tokenized, and the time until the queue has drained is a sum. A request is admitted, whole, if what is before it takes
-at most ``max_queue_ms``; else it is refused at once, with the time after which there will be room.
+at most ``max_queue_ms``; else it is refused at once, with the time after which what waits now has been computed.
 
 Nobody waits for a batch to fill: the engine's time is linear in tokens, so waiting gains nothing. Whatever is queued
 when the engine becomes free, up to a batch's worth of time, is run together, the oldest first. Results do not depend
@@ -29,6 +29,9 @@ class JobQueue:
 
     Args:
         max_queue_ms: the longest projected wait, in milliseconds, at which a job is admitted.
+
+    Attributes:
+        lag: seconds that a request waits before it is seen at all, because the event loop is busy.
     """
 
     def __init__(self, *, max_queue_ms: float) -> None:
@@ -40,6 +43,7 @@ class JobQueue:
         self._running = 0.0
         self._started: float | None = None
         self._closed = False
+        self.lag = 0.0
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -55,6 +59,11 @@ class JobQueue:
         return max(0, self._tokens)
 
     @property
+    def closed(self) -> bool:
+        """True once nothing is admitted any more."""
+        return self._closed
+
+    @property
     def idle(self) -> bool:
         """True if nothing is queued or runs."""
         return not self._jobs and self._started is None
@@ -68,7 +77,7 @@ class JobQueue:
         """Return how long a job that comes now would wait, in seconds."""
         started = self._started
         rest = 0.0 if started is None else max(0.0, self._running - (time.perf_counter() - started))
-        return self.queued_seconds + rest
+        return self.queued_seconds + rest + self.lag
 
     def refuse_if_full(self) -> None:
         """Raise Refused if a job that comes now would not be admitted: without having read it."""

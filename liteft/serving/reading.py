@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from liteft.errors import InputError
+from liteft.errors import ConfigError, InputError
+from liteft.runtime.prediction import Answering
 from liteft.runtime.word_texts import as_words, words_error
 from liteft.serving.models import ServedModel
-from liteft.serving.refusals import Refused, refused_input
+from liteft.serving.refusals import refused_input
 
 __all__ = ["Instance", "Item", "Options", "require_plain", "values_of"]
 
@@ -77,8 +78,8 @@ def _text(item: Item, number: int) -> str:
         return item[0]
     if isinstance(item, Instance) and item.text is not None and _has_only(item, "text"):
         return item.text
-    found = "a pair" if isinstance(item, list) and len(item) == 2 else "something else"
-    raise refused_input(f'text {number} is {found}, but this model reads single texts: "text" or {{"text": "..."}}')
+    found = f"a list of {len(item)} strings" if isinstance(item, list) else _shown(item)
+    raise refused_input(f'text {number} is {found}, but this model reads single texts: "..." or {{"text": "..."}}')
 
 
 def _two(item: Item, number: int, names: tuple[str, str], manifest: Any) -> tuple[str, str]:
@@ -90,8 +91,9 @@ def _two(item: Item, number: int, names: tuple[str, str], manifest: Any) -> tupl
         if first is not None and second is not None and _has_only(item, *names):
             return first, second
     reads = "questions with contexts" if manifest.task.extractive else "pairs"
+    found = _shown(item) if isinstance(item, Instance) else f"{'a string' if isinstance(item, str) else 'a list'}"
     raise refused_input(
-        f'text {number} is not what this model reads, {reads}: ["...", "..."] or '
+        f'text {number} is {found}, but this model reads {reads}: ["...", "..."] or '
         f'{{"{names[0]}": "...", "{names[1]}": "..."}}'
     )
 
@@ -103,7 +105,10 @@ def _words(item: Item, number: int, marked: bool) -> Any:
     if isinstance(item, Instance):
         given = item.words if item.text is None else item.text
         if given is None or not _has_only(item, "text" if item.words is None else "words", "predicate"):
-            raise refused_input(f'text {number} is not a text of words: {{"text": "..."}} or {{"words": ["...", ...]}}')
+            raise refused_input(
+                f'text {number} is {_shown(item)}, but this model reads words: {{"text": "..."}} or '
+                '{"words": ["...", ...]}'
+            )
         value, predicate = given, item.predicate
     if marked:
         if predicate is None:
@@ -121,18 +126,36 @@ def _words(item: Item, number: int, marked: bool) -> Any:
     return found
 
 
+def _shown(item: Instance) -> str:
+    """Return which parts an item names, for errors."""
+    names = [name for name in item.__struct_fields__ if getattr(item, name) is not None]
+    return f"an object with {' and '.join(names)}" if names else "an empty object"
+
+
 def _has_only(item: Instance, *names: str) -> bool:
     return all(getattr(item, name) is None for name in item.__struct_fields__ if name not in names)
 
 
 def require_plain(options: Options, model: ServedModel) -> None:
-    """Refuse options that the model's kind does not have."""
-    task = model.loaded.manifest.task
+    """Raise Refused for options that the model's kind does not have, or that are out of range."""
+    manifest = model.loaded.manifest
+    task = manifest.task
     if options.threshold is not None and not task.several:
-        raise refused_input("threshold was given, but this model has one label for every text")
+        raise refused_input("threshold was given, but it is for models of several labels, and this is another kind")
     if options.raw_scores and (task.per_word or task.extractive):
-        raise refused_input("raw_scores was given, but this model has a score for each span")
+        raise refused_input("raw_scores was given, but it is for models of whole texts, and this is another kind")
     if options.top_k is not None and (task.per_word or task.numeric):
-        raise refused_input("top_k was given, but this model has no labels of whole texts")
+        raise refused_input("top_k was given, but it is for labels of whole texts and for answers, not for this model")
     if options.top_k is not None and options.top_k < 1:
-        raise Refused(422, "input", f"top_k must be a positive integer, got {options.top_k}")
+        raise refused_input(f"top_k must be a positive integer, got {options.top_k}")
+    if options.threshold is not None:
+        try:
+            Answering(
+                task=task,
+                labels=manifest.labels,
+                activation=manifest.activation,
+                backend="",
+                threshold=options.threshold,
+            )
+        except ConfigError as error:
+            raise refused_input(error) from None

@@ -38,14 +38,18 @@ class Refused(Exception):
 
 
 def overloaded(wait_ms: float, *, most_ms: float) -> Refused:
-    """Return the refusal of a request that would wait ``wait_ms`` where ``most_ms`` are accepted."""
+    """Return the refusal of a request that would wait ``wait_ms`` where ``most_ms`` are accepted.
+
+    It is to come again when all that waits now has been computed: if all came as soon as there is room for one, most
+    would be refused again.
+    """
     text = f"the queue is full: this request would wait {wait_ms:,.0f} ms, and up to {most_ms:,.0f} ms are accepted"
-    return Refused(429, "overloaded", text, retry_after_ms=max(1.0, wait_ms - most_ms))
+    return Refused(429, "overloaded", text, retry_after_ms=max(1.0, wait_ms))
 
 
-def too_large(reason: str, what: str, found: int, most: int, flag: str) -> Refused:
-    """Return the refusal of a request with too many bytes, texts, characters or tokens; ``flag`` sets the limit."""
-    return Refused(413, reason, f"the request has {found:,} {what}, and up to {most:,} are accepted ({flag})")
+def too_large(reason: str, what: str, found: int, most: int, setting: str) -> Refused:
+    """Return the refusal of a request with too many bytes, texts, characters or tokens; ``setting`` of the server is the limit."""
+    return Refused(413, reason, f"the request has {found:,} {what}, and up to {most:,} are accepted ({setting})")
 
 
 def refused_input(text: str | LiteftError) -> Refused:

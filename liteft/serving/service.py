@@ -27,6 +27,7 @@ State = Literal["loading", "ready", "draining"]
 Receive = Callable[[], Awaitable[Any]]
 
 _WATCH_AFTER = 0.02  # seconds after which it is watched whether a client has left: most are answered before
+_TICK = 0.02  # seconds between two measurements of the event loop's lag
 _LONGEST_RUN = 120.0  # seconds of a run after which the engine is taken to hang
 _FAILURES = 3  # runs in a row that fail before the server says that it is not ready
 
@@ -65,6 +66,7 @@ class Service:
         """Start the lane, and admit requests. In the event loop, once the models are loaded."""
         self._lane = Lane(self.queue, asyncio.get_running_loop(), self.metrics.ran)
         self._lane.start()
+        self._tick(None)
         self.state = "ready"
         self.metrics.ready(True)
 
@@ -77,6 +79,15 @@ class Service:
         """End the lane once the queue is empty. The service is of no use after that."""
         self.state = "draining"
         self.queue.close()
+
+    def _tick(self, due: float | None) -> None:
+        """Measure every few milliseconds how late the event loop is: requests wait for it unseen."""
+        if self.queue.closed:
+            return
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self.queue.lag = 0.0 if due is None else max(0.0, now - due)
+        loop.call_later(_TICK, self._tick, now + _TICK)
 
     @property
     def live(self) -> bool:
@@ -168,12 +179,12 @@ class Service:
     def _check_size(self, values: int, characters: int, tokens: int) -> None:
         settings = self.settings
         if values > settings.max_texts:
-            raise too_large("texts", "texts", values, settings.max_texts, "--max-texts")
+            raise too_large("texts", "texts", values, settings.max_texts, "max_texts")
         if characters > settings.max_characters:
-            raise too_large("characters", "characters", characters, settings.max_characters, "--max-characters")
+            raise too_large("characters", "characters", characters, settings.max_characters, "max_characters")
         if tokens > settings.max_request_tokens:
             most = settings.max_request_tokens
-            raise too_large("tokens", "tokens, as estimated from its characters,", tokens, most, "--max-request-tokens")
+            raise too_large("tokens", "tokens, as estimated from its characters,", tokens, most, "max_request_tokens")
 
     def _watch(self, job: Job, receive: Receive) -> None:
         """Take a job back if its client leaves before it is computed."""

@@ -77,11 +77,11 @@ def test_other_routes_answer_while_texts_are_computed(client: Any, monkeypatch: 
 def test_both_are_closed_at_the_end(load_example: Callable[[str], ModuleType], artifact: Artifact) -> None:
     app = load_example("fastapi_app.py").build_app(str(artifact.path))
     with TestClient(app) as client:
-        service = next(route.app for route in app.routes if getattr(route, "path", "") == "/models").state.service
         assert client.get("/models/readyz").status_code == 200
     with pytest.raises(liteft.LiteftError, match="closed"):
         app.state.classifier.predict("a")
-    assert not service.ready
+    late = TestClient(app).get("/models/readyz")  # without starting it again
+    assert (late.status_code, late.json()["state"]) == (503, "draining")
 
 
 def test_it_runs_as_a_script_and_ends_on_sigterm(artifact: Artifact) -> None:

@@ -155,7 +155,7 @@ def test_flags_are_environment_variables_too(artifact: Path) -> None:
         body = {"inputs": [["one"], ["two"], ["three"]], "model": "a"}
         status, refused, _ = server.ask("POST", "/predict", body)
         assert status == 413
-        assert refused["error"] == "the request has 3 texts, and up to 2 are accepted (--max-texts)"
+        assert refused["error"] == "the request has 3 texts, and up to 2 are accepted (max_texts)"
 
 
 def test_texts_and_keys_are_never_logged(artifact: Path, tmp_path: Path) -> None:

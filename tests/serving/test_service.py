@@ -133,13 +133,14 @@ def test_requests_that_wait_are_computed_together_and_each_gets_its_own(folder: 
 
 def test_a_full_queue_is_429_with_the_time_until_there_is_room(folder: Path) -> None:
     async def test() -> None:
-        async with served(folder, max_queue_ms=50) as (client, _, held):
-            first = asyncio.ensure_future(client.ask("/predict", {"inputs": "x" * 2000}))  # two seconds, as it seems
+        async with served(folder, max_queue_ms=50) as (client, service, held):
+            first = asyncio.ensure_future(client.ask("/predict", {"inputs": "x" * 1900}))  # two seconds, as it seems
             await until(held.started.is_set)
             status, body, headers = await client.ask("/predict", {"inputs": "a text"})
             assert (status, body["error_type"], headers["retry-after"]) == (429, "overloaded", "2")
-            assert 1500 < body["retry_after_ms"] <= 1960
+            assert 1000 < body["retry_after_ms"] <= 1920
             assert "up to 50 ms are accepted" in body["error"]
+            assert b'liteft_refused_total{reason="overloaded"} 1.0' in service.metrics.text()
             assert (await client.ask("/livez", method="GET"))[0] == 200  # while the engine runs
             assert (await client.ask("/readyz", method="GET"))[0] == 200  # overload does not make it unready
             held.go.set()
@@ -268,15 +269,15 @@ def test_limits_are_named_with_both_numbers(folder: Path) -> None:
         async with served(folder, **limits) as (client, _, held):
             held.go.set()
             for inputs, text in (
-                ([["a"]] * 4, "the request has 4 texts, and up to 3 are accepted (--max-texts)"),
-                ("x" * 41, "the request has 41 characters, and up to 40 are accepted (--max-characters)"),
-                ("x" * 200, "the request has 214 bytes, and up to 200 are accepted (--max-body-bytes)"),
+                ([["a"]] * 4, "the request has 4 texts, and up to 3 are accepted (max_texts)"),
+                ("x" * 41, "the request has 41 characters, and up to 40 are accepted (max_characters)"),
+                ("x" * 200, "the request has 214 bytes, and up to 200 are accepted (max_body_bytes)"),
             ):
                 status, body, _ = await client.ask("/predict", {"inputs": inputs})
                 assert (status, body["error"]) == (413, text)
             status, body, _ = await client.ask("/predict", {"inputs": [["x" * 13]] * 3})
             assert status == 413
-            assert body["error"].endswith("and up to 20 are accepted (--max-request-tokens)")
+            assert body["error"].endswith("and up to 20 are accepted (max_request_tokens)")
 
     run(test)
 

@@ -17,7 +17,7 @@ TABLES = {
 """Panels whose flags set a table of the recipe: a command that shows one takes the table's other keys by --set."""
 ORDER = (
     *("Data", "Pretraining", "Teacher", "Model", "Student", "Training", "Export", "Budget"),
-    *("Listening", "Limits", "Ending", "Watching"),
+    *("Listening", "Limits", "Ending", "Watching", "Checking"),
     *("Predictions", "Comparison", "Advice", "Machine", "General"),
 )
 """All panels, as the help shows them from top to bottom."""

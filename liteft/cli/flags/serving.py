@@ -1,4 +1,4 @@
-"""Flags of ``liteft serve``; each can be an environment variable instead, LITEFT_ and the flag's name."""
+"""Flags of ``liteft serve``, each an environment variable too, LITEFT_ and its name; and of checks of a server."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _listening = panel("Listening")
 _limits = panel("Limits")
 _ending = panel("Ending")
 _watching = panel("Watching")
+_checking = panel("Checking")
 
 
 Host = Annotated[
@@ -128,5 +129,17 @@ Traces = Annotated[
         "--traces",
         help="Send OpenTelemetry spans to where OTEL_EXPORTER_OTLP_ENDPOINT says (extra otel).",
         envvar="LITEFT_TRACES",
+    ),
+]
+Serve = Annotated[
+    str | None, _checking("--serve", metavar="URL", help="Check a running server, such as http://127.0.0.1:8080.")
+]
+Key = Annotated[
+    str | None,
+    _checking(
+        "--key",
+        metavar="KEY",
+        help="A key that the server accepts; better in the variable, which other users cannot see.",
+        envvar="LITEFT_KEY",
     ),
 ]

@@ -8,7 +8,8 @@ import time
 import msgspec
 
 from liteft.serving.dialects.asked import outcome_of
-from liteft.serving.http import Reply, Request, decoded, encode_json
+from liteft.serving.dialects.bodies import body_of, decoded
+from liteft.serving.http import Reply, Request, encode_json
 from liteft.serving.reading import Options
 from liteft.serving.refusals import refused_input
 from liteft.serving.rendering import scores_of
@@ -84,7 +85,7 @@ _decoder = msgspec.json.Decoder(ClassifyRequest)
 
 async def classify(service: Service, request: Request) -> Reply:
     """Answer POST /classify."""
-    asked = decoded(_decoder, await request.body())
+    asked = decoded(_decoder, await body_of(request))
     model = service.model(asked.model)
     manifest = model.loaded.manifest
     if manifest.task.per_word or manifest.task.extractive or manifest.task.numeric or manifest.paired:

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from liteft.serving.dialects.asked import outcome_of
-from liteft.serving.http import Reply, Request, decoded, encode_json
+from liteft.serving.dialects.bodies import body_of, decoded
+from liteft.serving.http import Reply, Request, encode_json
 from liteft.serving.reading import Instance, Item, Options
 from liteft.serving.refusals import refused_input
 from liteft.serving.rendering import rendered
@@ -26,7 +27,8 @@ class PipelineParameters(msgspec.Struct, forbid_unknown_fields=True, omit_defaul
     Attributes:
         top_k: as in ``Options``.
         function_to_apply: "none" for logits, or the model's own activation.
-        aggregation_strategy: of models of words; only "first", which is how they were trained.
+        aggregation_strategy: of models of words; "first" or "simple", which are the same here:
+            a word has one tag.
     """
 
     top_k: int | None = None
@@ -53,7 +55,7 @@ _decoder = msgspec.json.Decoder(PipelineRequest)
 
 async def pipeline(service: Service, request: Request) -> Reply:
     """Answer POST /pipeline."""
-    asked = decoded(_decoder, await request.body())
+    asked = decoded(_decoder, await body_of(request))
     model = service.model(asked.model)
     manifest = model.loaded.manifest
     given = asked.parameters or PipelineParameters()
@@ -62,7 +64,7 @@ async def pipeline(service: Service, request: Request) -> Reply:
             f'function_to_apply must be {manifest.activation}, the own one, or "none", got {given.function_to_apply!r}'
         )
     if given.aggregation_strategy not in (None, "first", "simple"):
-        raise refused_input(f"aggregation_strategy must be first, got {given.aggregation_strategy!r}")
+        raise refused_input(f"aggregation_strategy must be first or simple, got {given.aggregation_strategy!r}")
     single = not isinstance(asked.inputs, list)
     items: list[Item] = list(asked.inputs) if isinstance(asked.inputs, list) else [asked.inputs]
     raw = given.function_to_apply == "none" and manifest.activation != "none"

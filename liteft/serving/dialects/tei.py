@@ -15,8 +15,9 @@ import msgspec
 import numpy as np
 
 from liteft.serving.dialects.asked import outcome_of
+from liteft.serving.dialects.bodies import body_of, decoded
 from liteft.serving.dialects.instances import InstancesRequest, answered_instances
-from liteft.serving.http import Reply, Request, decoded, encode_json
+from liteft.serving.http import Reply, Request, encode_json
 from liteft.serving.jobs import Outcome
 from liteft.serving.reading import Instance, Item, Options
 from liteft.serving.refusals import refused_input
@@ -32,7 +33,7 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
     Attributes:
         inputs: a text, a pair, or a batch of texts and pairs.
         raw_scores: give logits in place of scores.
-        truncate: False refuses texts that would be cut.
+        truncate: False refuses texts that would be cut; None is True.
         truncation_direction: at which end texts are cut; the model's own, or an error.
         model: its name, if several are served.
         top_k, threshold: as in ``Options``.
@@ -40,7 +41,7 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
 
     inputs: str | Instance | list[str | Instance | list[str]]
     raw_scores: bool = False
-    truncate: bool = True
+    truncate: bool | None = True
     truncation_direction: str | None = None
     model: str | None = None
     top_k: int | None = None
@@ -62,7 +63,7 @@ class RerankRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     texts: list[str]
     raw_scores: bool = False
     return_text: bool = False
-    truncate: bool = True
+    truncate: bool | None = True
     truncation_direction: str | None = None
     model: str | None = None
 
@@ -89,12 +90,12 @@ _instances = msgspec.json.Decoder(InstancesRequest)
 
 async def predict(service: Service, request: Request) -> Reply:
     """Answer POST /predict."""
-    return await _predicted(service, request, await request.body())
+    return await _predicted(service, request, await body_of(request))
 
 
 async def invoke(service: Service, request: Request) -> Reply:
     """Answer POST /invocations, of SageMaker: {"inputs": ...}, or {"instances": [...]}."""
-    body = await request.body()
+    body = await body_of(request)
     if "instances" in decoded(_invoke, body):
         return await answered_instances(service, request, decoded(_instances, body), None)
     return await _predicted(service, request, body)
@@ -102,7 +103,7 @@ async def invoke(service: Service, request: Request) -> Reply:
 
 async def rerank(service: Service, request: Request) -> Reply:
     """Answer POST /rerank, by a model of scores that reads pairs."""
-    asked = decoded(_rerank, await request.body())
+    asked = decoded(_rerank, await body_of(request))
     model = service.model(asked.model)
     manifest = model.loaded.manifest
     if not (manifest.task.numeric and manifest.paired):
@@ -110,7 +111,8 @@ async def rerank(service: Service, request: Request) -> Reply:
     _check_side(asked.truncation_direction, manifest)
     items: list[Item] = [[asked.query, text] for text in asked.texts]
     options = Options(raw_scores=asked.raw_scores)
-    outcome, _ = await outcome_of(service, request, model.name, items, options, truncate=asked.truncate)
+    cut = asked.truncate is not False
+    outcome, _ = await outcome_of(service, request, model.name, items, options, truncate=cut)
     scores = scores_of(outcome, raw=asked.raw_scores)[:, 0]
     order = np.argsort(-scores, kind="stable").tolist()
     ranked = [RankedText(i, float(scores[i]), asked.texts[i] if asked.return_text else None) for i in order]
@@ -123,7 +125,8 @@ async def _predicted(service: Service, request: Request, body: bytes) -> Reply:
     _check_side(asked.truncation_direction, model.loaded.manifest)
     items, single = _items(asked.inputs, model.loaded.manifest)
     options = Options(top_k=asked.top_k, threshold=asked.threshold, raw_scores=asked.raw_scores)
-    outcome, values = await outcome_of(service, request, model.name, items, options, truncate=asked.truncate)
+    cut = asked.truncate is not False
+    outcome, values = await outcome_of(service, request, model.name, items, options, truncate=cut)
     answers: Any = rendered(outcome, values, options)
     return Reply(encode_json(answers[0] if single else answers), outcome=outcome, headers=_times(outcome))
 
@@ -143,9 +146,9 @@ def _items(inputs: str | Instance | list[str | Instance | list[str]], manifest: 
         return [flat], True
     if manifest.paired:
         raise refused_input(f'inputs is a flat list of {len(flat)} strings; a batch of pairs is [["a", "b"], ...]')
+    one = '[["a", "few", "words"]]' if manifest.task.per_word else '[["a"], ["b"]]'
     raise refused_input(
-        "inputs is a flat list of strings, which is one pair here, and this model reads single texts; a batch is "
-        '[["a"], ["b"]]'
+        f"inputs is a flat list of strings, which is one pair here, and this model reads single texts; a batch is {one}"
     )
 
 

@@ -1,9 +1,6 @@
 """The Open Inference Protocol, version 2, of KServe and Triton, with its binary extension.
 
-Inputs are strings: ``text``, and ``pair`` for models of pairs; ``question`` and ``context``; and for models of roles
-``predicate``. Outputs are what the metadata lists: ``label`` and ``score`` of the best label, ``probabilities`` of all,
-``truncated``; of models of scores only ``score``; of models of words ``spans``, JSON for each text; and of questions
-``answer``, ``score``, ``start`` and ``end``, which are -1 without an answer.
+`signatures` says which inputs and outputs a model has.
 """
 
 from __future__ import annotations
@@ -15,35 +12,68 @@ import msgspec
 import numpy as np
 
 from liteft.serving.dialects.asked import outcome_of
-from liteft.serving.http import Reply, Request, decoded, encode_json
-from liteft.serving.jobs import Outcome
+from liteft.serving.dialects.bodies import body_of, decoded
+from liteft.serving.dialects.signatures import Described, inputs_of, items_of, output_values, outputs_of
+from liteft.serving.http import Reply, Request, encode_json
 from liteft.serving.models import ServedModel
-from liteft.serving.reading import Instance, Item, Options
+from liteft.serving.reading import Options
 from liteft.serving.refusals import Refused, refused_input
-from liteft.serving.rendering import predictions_of, rendered, scores_of
 from liteft.serving.service import Service
-from liteft.serving.tensors import InputTensor, OutputTensor, RequestedOutput, binary_of, read_tensor, split_body
+from liteft.serving.tensors import (
+    InputTensor,
+    OutputParameters,
+    OutputTensor,
+    RequestedOutput,
+    binary_of,
+    split_body,
+)
 
-__all__ = ["InferAnswer", "InferRequest", "infer", "model_metadata", "model_ready", "server_metadata"]
+__all__ = [
+    "InferAnswer",
+    "InferParameters",
+    "InferRequest",
+    "infer",
+    "model_metadata",
+    "model_ready",
+    "server_metadata",
+]
 
 _VERSION = "1"
-_BINARY = "binary_data"
 
 
-class InferRequest(msgspec.Struct, omit_defaults=True):
+class InferParameters(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Parameters of a request for inference.
+
+    Attributes:
+        raw_scores, threshold: as in ``Options``.
+        binary_data_output: give all outputs after the JSON.
+        timeout: microseconds after which the answer is of no use, as Triton has it; 0 for never.
+        priority: accepted, and not looked at: requests are computed in the order in which they come.
+        content_type: of MLServer; accepted, and not looked at.
+    """
+
+    raw_scores: bool = False
+    threshold: float | list[float] | None = None
+    binary_data_output: bool = False
+    timeout: int = 0
+    priority: int = 0
+    content_type: str | None = None
+
+
+class InferRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The body of a request for inference.
 
     Attributes:
         inputs: tensors.
         outputs: those that are wanted; left out for all.
         id: comes back with the answer.
-        parameters: ``raw_scores``, ``threshold``, and ``binary_data_output`` for all outputs after the JSON.
+        parameters: of the request.
     """
 
     inputs: list[InputTensor]
     outputs: list[RequestedOutput] | None = None
     id: str | None = None
-    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+    parameters: InferParameters | None = None
 
 
 class InferAnswer(msgspec.Struct, omit_defaults=True):
@@ -60,7 +90,7 @@ class InferAnswer(msgspec.Struct, omit_defaults=True):
     model_version: str
     outputs: list[OutputTensor]
     id: str | None = None
-    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+    parameters: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 _decoder = msgspec.json.Decoder(InferRequest)
@@ -69,25 +99,25 @@ _decoder = msgspec.json.Decoder(InferRequest)
 async def infer(service: Service, request: Request) -> Reply:
     """Answer POST /v2/models/NAME/infer."""
     model = _model(service, request)
-    content, rest = split_body(await request.body(), request.headers)
+    content, rest = split_body(await body_of(request), request.headers)
     asked = decoded(_decoder, content)
-    unknown = set(asked.parameters) - {"raw_scores", "threshold", "binary_data_output", "sequence_id", "priority"}
-    if unknown:
-        raise refused_input(f"unknown parameters: {', '.join(sorted(unknown))}; known are raw_scores, threshold")
-    options = _options(asked)
-    items = _items(asked.inputs, rest, model)
+    given = asked.parameters or InferParameters()
+    _limit_time(request, given.timeout)
+    options = Options(threshold=given.threshold, raw_scores=given.raw_scores)
+    items = items_of(asked.inputs, rest, model.loaded)
+    wanted = asked.outputs or [RequestedOutput(each.name) for each in outputs_of(model.loaded)]
+    _require_outputs(wanted, model)
     outcome, values = await outcome_of(service, request, model.name, items, options)
-    wanted = asked.outputs or [RequestedOutput(name) for name, *_ in _outputs(model)]
-    everything = _output_values(outcome, values, options)
-    tensors, tail = [], []
-    for output in wanted:
-        tensor, following = _tensor(output, everything, model, asked.parameters.get("binary_data_output", False))
-        tensors.append(tensor)
-        tail.append(following)
-    revision = {"revision": outcome.loaded.revision}
-    header = encode_json(InferAnswer(model.name, _VERSION, tensors, asked.id, revision))
-    binary = b"".join(tail)
-    if not binary:
+    everything = output_values(outcome, values, options)
+    described = {each.name: each for each in outputs_of(outcome.loaded)}
+    labels = outcome.loaded.classifier.labels
+    made = [
+        _tensor(described[output.name], everything[output.name], output.parameters, labels, given.binary_data_output)
+        for output in wanted
+    ]
+    tensors, binary = [tensor for tensor, _ in made], b"".join(following for _, following in made)
+    header = encode_json(InferAnswer(model.name, _VERSION, tensors, asked.id, {"revision": outcome.loaded.revision}))
+    if not any(tensor.parameters for tensor in tensors):
         return Reply(header, outcome=outcome)
     length = (b"inference-header-content-length", b"%d" % len(header))
     return Reply(header + binary, kind=b"application/octet-stream", outcome=outcome, headers=[length])
@@ -100,8 +130,8 @@ async def model_metadata(service: Service, request: Request) -> Reply:
         "name": model.name,
         "versions": [_VERSION],
         "platform": "liteft",
-        "inputs": [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in _inputs(model)],
-        "outputs": [{"name": name, "datatype": kind, "shape": shape} for name, kind, shape in _outputs(model)],
+        "inputs": [each._asdict() for each in inputs_of(model.loaded)],
+        "outputs": [each._asdict() for each in outputs_of(model.loaded)],
     }
     return Reply(encode_json(content))
 
@@ -109,6 +139,7 @@ async def model_metadata(service: Service, request: Request) -> Reply:
 async def model_ready(service: Service, request: Request) -> Reply:
     """Answer GET /v2/models/NAME/ready."""
     name = request.path["model"]
+    _check_version(request)
     service.model(name)
     content = encode_json({"name": name, "ready": service.ready})
     return Reply(content, 200 if service.ready else 503)
@@ -116,120 +147,66 @@ async def model_ready(service: Service, request: Request) -> Reply:
 
 async def server_metadata(_service: Service, _request: Request) -> Reply:
     """Answer GET /v2."""
-    return Reply(encode_json({"name": "liteft", "version": version("liteft"), "extensions": ["binary_tensor_data"]}))
+    return Reply(encode_json({"name": "liteft", "version": version("liteft"), "extensions": _EXTENSIONS}))
+
+
+_EXTENSIONS = ["binary_tensor_data", "classification"]
 
 
 def _model(service: Service, request: Request) -> ServedModel:
     """Return the model that a path names. Raises Refused for another version than the only one."""
-    version = request.path.get("version", _VERSION)
-    if version != _VERSION:
-        raise Refused(404, "input", f"there is no version {version!r}; served is {_VERSION}")
+    _check_version(request)
     if service.state == "loading":
         service.refuse_at_once()
     return service.model(request.path["model"])
 
 
-def _options(asked: InferRequest) -> Options:
-    try:
-        return msgspec.convert(
-            {name: asked.parameters[name] for name in ("raw_scores", "threshold") if name in asked.parameters}, Options
-        )
-    except msgspec.ValidationError as error:
-        raise refused_input(f"a parameter cannot be read: {error}") from None
+def _check_version(request: Request) -> None:
+    asked = request.path.get("version", _VERSION)
+    if asked != _VERSION:
+        raise Refused(404, "input", f"there is no version {asked!r}; served is {_VERSION}")
 
 
-def _inputs(model: ServedModel) -> list[tuple[str, str]]:
-    """Return the names and datatypes of a model's inputs."""
-    manifest = model.loaded.manifest
-    if manifest.task.extractive:
-        return [("question", "BYTES"), ("context", "BYTES")]
-    names = [("text", "BYTES")]
-    if manifest.marked:
-        names.append(("predicate", "INT64"))
-    elif manifest.paired:
-        names.append(("pair", "BYTES"))
-    return names
+def _limit_time(request: Request, microseconds: int) -> None:
+    """Let a request's own parameter be its deadline, as the header is."""
+    if not 0 <= microseconds < 1 << 63:
+        raise refused_input(f"timeout must be 0 or a positive number of microseconds, got {microseconds}")
+    if microseconds:
+        request.headers = {**request.headers, b"x-request-timeout-ms": b"%f" % (microseconds / 1000)}
 
 
-def _outputs(model: ServedModel) -> list[tuple[str, str, list[int]]]:
-    """Return the names, datatypes and shapes of a model's outputs."""
-    task, cut = model.loaded.manifest.task, ("truncated", "BOOL", [-1])
-    if task.per_word:
-        return [("spans", "BYTES", [-1]), cut]
-    if task.extractive:
-        places = [("start", "INT64", [-1]), ("end", "INT64", [-1])]
-        return [("answer", "BYTES", [-1]), ("score", "FP32", [-1]), *places, cut]
-    if task.numeric:
-        return [("score", "FP32", [-1]), cut]
-    labels = len(model.loaded.classifier.labels)
-    return [("label", "BYTES", [-1]), ("score", "FP32", [-1]), ("probabilities", "FP32", [-1, labels]), cut]
-
-
-def _items(tensors: list[InputTensor], rest: memoryview, model: ServedModel) -> list[Item]:
-    """Return the items in the tensors of a request. Raises Refused for other tensors than the model's inputs."""
-    expected = dict(_inputs(model))
-    columns: dict[str, list[Any]] = {}
-    for tensor in tensors:
-        if tensor.name not in expected or tensor.name in columns:
-            raise refused_input(f"there is an input {tensor.name!r}; this model's are {', '.join(expected)}")
-        values, rest = read_tensor(tensor, rest)
-        kind = str if expected[tensor.name] == "BYTES" else int
-        if not all(type(value) is kind for value in values):
-            raise refused_input(f"{tensor.name} must have values of {expected[tensor.name]}")
-        columns[tensor.name] = values
-    missing = [name for name in expected if name not in columns]
-    if missing or len(set(map(len, columns.values()))) > 1:
-        lengths = {name: len(values) for name, values in columns.items()}
-        raise refused_input(f"the inputs {', '.join(expected)} must have as many values each, got {lengths}")
-    if list(columns) == ["text"]:
-        return list(columns["text"])
-    return [Instance(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
-
-
-def _output_values(outcome: Outcome, values: list[Any], options: Options) -> dict[str, Any]:
-    """Return the values of all outputs, each an array or a list of strings."""
-    task, cut = outcome.loaded.manifest.task, {"truncated": np.asarray(outcome.truncated)}
-    if task.per_word:
-        return {"spans": [encode_json(spans).decode() for spans in rendered(outcome, values, options)], **cut}
-    if task.extractive:
-        answers = predictions_of(outcome, values, options)
-        places = {
-            name: np.array([-1 if (at := getattr(each, name)) is None else at for each in answers], dtype=np.int64)
-            for name in ("start", "end")
-        }
-        scores = np.array([each.score for each in answers], dtype=np.float32)
-        return {"answer": [each.text for each in answers], "score": scores, **places, **cut}
-    scores = scores_of(outcome, raw=options.raw_scores)
-    if task.numeric:
-        return {"score": scores[:, 0], **cut}
-    labels, best = outcome.loaded.classifier.labels, scores.argmax(axis=1)
-    return {"label": [labels[i] for i in best.tolist()], "score": scores.max(axis=1), "probabilities": scores, **cut}
+def _require_outputs(wanted: list[RequestedOutput], model: ServedModel) -> None:
+    """Raise Refused if the model does not have an output, or not in the form that is wanted."""
+    known = [each.name for each in outputs_of(model.loaded)]
+    for output in wanted:
+        if output.name not in known:
+            raise refused_input(f"there is no output {output.name!r:.60}; this model's are {', '.join(known)}")
+        classes = None if output.parameters is None else output.parameters.classification
+        if classes is not None and (output.name != "probabilities" or classes < 1):
+            raise refused_input(
+                f"classification must be a positive integer for the output probabilities, got {classes} for "
+                f"{output.name}"
+            )
 
 
 def _tensor(
-    output: RequestedOutput, values: dict[str, Any], model: ServedModel, binary: bool
+    output: Described, values: Any, asked: OutputParameters | None, labels: tuple[str, ...], binary: bool
 ) -> tuple[OutputTensor, bytes]:
     """Return an output, and its bytes if they follow the JSON."""
-    kinds = {name: kind for name, kind, _ in _outputs(model)}
-    if output.name not in kinds:
-        raise refused_input(f"there is no output {output.name!r}; this model's are {', '.join(kinds)}")
-    found, kind = values[output.name], kinds[output.name]
-    classes = output.parameters.get("classification", 0)
-    shape = [len(found)] if isinstance(found, list) else list(found.shape)
-    if classes:
-        found, shape, kind = *_best(found, classes, model, output.name), "BYTES"
-    if output.parameters.get(_BINARY, binary):
-        content = binary_of(found, kind)
-        return OutputTensor(output.name, shape, kind, parameters={"binary_data_size": len(content)}), content
-    data = found if isinstance(found, list) else found.ravel().tolist()
-    return OutputTensor(output.name, shape, kind, data), b""
+    asked, datatype = asked or OutputParameters(), output.datatype
+    shape = [len(values)] if isinstance(values, list) else list(values.shape)
+    if asked.classification is not None:
+        values, shape = _best(values, asked.classification, labels)
+        datatype = "BYTES"
+    if binary if asked.binary_data is None else asked.binary_data:
+        content = binary_of(values, datatype)
+        return OutputTensor(output.name, shape, datatype, parameters={"binary_data_size": len(content)}), content
+    data = values if isinstance(values, list) else values.ravel().tolist()
+    return OutputTensor(output.name, shape, datatype, data), b""
 
 
-def _best(scores: Any, classes: Any, model: ServedModel, name: str) -> tuple[list[str], list[int]]:
+def _best(scores: np.ndarray, classes: int, labels: tuple[str, ...]) -> tuple[list[str], list[int]]:
     """Return the best labels as Triton's classification extension writes them, "score:number:label", and the shape."""
-    if name != "probabilities" or type(classes) is not int or classes < 1:
-        raise refused_input("classification must be a positive integer, and is for the output probabilities")
-    labels = model.loaded.classifier.labels
     order = np.argsort(-scores, axis=1, kind="stable")[:, :classes]
     words = [
         f"{row[column]:f}:{column}:{labels[column]}"
