@@ -61,6 +61,8 @@ if TYPE_CHECKING:  # the same names as in the table below
     from liteft.serving import create_app as create_app
     from liteft.serving import serve as serve
     from liteft.torch_module import native_module as native_module
+    from liteft.triton.checking import TritonRepository as TritonRepository
+    from liteft.triton.repository import export_triton as export_triton
 
 _NAMES = {
     "advising": ("Advice", "advise"),
@@ -100,6 +102,8 @@ _NAMES = {
     ),
     "serving": ("ServeSettings", "create_app", "serve"),
     "torch_module": ("native_module",),
+    "triton.checking": ("TritonRepository",),
+    "triton.repository": ("export_triton",),
 }
 _NEEDS_TRAIN = (
     "advising",
@@ -110,6 +114,7 @@ _NEEDS_TRAIN = (
     "pipeline",
     "pretraining",
     "torch_module",
+    "triton.repository",
 )  # the extra's packages
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 

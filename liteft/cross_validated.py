@@ -183,8 +183,10 @@ def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, cont
         for kind, trained in made.arms.items():
             runs.setdefault(kind, []).extend(trained)
         runs.setdefault("teacher", []).extend([made.teacher.run] if made.teacher.run else [])
-    crossed = together(runs, floors=_floors(dataset, recipe.student.folds, found.folder))
-    if context.state.is_main_process:
+    main = context.state.is_main_process
+    floors = _floors(dataset, recipe.student.folds, found.folder) if main else None  # which the main one alone stores
+    crossed = together(runs, floors=floors)
+    if main:
         data = {"name": dataset.name, "fingerprint": dataset.fingerprint}
         asked = once.student.model_dump(mode="json", exclude={"seeds", "folds", "control", "arms"}, exclude_none=True)
         files.write_json(context.out / FOLDS_FILE, {"data": data, "student": asked, **crossed.to_dict()})

@@ -31,7 +31,7 @@ Precision = Literal["fp32", "fp16", "int8"]
 WeightBits = Literal[7, 8]
 EmbeddingBits = Literal[4, 8]
 Calibration = Literal["percentile", "mse"]
-Target = Literal["edge"]
+Target = Literal["edge", "triton"]
 
 _KNOWN: Mapping[str, tuple[Any, ...]] = {
     "precision": get_args(Precision),
@@ -73,7 +73,8 @@ class ExportForm:
             node with its definition beside it. ONNX Runtime makes the same of both; libliteft runs the node only.
             Traced graphs are flat in any case. None is what the target asks for: True for "edge", else False.
         target: "edge", for phones and browsers: flat, laid out as transformers.js reads it, with the list of operators
-            that a reduced onnxruntime needs. None for the usual folder.
+            that a reduced onnxruntime needs. "triton", for Triton Inference Server: the usual folder with a model
+            repository in it. None for the usual folder.
 
     Raises:
         ConfigError: an unknown value, a setting of int8 or of "static" where the form is another, or ``flat=False``
@@ -104,9 +105,9 @@ class ExportForm:
                 object.__setattr__(self, name, False if name == "mixed" else None)
             else:
                 raise self._inapplicable(name, *missing)
-        if self.target is not None and self.flat is False:
+        if self.target == "edge" and self.flat is False:
             raise self._nested_edge()
-        object.__setattr__(self, "flat", bool(self.flat or self.target))
+        object.__setattr__(self, "flat", bool(self.flat or self.target == "edge"))
 
     def table_bits(self, table: str) -> int:
         """Return the bits of a value in an int8 embedding table: "word" may have 4, the others have 8."""
@@ -234,6 +235,6 @@ def overridden(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
         for condition, needed in conditions
         if condition in given and given[condition] not in needed
     }
-    if given.get("target") is not None:
+    if given.get("target") == "edge":
         ruled_out.add("flat")
     return {name: value for name, value in settings.items() if name not in ruled_out} | given

@@ -35,13 +35,15 @@ from liteft.distillation.teachers import Teacher, with_labels
 from liteft.distilled import Distillation
 from liteft.errors import ConfigError, LiteftError, ModelError, closest, leave_out, option
 from liteft.exporting import Limits, export, refuse_another, trimming_of
+from liteft.fan_out import checked_engine
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import is_classifier
 from liteft.finetuning.run_folder import RECIPE
 from liteft.floors import FLOORS_FILE, Floors, can_train, read_floors, stored_floors
 from liteft.picking import TO_LABEL_FILE, ToLabel, stored_to_label
-from liteft.recipe_checks import Until, checked_stage, refuse_budget, require_student
+from liteft.ranks import checked_processes, launch
+from liteft.recipe_checks import Until, checked_stage, refuse_budget, require_shares, require_student
 from liteft.recipes import ExportRecipe, Recipe, StudentRecipe
 from liteft.run import RUN_FILE, Run, base_of_run, read_run
 
@@ -59,6 +61,8 @@ def distill(
     trust: bool = False,
     progress: ProgressFunction | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    processes: int = 1,
+    engine: str = "local",
     **settings: Any,
 ) -> Distillation:
     """Distil a teacher into small students, export the first, and return everything that was made.
@@ -80,6 +84,8 @@ def distill(
         trust: as in ``liteft.export``, for the artifact.
         progress: called with a line of text at each step; True prints it to stderr.
         callbacks: transformers callbacks for every training, such as your own loggers.
+        processes: train in so many processes of this machine, one per GPU if it has any; see docs/distributed.md.
+        engine: "local" trains the seeds one after the other, "ray" each in a Ray task; see docs/distributed.md.
         settings: keys of the recipe's ``[student]`` and ``[export]`` tables, which override the recipe, such as
             ``size="3x384"``. A key that both tables have (``vocabulary``) is the student's.
 
@@ -103,6 +109,7 @@ def distill(
             "teacher", each, kinds=(Run,), accepted="a run, a classifier's folder, or a base by folder or name"
         )
     stage, recipe, out = checked_stage(until), as_read(_resolved(recipe, settings)), Path(out)
+    checked_engine(engine, processes=processes)
     context = RunContext(out, progress, callbacks)
     require_pipeline_folder(out)
     refuse_budget(recipe.search)
@@ -128,6 +135,9 @@ def distill(
         raise _folds_of_few()
     if stage == "artifact":  # before hours of training
         _check_place(out, recipe, overwrite=overwrite)
+    if checked_processes(processes) > 1:  # they do everything; what they made is read below
+        _in_processes(processes, teachers, dataset, recipe, context, until=stage, overwrite=overwrite, trust=trust)
+        overwrite, progress, context = False, None, RunContext(out)
     unlabeled = unlabeled_once(dataset, recipe, context.tell)
     finished = out / ("teacher" if stage == "teacher" else "student") / RUN_FILE
     if not finished.is_file():  # read before hours of training, in which they are needed last
@@ -147,6 +157,7 @@ def distill(
         teacher_out=out / "teacher",
         general_out=out / "general",
         unlabeled=unlabeled,
+        engine=engine,
     )
     dataset = with_labels(dataset, made.teacher)
     with context.state.main_process_first():  # the other processes of a training read what the first one makes
@@ -165,6 +176,42 @@ def distill(
             )
         picked = _to_label(out, dataset, made.arms["student"][0], artifact, unlabeled(), context, trust=trust)
     return Distillation(made.teacher.run, made.arms, artifact, dataset, floors, crossed, picked, made.general)
+
+
+def _in_processes(
+    processes: int, teachers: list[Any], dataset: Dataset, recipe: Recipe, context: RunContext, **given: Any
+) -> None:
+    """Distil in several processes of this machine.
+
+    Raises:
+        ConfigError: the texts of a step cannot be shared equally among them.
+    """
+    student = recipe.student
+    if not all(isinstance(each, Run) or _is_finished(Path(each)) for each in teachers):
+        require_shares(recipe.teacher, processes, table="teacher")
+    if given["until"] != "teacher":
+        require_shares(student, processes)
+    if student.general is not None:
+        require_shares(recipe.pretrain, processes, table="pretrain")
+    launch(
+        distill,
+        teachers,
+        dataset,
+        out=context.out,
+        recipe=recipe,
+        processes=processes,
+        threads=student.threads,
+        progress=context.progress,
+        callbacks=context.callbacks,
+        **given,
+    )
+
+
+def _is_finished(teacher: Path) -> bool:
+    """Return whether a teacher is a classifier, and no base that is fine-tuned first."""
+    if (teacher / RUN_FILE).is_file():
+        return base_of_run(teacher) is None
+    return is_classifier(resolve_base(str(teacher)))
 
 
 def _folds_of_few() -> ConfigError:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Literal, cast, get_args
 
 from liteft.errors import ConfigError, Hint, closest, leave_out, option
-from liteft.recipes import CLASSIFIERS_ONLY, PretrainRecipe, SearchRecipe, StudentRecipe, TeacherRecipe, parse_size
+from liteft.recipes import (
+    CLASSIFIERS_ONLY,
+    PretrainRecipe,
+    SearchRecipe,
+    StudentRecipe,
+    TeacherRecipe,
+    TrainingRecipe,
+    parse_size,
+)
 
 __all__ = [
     "Until",
@@ -13,6 +21,7 @@ __all__ = [
     "refuse_budget",
     "require_budget",
     "require_pretraining",
+    "require_shares",
     "require_student",
     "require_teacher",
 ]
@@ -219,6 +228,27 @@ def refuse_budget(recipe: SearchRecipe) -> None:
                 Hint("liteft.search(...), for the best size within it", "liteft search, for the best size within it"),
                 "leave out these keys of [search]",
             ],
+        )
+
+
+def require_shares(recipe: TrainingRecipe, processes: int, *, table: str = "") -> None:
+    """Refuse texts of a step that several processes cannot share equally.
+
+    Args:
+        recipe: its ``batch_size`` counts.
+        processes: that train together.
+        table: of the recipe, for the error; "" for the one that ``batch_size`` belongs to.
+
+    Raises:
+        ConfigError: the batch size is not a multiple of the processes.
+    """
+    size = recipe.batch_size
+    if size % processes:
+        name = f"{table}.batch_size" if table else "batch_size"
+        raise ConfigError(
+            f"{size} texts of a step cannot be shared equally by {processes} processes.",
+            accepted={name: f"a multiple of {processes}"},
+            fix=option(name, processes * max(1, round(size / processes))),
         )
 
 

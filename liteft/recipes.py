@@ -260,7 +260,9 @@ class ExportRecipe(_Table):
     flat: bool | None = Field(
         default=ExportForm.flat, description="standard nodes only, for tools that do not know functions"
     )
-    target: Target | None = Field(default=ExportForm.target, description="edge: flat, laid out for transformers.js")
+    target: Target | None = Field(
+        default=ExportForm.target, description="edge: for transformers.js, flat; triton: with a model repository"
+    )
     tolerance: float = Field(default=0.5, ge=0, le=100, description="points of accuracy that may be lost")
     vocabulary: int | None = Field(default=None, gt=0, description="tokens to keep at most; None keeps all")
     fill_vocabulary: bool = Field(default=False, description="fill it up to that number with unused tokens")

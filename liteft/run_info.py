@@ -20,6 +20,8 @@ _OptionalInfo = TypedDict(  # noqa: UP013  # a class with a key named float woul
         "vocabulary": dict[str, Any],  # what trimming made of it
         # of a classifier of scores
         "activation": str,  # "sigmoid" or "none"
+        # where it was trained by more than one
+        "processes": int,
         # of a classifier with an adapter
         "adapter": dict[str, Any],  # its rank and own bytes, and what base.json says of its base
     },

@@ -47,6 +47,12 @@ def test_a_form_of_another_precision_and_back_is_the_same() -> None:
     assert replace(replace(ExportForm(), precision="fp32"), precision="int8") == ExportForm()
 
 
+def test_a_form_for_triton_is_one_node_unless_flat_is_asked_for() -> None:
+    assert not ExportForm(target="triton").flat and ExportForm(target="triton", flat=True).flat
+    assert form_with(ExportForm(flat=True), target="triton").flat
+    assert form_with(ExportForm(target="edge", flat=True), target="triton").target == "triton"
+
+
 def test_the_edge_is_flat_whether_that_is_said_or_not() -> None:
     assert ExportForm(target="edge") == ExportForm(target="edge", flat=True)
 

@@ -1,6 +1,5 @@
 #include "ort/kernel.h"
 
-#include <limits>
 #include <map>
 #include <set>
 #include <sstream>
@@ -11,6 +10,7 @@
 
 #include "engine/refuse.h"
 #include "ort/cores.h"
+#include "ort/packed.h"
 #include "ort/tensor.h"
 
 namespace liteft::ort {
@@ -28,13 +28,6 @@ void advance(std::atomic<std::uint64_t>& seen, std::atomic<std::uint64_t>& total
   while (before < now && !seen.compare_exchange_weak(before, now)) {
   }
   if (before < now) total.fetch_add(now - before);
-}
-
-std::int32_t narrow(std::int64_t value, const std::string& what) {
-  if (value < std::numeric_limits<std::int32_t>::min() || value > std::numeric_limits<std::int32_t>::max()) {
-    refuse(what + " = " + std::to_string(value) + " is out of range");
-  }
-  return static_cast<std::int32_t>(value);
 }
 
 void check_library(int failed) {
@@ -190,11 +183,7 @@ class Node {
 
 // A rectangle of integers.
 Tensor read_rectangle(const OrtApi* api, const OrtKernelContext* context, std::size_t place, const char* name) {
-  const OrtValue* value = nullptr;
-  check(api, KernelContext_GetInput(api, context, place, &value));
-  if (!value) refuse(std::string(name) + " is missing");
-  Tensor tensor = read_tensor(api, value);
-  if (tensor.type != kInt64) refuse(std::string(name) + " is not int64");
+  Tensor tensor = read_input(api, context, place, name);
   if (tensor.dimensions.size() != 2) {
     refuse(std::string(name) + " has shape " + shape_text(tensor.dimensions) + ", and (texts, tokens) was expected");
   }
@@ -203,12 +192,11 @@ Tensor read_rectangle(const OrtApi* api, const OrtKernelContext* context, std::s
 
 }  // namespace
 
-Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& target, bool per_token)
-    : api_(api), per_token_(per_token) {
+Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& target, Kind kind) : api_(api), kind_(kind) {
   const Node node(api, info);
   const liteft_shape shape = node.shape();
-  if ((shape.pooling == LITEFT_NONE) != per_token) {
-    refuse(std::string("the attribute 'pooling' is ") + (per_token ? "not 'none'" : "'none'") +
+  if ((shape.pooling == LITEFT_NONE) != (kind == Kind::tokens)) {
+    refuse(std::string("the attribute 'pooling' is ") + (kind == Kind::tokens ? "not 'none'" : "'none'") +
            ", which does not fit the operator's name");
   }
   const std::vector<liteft_weight> weights = node.weights();
@@ -231,6 +219,21 @@ Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& targe
 Kernel::~Kernel() { kernels_alive.fetch_sub(1); }
 
 void Kernel::compute(OrtKernelContext* context) {
+  if (kind_ == Kind::ragged) {
+    compute_packed(context);
+  } else {
+    compute_padded(context);
+  }
+  count();
+}
+
+void Kernel::compute_packed(OrtKernelContext* context) {
+  const PackedInputs inputs(api_, context, has_token_types_);
+  const liteft_batch batch = inputs.batch();
+  check_library(liteft_run(classifier_.get(), &batch, logits(context, {inputs.texts(), labels_})));
+}
+
+void Kernel::compute_padded(OrtKernelContext* context) {
   const Tensor ids = read_rectangle(api_, context, kIds, "input_ids");
   const auto same = [&](std::size_t place, const char* name) {
     const Tensor other = read_rectangle(api_, context, place, name);
@@ -247,13 +250,16 @@ void Kernel::compute(OrtKernelContext* context) {
   padded.mask = same(kMask, "attention_mask");
   if (has_token_types_) padded.types = same(kTypes, "token_type_ids");
   std::vector<std::int64_t> shape{padded.texts, labels_};
-  if (per_token_) shape.insert(shape.begin() + 1, padded.tokens);
+  if (kind_ == Kind::tokens) shape.insert(shape.begin() + 1, padded.tokens);
+  check_library(liteft_run_padded(classifier_.get(), &padded, logits(context, shape)));
+}
+
+float* Kernel::logits(OrtKernelContext* context, const std::vector<std::int64_t>& shape) const {
   OrtValue* output = nullptr;
   check(api_, KernelContext_GetOutput(api_, context, 0, shape.data(), shape.size(), &output));
-  void* logits = nullptr;
-  check(api_, GetTensorMutableData(api_, output, &logits));
-  check_library(liteft_run_padded(classifier_.get(), &padded, static_cast<float*>(logits)));
-  count();
+  void* values = nullptr;
+  check(api_, GetTensorMutableData(api_, output, &values));
+  return static_cast<float*>(values);
 }
 
 void Kernel::count() {

@@ -1,11 +1,13 @@
-// The operators liteft.EncoderClassifier and liteft.EncoderTokenClassifier of ONNX Runtime's CPU provider.
+// The operators liteft.EncoderClassifier, liteft.EncoderTokenClassifier and liteft.RaggedEncoderClassifier of ONNX
+// Runtime's CPU provider.
 //
 // ONNX Runtime loads this library with register_custom_ops_library and calls RegisterCustomOps. A file whose graph is
 // one such node then runs in the engine; without the library the same file runs as its definition in standard
 // operators.
 // Inputs: ids and mask, int64 (texts, tokens), then one variadic input of any types, with the type ids, if there are
 // any, and all weights; the attribute `inputs` names all of them. Output: logits, float32 (texts, labels); of a
-// classifier of tokens, which has no pooling, (texts, tokens, labels), with zeros where the mask is 0.
+// classifier of tokens, which has no pooling, (texts, tokens, labels), with zeros where the mask is 0. The ragged one
+// takes ids (tokens) and offsets (texts + 1) instead, texts one after the other, and type ids (tokens).
 //
 // It computes on the CPU, or on a GPU if the session's options say so before the library is registered (target.h).
 // Texts and logits are in host memory either way, so that the CPU provider and the plain onnxruntime package are
@@ -59,14 +61,14 @@ constexpr int kLatestVersion = 1;
 
 // An operator for one target. ONNX Runtime hands its table back to `create`.
 struct Operator : OrtCustomOp {
-  Operator(const Target& target, bool per_token);
+  Operator(const Target& target, Kind kind);
   const Target target;
-  const bool per_token;
+  const Kind kind;
 };
 
 OrtStatus* create(const OrtCustomOp* op, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
   const Operator& self = *static_cast<const Operator*>(op);
-  return guarded(api, [&] { *kernel = new Kernel(api, info, self.target, self.per_token); });
+  return guarded(api, [&] { *kernel = new Kernel(api, info, self.target, self.kind); });
 }
 
 OrtStatus* compute(void* kernel, OrtKernelContext* context) {
@@ -74,12 +76,18 @@ OrtStatus* compute(void* kernel, OrtKernelContext* context) {
   return guarded(self.api(), [&] { self.compute(context); });
 }
 
+const char* name_of(Kind kind) {
+  switch (kind) {
+    case Kind::tokens: return "EncoderTokenClassifier";
+    case Kind::ragged: return "RaggedEncoderClassifier";
+    default: return "EncoderClassifier";
+  }
+}
+
 OrtCustomOp describe() {
   OrtCustomOp op{};
   op.version = kVersion;
-  op.GetName = [](const OrtCustomOp* self) {
-    return static_cast<const Operator*>(self)->per_token ? "EncoderTokenClassifier" : "EncoderClassifier";
-  };
+  op.GetName = [](const OrtCustomOp* self) { return name_of(static_cast<const Operator*>(self)->kind); };
   op.GetExecutionProviderType = [](const OrtCustomOp*) { return "CPUExecutionProvider"; };
   op.GetInputTypeCount = [](const OrtCustomOp*) -> std::size_t { return 3; };
   op.GetInputType = [](const OrtCustomOp*, std::size_t place) { return place < 2 ? kInt64 : kUndefined; };
@@ -100,7 +108,7 @@ OrtCustomOp describe() {
   return op;
 }
 
-Operator::Operator(const Target& wanted, bool tokens) : OrtCustomOp(describe()), target(wanted), per_token(tokens) {}
+Operator::Operator(const Target& wanted, Kind named) : OrtCustomOp(describe()), target(wanted), kind(named) {}
 
 // The domain, one for each ONNX Runtime and target in the process. It is never released, since sessions point to it as
 // long as they live, and when the process ends this library cannot know the order in which sessions and libraries go.
@@ -112,8 +120,8 @@ OrtCustomOpDomain* domain_of(const OrtApi* api, const Target& target) {
   if (!domain) {
     OrtCustomOpDomain* made = nullptr;
     check(api, CreateCustomOpDomain(api, "liteft", &made));
-    for (const bool per_token : {false, true})
-      check(api, CustomOpDomain_Add(api, made, new Operator(target, per_token)));
+    for (const Kind kind : {Kind::texts, Kind::tokens, Kind::ragged})
+      check(api, CustomOpDomain_Add(api, made, new Operator(target, kind)));
     domain = made;
   }
   return domain;

@@ -1,7 +1,10 @@
 #include "ort/tensor.h"
 
+#include <limits>
 #include <memory>
 #include <stdexcept>
+
+#include "engine/refuse.h"
 
 namespace liteft::ort {
 
@@ -27,6 +30,22 @@ Tensor read_tensor(const OrtApi* api, const OrtValue* value) {
   check(api, GetTensorMutableData(api, const_cast<OrtValue*>(value), &values));
   tensor.values = values;
   return tensor;
+}
+
+Tensor read_input(const OrtApi* api, const OrtKernelContext* context, std::size_t place, const char* name) {
+  const OrtValue* value = nullptr;
+  check(api, KernelContext_GetInput(api, context, place, &value));
+  if (!value) refuse(std::string(name) + " is missing");
+  Tensor tensor = read_tensor(api, value);
+  if (tensor.type != kInt64) refuse(std::string(name) + " is not int64");
+  return tensor;
+}
+
+std::int32_t narrow(std::int64_t value, const std::string& what) {
+  if (value < std::numeric_limits<std::int32_t>::min() || value > std::numeric_limits<std::int32_t>::max()) {
+    refuse(what + " = " + std::to_string(value) + " is out of range");
+  }
+  return static_cast<std::int32_t>(value);
 }
 
 std::string shape_text(const std::vector<std::int64_t>& dimensions) {

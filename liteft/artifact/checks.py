@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from liteft import files, untrusted
@@ -14,13 +15,14 @@ _MOST_FILE = 256 << 20  # bytes of any file but the graph
 _MOST_TOGETHER = 4 << 30  # bytes of all files: what is hashed
 
 
-def compare_files(path: Path, manifest: Manifest, *, hashing: bool) -> None:
+def compare_files(path: Path, manifest: Manifest, *, hashing: bool, only: Collection[str] | None = None) -> None:
     """Refuse a folder whose files are not exactly those that its manifest lists.
 
     Args:
         path: the folder.
         manifest: its manifest.
         hashing: compare the SHA-256 of each file, not only its size.
+        only: names of the files to compare; None for all.
 
     Raises:
         ArtifactError: a file is missing from the manifest or from the folder, too large, changed, or a link to a place
@@ -31,6 +33,8 @@ def compare_files(path: Path, manifest: Manifest, *, hashing: bool) -> None:
             raise ArtifactError(f"{path / MANIFEST} does not list {name}.", fix="export the model again")
     _check_sizes(path, manifest)
     for name, entry in manifest.files.items():
+        if only is not None and name not in only:
+            continue
         _check_file(path, name, entry, hashing=hashing)
 
 

@@ -58,7 +58,7 @@ Fallback = Literal["weight_only", "float", "8 bits"]
 
 def graph_file(form: ExportForm) -> str:
     """Return the path of the graph in the folder of an artifact of this form."""
-    return MODEL if form.target is None else _EDGE_GRAPHS[form.precision]
+    return _EDGE_GRAPHS[form.precision] if form.target == "edge" else MODEL
 
 
 def required_files(form: ExportForm) -> tuple[str, ...]:

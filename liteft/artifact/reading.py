@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,12 +23,13 @@ _MOST_MANIFEST = 8 << 20  # bytes
 _AN_ARTIFACT = {"an artifact": f"a folder with {MANIFEST}, as liteft export writes it"}
 
 
-def read_artifact(path: str | Path, *, check_files: bool = True) -> Artifact:
+def read_artifact(path: str | Path, *, check_files: bool = True, only: Collection[str] | None = None) -> Artifact:
     """Return the artifact in a folder.
 
     Args:
         path: the folder, or that of a whole pipeline, which contains it as ``artifact``.
         check_files: hash every file and compare with the manifest.
+        only: names of the files that are wanted, of a folder that need not have the others; None for all.
 
     Raises:
         ArtifactError: the folder is not an artifact, its format is not the one that this version reads, its manifest
@@ -36,7 +38,7 @@ def read_artifact(path: str | Path, *, check_files: bool = True) -> Artifact:
     path = find_artifact(path)
     content = _read_manifest(path)
     manifest = _parse_manifest(path, content)
-    compare_files(path, manifest, hashing=check_files)
+    compare_files(path, manifest, hashing=check_files, only=only)
     return Artifact(path, manifest)
 
 

@@ -44,7 +44,7 @@ class ArtifactWriter:
                 bytes=file.stat().st_size, sha256=files.sha256_file(file)
             )
             for file in sorted(self.folder.rglob("*"))
-            if file.is_file() and file.name != MANIFEST
+            if file.is_file() and file != self.folder / MANIFEST
         }
         manifest = Manifest(files=entries, **fields)
         # plainly, for the whole folder is replaced at once: an error of the system then names the folder asked for

@@ -7,7 +7,7 @@ from typing import Any
 
 from liteft.cli import groups
 from liteft.cli.flags.data import Data, Task
-from liteft.cli.flags.machine import Out, Overwrite, Trust
+from liteft.cli.flags.machine import Engine, Out, Overwrite, Processes, Trust
 from liteft.cli.flags.models import Arms, Control, Folds, General, Labels, Seeds, Student, Teacher, Until, Vocabulary
 from liteft.errors import ConfigError
 
@@ -42,6 +42,8 @@ def distill(
     head: groups.Head,
     adapter: groups.Adapter,
     machine: groups.Machine,
+    processes: Processes = 1,
+    engine: Engine = "local",
     settings: groups.Settings,
     output: groups.Output,
 ) -> None:
@@ -87,6 +89,8 @@ def distill(
         until=stage,
         overwrite=overwrite,
         trust=trust,
+        processes=processes,
+        engine=engine,
         progress=console.progress,
     )
     first = sources[0] if outcome.teacher is None else outcome.teacher.path

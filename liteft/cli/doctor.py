@@ -1,20 +1,22 @@
-"""``liteft doctor``: check what works on this machine, or whether a running server is well."""
+"""``liteft doctor``: check what works on this machine, or whether a server answers as it should."""
 
 from __future__ import annotations
 
 import typer
 
 from liteft.cli import groups
+from liteft.cli.flags.machine import Triton
 from liteft.cli.flags.serving import Key, Serve
 
-EXAMPLES = ("liteft doctor", "liteft doctor --serve http://127.0.0.1:8080")
+EXAMPLES = ("liteft doctor --triton runs/reviews/artifact/triton", "liteft doctor --serve http://127.0.0.1:8080")
 
 
 @groups.flat
-def doctor(*, serve: Serve = None, key: Key = None, output: groups.Output) -> None:
+def doctor(*, serve: Serve = None, key: Key = None, triton: Triton = None, output: groups.Output) -> None:
     """Check what works on this machine and what does not; with --serve, check a running server instead.
 
-    Each problem comes with the command that fixes it. The exit status is 1 if there is a problem.
+    Each problem comes with the command that fixes it. The exit status is 1 if there is a problem. With --triton, a
+    model repository is compared with what was written, and its library looked for.
     """
     console = output.console()
     if serve is not None:
@@ -25,7 +27,7 @@ def doctor(*, serve: Serve = None, key: Key = None, output: groups.Output) -> No
         raise typer.Exit(diagnosis.exit_status)
     from liteft.doctor import diagnose
 
-    diagnosis = diagnose()
+    diagnosis = diagnose() if triton is None else diagnose(triton=triton)
     following = () if diagnosis.problems else ("liteft", "demo", "--out", "demo-run")
     console.result(diagnosis.render(), diagnosis.to_dict(), following=following)
     raise typer.Exit(diagnosis.exit_status)

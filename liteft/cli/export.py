@@ -45,10 +45,12 @@ def export(
 
     Without --data, a run is verified on the data that it was trained on, and another model on the texts of --unlabeled,
     which show whether the export agrees with it. Static int8 is calibrated on training texts.
+    With --target triton, a finished artifact becomes a model repository as well, in a folder of its own.
     For a model that LiteFT did not train, --task, --pair, --labels, --activation and --max-tokens say what its
     config.json does not.
     """
     from liteft.artifact import refuse_artifact
+    from liteft.cli.serving import is_artifact, refuse_settings, write_repository
     from liteft.cli.settings import data_of_models, resolve, said_of_model
     from liteft.data.unlabeled import load_beside
     from liteft.report.gold import find_gold, find_test
@@ -56,8 +58,13 @@ def export(
 
     table = {**asdict(form), "vocabulary": vocabulary}
     recipe = resolve(settings, data={"source": data, **asdict(reading)}, export=table)
-    refuse_artifact(source)
     console = output.console()
+    if recipe.export.target == "triton" and is_artifact(source):
+        stated = {"task": task, "labels": labels, "max_tokens": max_tokens, "activation": activation}
+        refuse_settings(table | stated | {"trust": trust or None, "overwrite": overwrite or None})
+        write_repository(source, out, recipe, unlabeled, split=split, threads=threads, console=console)
+        return
+    refuse_artifact(source)
     on, how = data_of_models(recipe, [source])
     said, chosen, asked = said_of_model(labels, task, reading.pair, activation), recipe.export, recipe.export.form
     subjects = find_subjects([source], said=said)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from liteft.cli import groups
 from liteft.cli.flags.data import Data, Task
-from liteft.cli.flags.machine import Out
+from liteft.cli.flags.machine import Out, Processes
 from liteft.cli.flags.models import Base, FromScratch, Size, VocabularyFile
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def finetune(
     head: groups.Head,
     adapter: groups.Adapter,
     machine: groups.Machine,
+    processes: Processes = 1,
     from_scratch: FromScratch = False,
     size: Size = None,
     vocabulary_file: VocabularyFile = None,
@@ -62,7 +63,9 @@ def finetune(
     dataset = load_data(recipe)  # before torch is imported, so that a misspelt column is reported at once
     import liteft
 
-    run = liteft.finetune(recipe.teacher.base, dataset, out=out, recipe=recipe, progress=console.progress)
+    run = liteft.finetune(
+        recipe.teacher.base, dataset, out=out, recipe=recipe, processes=processes, progress=console.progress
+    )
     following = ["liteft", "distill", *data_arguments(recipe.data), "--teacher", out]
     following += ["--size", _half_size(run), "--out", f"{out.rstrip('/')}-distilled"]
     console.result(run.render(), run.to_dict(), following=following)

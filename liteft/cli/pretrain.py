@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from liteft.cli import groups
 from liteft.cli.flags.data import Delimiter, Encoding, Text, ValidationFraction
-from liteft.cli.flags.machine import Out
+from liteft.cli.flags.machine import Out, Processes
 from liteft.cli.flags.models import Base, MaxTokens, Size, Vocabulary, VocabularyFile
 from liteft.cli.flags.pretraining import MaskedShare, Texts, VocabularyKind
 
@@ -33,6 +33,7 @@ def pretrain(
     masked_share: MaskedShare = None,
     training: groups.Training,
     machine: groups.Machine,
+    processes: Processes = 1,
     out: Out,
     settings: groups.Settings,
     output: groups.Output,
@@ -57,6 +58,6 @@ def pretrain(
     console = output.console()
     import liteft
 
-    run = liteft.pretrain(out=out, recipe=recipe, progress=console.progress)
+    run = liteft.pretrain(out=out, recipe=recipe, processes=processes, progress=console.progress)
     following = ["liteft", "finetune", "--data", "DATA", "--base", out, "--out", f"{out.rstrip('/')}-tuned"]
     console.result(run.render(), run.to_dict(), following=following)

@@ -8,7 +8,7 @@ import typer
 
 from liteft.cli import groups
 from liteft.cli.flags.data import Data, Task
-from liteft.cli.flags.machine import Out, Trust
+from liteft.cli.flags.machine import Engine, Out, Trust
 from liteft.cli.flags.models import Labels, Teacher
 
 EXAMPLES = (
@@ -34,6 +34,7 @@ def search(
     head: groups.Head,
     adapter: groups.Adapter,
     machine: groups.Machine,
+    engine: Engine = "local",
     settings: groups.Settings,
     output: groups.Output,
 ) -> None:
@@ -62,7 +63,9 @@ def search(
     dataset = load_data(recipe)  # before torch is imported, so that a misspelt column is reported at once
     import liteft
 
-    found = liteft.search(source, dataset, out=out, recipe=recipe, trust=trust, progress=console.progress)
+    found = liteft.search(
+        source, dataset, out=out, recipe=recipe, trust=trust, engine=engine, progress=console.progress
+    )
     following = [] if found.artifact is None else groups.predicting(found.artifact, trust=trust)
     console.result(found.render(), found.to_dict(), following=following)
     if found.winner is None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from liteft.arms import ARMS, Kind, arms_of
+from liteft.arms import Kind, arms_of
 from liteft.data import Dataset
 from liteft.data.pool import Unlabeled, unlabeled_once
 from liteft.defaults import read_length
@@ -15,7 +15,7 @@ from liteft.distillation.general import plan_general
 from liteft.distillation.initial import check_own_encoder, check_student
 from liteft.distillation.raw_start import untaught_start
 from liteft.distillation.ready import TeacherSource, ready_teachers
-from liteft.distillation.student import distill_one
+from liteft.distillation.seeds import Seeds
 from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
 from liteft.errors import ConfigError, option
 from liteft.finetuning.answering import require_answerable
@@ -23,7 +23,6 @@ from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.calibration import require_threshold
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import is_classifier, read_config
-from liteft.finetuning.run_folder import filled_from
 from liteft.finetuning.settings import position_limit
 from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.pretraining import Pretrained
@@ -58,6 +57,7 @@ def distill_students(
     teacher_out: Path,
     general_out: Path | None = None,
     unlabeled: Unlabeled | None = None,
+    engine: str = "local",
 ) -> Students:
     """Train every student that a recipe asks for, and the arms beside each.
 
@@ -69,6 +69,7 @@ def distill_students(
         teacher_out: run folder of the teacher, where ``teacher`` is a base.
         general_out: run folder of the general distillation; None for "general" beside the student's.
         unlabeled: as for ``distill_one``.
+        engine: "local", one seed after the other, or "ray", one task each.
     """
     require_threshold(recipe.student, dataset)
     _check_start(recipe.student)
@@ -90,30 +91,9 @@ def distill_students(
     general = None if planned is None else planned.run(context.at(general_out or context.out.with_name("general")))
     encoder = None if general is None else general.model_path
     kinds: tuple[Kind, ...] = ("student", *arms_of(recipe.student.arms, control=recipe.student.control))
-    runs: dict[Kind, list[Run]] = {kind: [] for kind in kinds}
-    for number in range(recipe.student.seeds):
-        name = context.out.name if number == 0 else f"{context.out.name}-seed{number}"
-        update = {"seed": recipe.student.seed + number, "seeds": 1, "folds": 0, "control": False, "arms": []}
-        one = recipe.model_copy(update={"student": recipe.student.model_copy(update=update)})
-        for kind in kinds:
-            out = context.at(context.out.with_name(name + ARMS[kind].suffix))
-            taught_by = Teacher.of(runs["control"][-1]) if kind == "c2" else found
-            # what the recipe leaves open is settled once, for the first student, also where arms or seeds come later
-            same = filled_from(context.out, one.student, table="student")
-            runs[kind].append(
-                distill_one(
-                    taught_by,
-                    dataset,
-                    one.model_copy(update={"student": same}),
-                    out,
-                    kind=kind,
-                    show_check=not shown,
-                    unlabeled=unlabeled,
-                    encoder=encoder,
-                )
-            )
-            shown = True
-    return Students(found, {kind: tuple(made) for kind, made in runs.items()}, general)
+    seeds = Seeds(found, dataset, recipe, context, kinds, encoder, show_check=not shown)
+    runs = seeds.in_tasks(unlabeled) if engine == "ray" else seeds.in_turn(unlabeled)
+    return Students(found, {kind: tuple(each[kind] for each in runs) for kind in kinds}, general)
 
 
 def _check_start(recipe: StudentRecipe) -> None:

@@ -30,7 +30,7 @@ from liteft.distillation.transfer_set import ids_in
 from liteft.errors import ConfigError, Hint, ModelError, leave_out, option
 from liteft.finetuning.bases import base_name, resolve_base, weights_hash
 from liteft.finetuning.context import RunContext
-from liteft.finetuning.fit import computing_threads
+from liteft.finetuning.fit import training_threads
 from liteft.finetuning.model import is_classifier, pooler_argument, quiet_transformers, read_config, uses_type_ids
 from liteft.finetuning.pretrained import load_filled
 from liteft.finetuning.run_folder import RECIPE, open_run_in_all, withdrawn_on_error, writing_run
@@ -91,7 +91,7 @@ class GeneralDistillation:
         }
         with writing_run(context):
             if not open_run_in_all(context, self.recipe, inputs, table="pretrain"):
-                with withdrawn_on_error(context), computing_threads(self.recipe.pretrain.threads):
+                with withdrawn_on_error(context), training_threads(self.recipe.pretrain.threads):
                     if context.state.is_main_process:
                         self.stream.remember(record)
                     self._train(context, inputs)

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import set_seed
@@ -120,7 +119,7 @@ def _logits_alone(recipe: StudentRecipe) -> StudentRecipe:
 
 
 def _steps(rows: TransferSet, recipe: StudentRecipe, epochs: float) -> int:
-    return math.ceil(steps_per_epoch(recipe, rows.epoch_texts, PartialState().num_processes) * epochs)
+    return math.ceil(steps_per_epoch(recipe, rows.epoch_texts) * epochs)
 
 
 def _search_rate(
@@ -210,7 +209,7 @@ def _train_stage(training: StudentTraining, student: TorchClassifier, rows: Tran
         model.load_state_dict(stage.start)
     with _rounding(training, student, rows) if stage.rounded else contextlib.nullcontext():
         stats = _fit_stage(training, student, rows, stage)
-    state = PartialState()
+    state = training.context.state
     if state.is_main_process:
         weights = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
         with files.writing_file(folder / _BEST) as temporary:

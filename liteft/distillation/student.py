@@ -30,7 +30,7 @@ from liteft.finetuning.answering import require_answerable
 from liteft.finetuning.bases import resolve_base, weights_hash
 from liteft.finetuning.calibration import calibrate, require_bias, require_threshold, told_untuned
 from liteft.finetuning.context import RunContext
-from liteft.finetuning.fit import computing_threads
+from liteft.finetuning.fit import training_threads
 from liteft.finetuning.model import TorchClassifier, is_classifier
 from liteft.finetuning.run_folder import (
     filled_from,
@@ -44,7 +44,7 @@ from liteft.run import ADAPTER, Run, model_weights_sha256, read_run
 from liteft.run_info import TrainingInfo
 from liteft.trimming import prove_trimming, trim_classifier, trimming_text, write_tokenizer_files
 
-__all__ = ["distill_one"]
+__all__ = ["distill_one", "settled_recipe"]
 
 
 def distill_one(
@@ -79,6 +79,44 @@ def distill_one(
         DataError, RunError, ModelError: data, run folders or models that cannot be read, written or used.
     """
     require_trainable(dataset)
+    texts = unlabeled or unlabeled_once(dataset, recipe, context.tell)
+    training, student = _planned(teacher, dataset, recipe, context, kind, texts, encoder)
+    recipe = recipe.model_copy(update={"student": training.recipe})
+    if recipe.student.quantized_epochs:
+        _require_int8(training, student)
+    with writing_run(context):
+        if not open_run_in_all(context, recipe, _inputs(training, student), table="student"):
+            _train(training, student, texts, show_check=show_check)
+    return read_run(context.out)
+
+
+def settled_recipe(
+    teacher: Teacher,
+    dataset: Dataset,
+    recipe: Recipe,
+    context: RunContext,
+    *,
+    unlabeled: Unlabeled,
+    encoder: Path | None = None,
+) -> Recipe:
+    """Return the recipe with what it leaves open, as `distill_one` would train a student by it.
+
+    The arguments are those of ``distill_one``.
+    """
+    training, _ = _planned(teacher, dataset, recipe, context, "student", unlabeled, encoder)
+    return recipe.model_copy(update={"student": training.recipe})
+
+
+def _planned(
+    teacher: Teacher,
+    dataset: Dataset,
+    recipe: Recipe,
+    context: RunContext,
+    kind: Kind,
+    texts: Unlabeled,
+    encoder: Path | None,
+) -> tuple[StudentTraining, TorchClassifier]:
+    """Return how a student is trained, with all settings, and the untrained student."""
     if encoder is None and recipe.student.student is not None:
         encoder = resolve_base(recipe.student.student)
     headed = encoder is not None and keeps_head(encoder, teacher.loaded)
@@ -94,15 +132,7 @@ def distill_one(
     require_threshold(recipe.student, dataset, student.config)
     require_bias(recipe.student, student)
     student.settings = replace(student.settings, paired=dataset.paired, marked=dataset.marked)
-    texts = unlabeled or unlabeled_once(dataset, recipe, context.tell)
-    training = replace(training, recipe=_settled(training, student, texts))
-    recipe = recipe.model_copy(update={"student": training.recipe})
-    if recipe.student.quantized_epochs:
-        _require_int8(training, student)
-    with writing_run(context):
-        if not open_run_in_all(context, recipe, _inputs(training, student), table="student"):
-            _train(training, student, texts, show_check=show_check)
-    return read_run(context.out)
+    return replace(training, recipe=_settled(training, student, texts)), student
 
 
 def _settled(training: StudentTraining, student: TorchClassifier, unlabeled: Unlabeled) -> StudentRecipe:
@@ -149,7 +179,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
     """Train into a run folder that is open, from every process of the training."""
     recipe, dataset, context = training.recipe, training.dataset, training.context
     started = time.monotonic()
-    with withdrawn_on_error(context), computing_threads(recipe.threads):
+    with withdrawn_on_error(context), training_threads(recipe.threads):
         pool = unlabeled = texts()
         if starts_with_discriminants(training):
             start_head(training, student)

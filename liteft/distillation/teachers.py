@@ -24,6 +24,7 @@ from liteft.finetuning.context import RunContext
 from liteft.finetuning.foreign_tags import refuse_iob1
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, is_classifier, load_classifier
+from liteft.finetuning.settings import ModelSettings
 from liteft.finetuning.teacher import train_teacher
 from liteft.foreign import Said, adopted_labels
 from liteft.foreign.meaning import LABELS_HINT, renamed_text
@@ -81,6 +82,11 @@ class Teacher:
         shift = loaded.settings.threshold_shift
         return cls(without_threshold(loaded), run, weights_sha256, shift)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be sent to another process as the folder of its run, which is read again there, if it has one."""
+        loaded = self.loaded if self.run is None else self.loaded.settings
+        return _received, (loaded, self.run, self.weights_sha256, self.shift, self.temperature, self.others, self.folds)
+
     @property
     def name(self) -> str:
         """The last part of its path."""
@@ -114,6 +120,16 @@ class Teacher:
         if self.others:
             described["others"] = [each.described() for each in self.others]
         return described
+
+
+def _received(loaded: TorchClassifier | ModelSettings, run: Run | None, *rest: Any) -> Teacher:
+    """Return a teacher that another process has sent."""
+    if isinstance(loaded, TorchClassifier):
+        return Teacher(loaded, run, *rest)
+    assert run is not None
+    found = Teacher.of(run).loaded
+    found.settings = loaded
+    return Teacher(found, run, *rest)
 
 
 @dataclass(frozen=True)

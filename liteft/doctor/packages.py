@@ -31,6 +31,7 @@ _EXTRAS = {
     "otel": "traces of liteft serve",
     "hub": "data sets by their Hugging Face name",
     "parquet": "parquet files",
+    "ray": "tasks of a Ray cluster",
     "report": "the comparison's picture",
     "demo": "liteft demo",
 }

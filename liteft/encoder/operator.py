@@ -1,7 +1,8 @@
 """The node that a classifier is in a file: its names, its inputs, and its attributes with their defaults.
 
 ``liteft.EncoderClassifier`` gives a row of logits for each text, ``liteft.EncoderTokenClassifier``, whose pooling is
-"none", one for each token. Inputs and attributes of the two are alike.
+"none", one for each token. Inputs and attributes of the two are alike. ``liteft.RaggedEncoderClassifier`` is the first
+one for texts without padding: its ids and type ids are (tokens,), and offsets take the place of the mask.
 
 The node is a contract with every file ever written, so attributes are only ever added. A new attribute has a default,
 which is its meaning in files without it, and the version of the domain that introduced it. An attribute equal to its
@@ -29,7 +30,9 @@ __all__ = [
     "END_NODES",
     "KIND",
     "KINDS",
+    "OFFSETS",
     "OUTPUT",
+    "RAGGED_KIND",
     "TOKENS",
     "TOKEN_KIND",
     "VERSION",
@@ -46,6 +49,10 @@ DOMAIN, KIND, TOKEN_KIND, VERSION = "liteft", "EncoderClassifier", "EncoderToken
 """Domain of the node, its names with pooling and without, and the latest version of the domain that this release
 supports."""
 KINDS = (KIND, TOKEN_KIND)
+"""Names of the nodes that are a whole artifact's graph."""
+RAGGED_KIND, OFFSETS = "RaggedEncoderClassifier", "offsets"
+"""Name of the node for texts one after the other, and of its input where each text begins and the last one ends, int64
+(texts + 1,). No artifact's graph has it; one with it is made for a server that joins requests."""
 TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 """Inputs of the graph in their order, int64 (texts, tokens); the last one only if the model takes it."""
 OUTPUT = "logits"

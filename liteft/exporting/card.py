@@ -398,6 +398,12 @@ def _use(manifest: Manifest, trust: bool, pairs: PairLayout | None) -> str:
             "",
             _cut_in_javascript(manifest),
         ]
+    if manifest.form.target == "triton":
+        lines += [
+            "",
+            "In Triton Inference Server, with `--model-repository=FOLDER/triton`; its README.md says what was checked, "
+            "and that no Triton server has run it yet.",
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -29,6 +29,7 @@ from liteft.exporting.origin import find_model, meet_model_labels, settle_meanin
 from liteft.exporting.quantization import Int8Plan
 from liteft.exporting.recovery import ExportAttempt, recover_precision
 from liteft.exporting.replacing import refuse_another
+from liteft.exporting.served import add_repository
 from liteft.exporting.sizes import check_size
 from liteft.exporting.source import SourceReading, read_source
 from liteft.exporting.trimmed import trim
@@ -114,7 +115,9 @@ def export(
         threads: CPU threads of the verification and of measuring; None for those of ``liteft.load``.
         progress: called with a line of text now and then; True prints the lines to stderr.
         **options: fields that replace those of ``form``: ``precision="fp32"``, ``scheme="static"``, ``weight_bits=7``,
-            ``embedding_bits=4``, ``calibration="mse"``, ``mixed=True``, ``flat=True``, ``target="edge"``.
+            ``embedding_bits=4``, ``calibration="mse"``, ``mixed=True``, ``flat=True``, ``target="edge"``. With
+            ``target="triton"``, the folder ``triton`` in the artifact is a model repository, as from
+            ``liteft.export_triton``, which is verified on the same texts.
 
     Returns:
         The artifact. Its manifest has the form, and says whether the graph was built from the weights or traced
@@ -212,7 +215,12 @@ def export(
             _tell(progress, f"measuring the artifact on {len(test):,} texts of {test.name}")
             measured = measure_artifact(writer.folder, loaded, test, backends=checked["backends"], **where)
         guarded = trust and needs_trust(writer.folder)
-        attempt.seal(checked | {"weights_sha256": weights_sha256}, measured, trust=guarded)
+        checked["weights_sha256"] = weights_sha256
+        attempt.seal(checked, measured, trust=guarded)
+        if form.target == "triton":
+            serving: dict[str, Any] = {"guarded": guarded, "threads": threads, "progress": progress}
+            add_repository(writer.folder, Path(out), gates[-1].split, **serving)
+            attempt.seal(checked, measured, trust=guarded)
     artifact = read_artifact(Path(out))
     size = f"{artifact.size_bytes / 1e6:.1f} MB"
     _tell(progress, f"exported {artifact.path}: {form.precision}, {size}, {_summary(checked, loaded.settings.task)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -13,7 +14,18 @@ from transformers import TrainerCallback
 from liteft.arguments import ProgressFunction
 from liteft.finetuning.checkpoints import checkpoints_folder
 
-__all__ = ["RunContext"]
+__all__ = ["RunContext", "training_processes"]
+
+# Processes wait for the first while it exports or reads millions of texts. One that died is noticed by who started it.
+_PATIENCE = timedelta(days=7)
+
+
+def training_processes() -> PartialState:
+    """Return the processes that train together, as torchrun or ``processes`` have started them; usually one.
+
+    The first call joins them: over NCCL where there are GPUs, else over gloo.
+    """
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,7 @@ class RunContext:
     @property
     def state(self) -> PartialState:
         """The processes that train together; the same in every step of the run."""
-        return PartialState(cpu=not torch.cuda.is_available())
+        return training_processes()
 
     @property
     def checkpoints(self) -> Path:

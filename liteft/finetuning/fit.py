@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 
 from liteft.data import Dataset, Split
 from liteft.finetuning.allocation import large_buffers_reused
@@ -29,10 +28,11 @@ from liteft.finetuning.soundness import kept_evaluation
 from liteft.finetuning.trainer import ClassifierTrainer, choosing_metric, shown_metrics, training_arguments
 from liteft.finetuning.units import training_units
 from liteft.ragged import Rows
+from liteft.ranks import local_share
 from liteft.recipes import TrainingRecipe
 from liteft.run_info import FitInfo
 
-__all__ = ["computing_threads", "encode_rows", "fit", "soft_targets", "trained_from"]
+__all__ = ["computing_threads", "encode_rows", "fit", "soft_targets", "trained_from", "training_threads"]
 
 
 def _in_order(validation: Split, rows: np.ndarray) -> np.ndarray | None:
@@ -73,6 +73,11 @@ def computing_threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def training_threads(count: int | None) -> AbstractContextManager[None]:
+    """Compute with this process's share of a training's threads while the body runs; None changes nothing."""
+    return computing_threads(local_share(count))
 
 
 def trained_from(trainer: ResumableTrainer, checkpoints: Path) -> None:
@@ -154,7 +159,7 @@ def fit(
         recipe,
         folder=checkpoints,
         texts=epoch_texts or len(train.encoded.lengths),
-        processes=PartialState().num_processes,
+        processes=context.state.num_processes,
         task=dataset.task,
         choose_best=choose_best,
     )

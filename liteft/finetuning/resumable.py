@@ -21,6 +21,7 @@ from liteft.finetuning.batches import EpochSampler
 from liteft.finetuning.callbacks import EarlyStopping, EpochOrder, SaveEvaluated, TrainingLog
 from liteft.finetuning.checkpoints import STATE, discard, mark_complete, remove_superseded
 from liteft.finetuning.context import RunContext
+from liteft.finetuning.ordered_gradients import OrderedGradients
 from liteft.finetuning.soundness import Divergence
 from liteft.recipes import TrainingRecipe
 
@@ -61,6 +62,7 @@ class ResumableTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.add_callback(EpochOrder(self.index_sampler))
         self.add_callback(SaveEvaluated())
+        self.add_callback(OrderedGradients(self))
         if recipe.early_stopping:
             self.add_callback(EarlyStopping(self.has_stopped))
         self.add_callback(TrainingLog(context, name, shown or (metric,)))

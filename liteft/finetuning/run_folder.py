@@ -69,6 +69,7 @@ INPUTS = "inputs.json"
 RECIPE = "recipe.toml"
 Settings = TypeVar("Settings", bound=TrainingRecipe)
 Table = Literal["pretrain", "teacher", "student"]  # of a recipe
+_PROCESSES = "processes.json"  # beside the checkpoints, of more than one process
 _STARTED = (RECIPE, INPUTS, "data_check.json", "log.jsonl", POOL_HASHES)
 PACKAGES = ("liteft", "torch", "transformers", "accelerate", "tokenizers", "numpy")
 
@@ -132,10 +133,30 @@ def _refuse(out: Path, changed: dict[str, str]) -> None:
 def open_run_in_all(context: RunContext, recipe: Recipe, inputs: dict[str, Any], *, table: Table) -> bool:
     """Open a run from every process of a training: the main one writes, all return the same. See ``open_run``."""
     out, state = context.out, context.state
-    if state.is_main_process:
-        open_run(out, recipe, inputs, table=table)
+    if state.is_main_process and not open_run(out, recipe, inputs, table=table):
+        _bind_processes(context)
     state.wait_for_everyone()
     return (out / RUN_FILE).is_file()
+
+
+def _bind_processes(context: RunContext) -> None:
+    """Bind an unfinished run to its number of processes, once it has a checkpoint: another number rounds otherwise.
+
+    Raises:
+        RunError: it has a checkpoint, of another number of processes.
+    """
+    out, record, now = context.out, context.checkpoints / _PROCESSES, context.state.num_processes
+    before = files.read_json(record) if record.is_file() else 1
+    if before != now and can_go_on(context.checkpoints):
+        raise RunError(
+            f"{out} holds an unfinished run of {before} {'process' if before == 1 else 'processes'}.",
+            accepted={"processes": f"{before} -> {now}"},
+            fix=[option("processes", before), f"remove {out} to start over"],
+        )
+    if now > 1:
+        files.write_json(record, now)
+    else:
+        record.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -268,6 +289,8 @@ def finish_run(
     }
     if settings.activation is not None:
         content["activation"] = settings.activation
+    if context.state.num_processes > 1:
+        content["processes"] = context.state.num_processes
     if adapter is not None:
         content["adapter"] = {**base, "rank": adapter.rank, "own_bytes": weights.stat().st_size}
     files.write_json(out / RUN_FILE, content)

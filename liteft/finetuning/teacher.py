@@ -31,7 +31,7 @@ from liteft.finetuning.calibration import calibrate, require_bias, require_thres
 from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.consistency import ConsistencyTrainer
 from liteft.finetuning.context import RunContext
-from liteft.finetuning.fit import computing_threads, fit
+from liteft.finetuning.fit import fit, training_threads
 from liteft.finetuning.from_scratch import USUAL_WIDTH, create_from_scratch
 from liteft.finetuning.head import start_from_discriminants
 from liteft.finetuning.model import TorchClassifier, read_config
@@ -45,9 +45,10 @@ from liteft.finetuning.run_folder import (
 from liteft.finetuning.settings import Pooling, position_limit
 from liteft.finetuning.trainer import ClassifierTrainer, resolve_precision
 from liteft.foreign import read_pooling
-from liteft.recipe_checks import require_teacher
+from liteft.ranks import checked_processes, launch
+from liteft.recipe_checks import require_shares, require_teacher
 from liteft.recipes import Recipe, TeacherRecipe, parse_size
-from liteft.run import Run, read_run
+from liteft.run import RUN_FILE, Run, read_run
 from liteft.tasks import Task
 
 __all__ = ["finetune", "pooling_of", "train_teacher"]
@@ -61,6 +62,7 @@ def finetune(
     recipe: Recipe | None = None,
     progress: ProgressFunction | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    processes: int = 1,
     **settings: Any,
 ) -> Run:
     """Fine-tune a classifier and return the finished run.
@@ -74,6 +76,7 @@ def finetune(
         recipe: settings; its tables ``data`` and ``teacher`` are used.
         progress: called with a line of text now and then; True prints it to stderr.
         callbacks: transformers callbacks, such as your own loggers.
+        processes: train in so many processes of this machine, one per GPU if it has any; see docs/distributed.md.
         settings: keys of the recipe's ``[teacher]`` table, which override the recipe.
 
     Raises:
@@ -91,7 +94,30 @@ def finetune(
         require_path("base", base, accepted="a folder or hub name; None with from_scratch=True")
     given = {} if base is None else {"base": os.fspath(base)}
     recipe = resolve_recipe(recipe, "teacher", given | settings)
+    if checked_processes(processes) > 1 and not (Path(out) / RUN_FILE).is_file():
+        data = _trainable_by(processes, data, recipe)
+        threads = recipe.teacher.threads
+        launch(
+            finetune,
+            base,
+            data,
+            out=out,
+            recipe=recipe,
+            processes=processes,
+            threads=threads,
+            progress=progress,
+            callbacks=callbacks,
+        )
     return train_teacher(data, recipe, RunContext(Path(out), progress, callbacks))
+
+
+def _trainable_by(processes: int, data: Dataset | str | Path, recipe: Recipe) -> Dataset:
+    """Return the data, read and checked once for all processes."""
+    require_teacher(recipe.teacher)
+    require_shares(recipe.teacher, processes)
+    dataset = resolve_data(data, recipe)
+    require_trainable(dataset)
+    return dataset
 
 
 def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContext) -> Run:
@@ -137,7 +163,11 @@ def _train(
     """Train into an open run folder, in every process of the training."""
     state = context.state
     started = time.monotonic()
-    with files.temporary_folder() as spare, withdrawn_on_error(context), computing_threads(teacher.threads):
+    with (
+        files.temporary_folder() as spare,
+        withdrawn_on_error(context),
+        training_threads(teacher.threads),
+    ):
         loaded = _start(teacher, source, dataset, spare, adapter)
         loaded.settings = replace(loaded.settings, answers=form_for(loaded, dataset.train, teacher))
         require_bias(teacher, loaded)

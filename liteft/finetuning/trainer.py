@@ -26,6 +26,7 @@ from liteft.finetuning.pretrained import output_logits
 from liteft.finetuning.resumable import ResumableTrainer
 from liteft.finetuning.word_batches import COLUMNS, NO_WORD, flat_words, rows_of_rectangle, word_logits
 from liteft.ragged import Ragged, Rows
+from liteft.recipe_checks import require_shares
 from liteft.recipes import TrainingRecipe
 from liteft.tasks import SINGLE_LABEL, Task, fit_threshold
 from liteft.tasks.answers import Answers
@@ -82,13 +83,15 @@ def training_arguments(
         recipe: the settings.
         folder: checkpoints go here.
         texts: size of the training split.
-        processes: number of training processes.
+        processes: number of training processes, which share the texts of each step.
         task: determines, with ``choose_by``, the metric that selects the best checkpoint.
         choose_best: end with the weights of the best evaluation, not the last ones.
 
     Raises:
         MissingExtraError: the 8-bit optimizer was asked for and bitsandbytes is missing.
+        ConfigError: the texts of a step cannot be shared equally among the processes.
     """
+    require_shares(recipe, processes)
     if recipe.optimizer == "adamw8bit":
         try:
             import bitsandbytes  # noqa: F401
@@ -99,14 +102,14 @@ def training_arguments(
             ) from None
     assert recipe.epochs is not None and recipe.learning_rate is not None  # liteft.defaults
     assert recipe.evaluations_per_epoch is not None
-    in_epoch = steps_per_epoch(recipe, texts, processes)
+    in_epoch = steps_per_epoch(recipe, texts)
     steps = recipe.max_steps or math.ceil(in_epoch * recipe.epochs)
     evaluate_every = max(1, min(steps, in_epoch // recipe.evaluations_per_epoch))
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
-        per_device_train_batch_size=recipe.batch_size,
-        per_device_eval_batch_size=2 * recipe.batch_size,
+        per_device_train_batch_size=recipe.batch_size // processes,
+        per_device_eval_batch_size=2 * recipe.batch_size // processes,
         gradient_accumulation_steps=recipe.gradient_accumulation,
         learning_rate=recipe.learning_rate,
         optim=_OPTIMIZERS[recipe.optimizer],
@@ -140,7 +143,7 @@ def training_arguments(
     )
     # Set afterwards: the constructor refuses saves between evaluations, unaware of SaveEvaluated.
     arguments.save_steps = min(recipe.checkpoint_steps or evaluate_every, evaluate_every)
-    # One process, one GPU: DataParallel would multiply the batch size. Use torchrun for several GPUs.
+    # One process, one GPU: DataParallel would multiply the batch size. Several GPUs take as many processes.
     if processes == 1:
         arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
@@ -164,10 +167,9 @@ def shown_metrics(recipe: TrainingRecipe, task: Task) -> tuple[str, ...]:
     return task.judged_by if recipe.choose_by == "balanced" else (choosing_metric(recipe, task),)
 
 
-def steps_per_epoch(recipe: TrainingRecipe, texts: int, processes: int) -> int:
-    """Return the optimizer steps of one pass over ``texts`` texts, shared among ``processes`` processes."""
-    batches = math.ceil(math.ceil(texts / recipe.batch_size) / processes)
-    return max(1, math.ceil(batches / recipe.gradient_accumulation))
+def steps_per_epoch(recipe: TrainingRecipe, texts: int) -> int:
+    """Return the optimizer steps of one pass over ``texts`` texts; as many, whatever the number of processes."""
+    return max(1, math.ceil(math.ceil(texts / recipe.batch_size) / recipe.gradient_accumulation))
 
 
 def gold_of(batch: dict[str, Tensor]) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 
 from liteft.artifact import MANIFEST, Artifact
@@ -17,6 +18,7 @@ from liteft.distillation.student import distill_one
 from liteft.distillation.teachers import Teacher
 from liteft.errors import ConfigError, ModelError, VerificationError
 from liteft.finetuning.context import RunContext
+from liteft.frontier.ahead import Ahead
 from liteft.frontier.budget import Budget
 from liteft.frontier.candidates import Variant
 from liteft.frontier.plan import Planned, plan_shapes
@@ -54,6 +56,7 @@ class Search:
         machine: description and threads of this machine; timings of another machine are not reused.
         show_check: report the findings of the data check.
         trust: as in ``liteft.load``, for every artifact.
+        engine: "local", or "ray": the shapes of a group are trained first, each in a task; see ahead.py.
         candidates: the candidates so far.
         logits: logits on the validation split of measured candidates, by name, float32 (texts, labels).
     """
@@ -67,6 +70,7 @@ class Search:
     machine: dict[str, Any]
     show_check: bool = True
     trust: bool = False
+    engine: str = "local"
     candidates: list[Candidate] = field(default_factory=list)
     logits: dict[str, Rows] = field(default_factory=dict)
 
@@ -74,6 +78,7 @@ class Search:
         self.budget = Budget.of(self.recipe.search)
         self.metric = self.dataset.task.primary_metric
         self.unlabeled = unlabeled_once(self.dataset, self.recipe, self.context.tell)
+        self.failed: dict[str, Exception] = {}  # shape -> what its task has raised
 
     def run(self) -> None:
         """Evaluate all shapes; narrower ones only if no shape of the teacher's width fits the budget's MB and ms."""
@@ -84,6 +89,8 @@ class Search:
                 if not planned.variants:
                     self._leave_out(planned, planned.reason, size_bytes=planned.least)
             possible = self._fast_enough(possible)
+            if self.engine == "ray":
+                self._train_ahead(possible)
             for number, planned in enumerate(possible):
                 best = next((each for each in self.candidates if each.within and (each.drop or 0.0) <= 0), None)
                 if best is None:
@@ -188,23 +195,16 @@ class Search:
     def _trained(self, planned: Planned) -> Run | None:
         """Return the finished student, or None if its training was given up, now or in an earlier call."""
         name, recipe = planned.shape.name, shape_recipe(self.recipe, planned.shape)
-        out = self.context.out / name / "student"
-        key = {
-            "student": recipe.student.model_dump(mode="json"),
-            "data": self.dataset.fingerprint,
-            "teacher": self.teacher.weights_sha256,
-        }
-        bar = self._bar()
-        given_up = self.state.get("given_up", name, key)
-        unfinished = (out / "recipe.toml").is_file() and not (out / RUN_FILE).is_file()
-        if given_up is None or not unfinished or bar is None or given_up["best"] >= bar:
+        if name in self.failed:
+            raise self.failed[name]
+        out, key = self.context.out / name / "student", self._key(recipe)
+        given_up = self._given_up(out, name, recipe)
+        if given_up is None:
             self.context.tell(f"{name}: training")
-            several = len(recipe.student.learning_rates or ()) > 1 or recipe.student.rate_search
-            watch = [] if bar is None or several else [GiveUp(bar, self.metric)]
             try:
-                return self._distilled(out, recipe, watch)
+                return self._distilled(out, recipe, self._watch(recipe))
             except Pruned as error:
-                given_up = {"step": error.step, "steps": error.steps, "best": error.best}
+                given_up = error.to_dict()
                 self.state.put("given_up", name, key, given_up)
         reason = (
             f"given up at step {given_up['step']:,} of {given_up['steps']:,}: {metric_words(self.metric)} "
@@ -213,6 +213,50 @@ class Search:
         self.context.tell(f"{name}: {reason}")
         self.candidates.append(Candidate(name, "", "hopeless", reason, student=given_up["best"]))
         return None
+
+    def _train_ahead(self, group: Sequence[Planned]) -> None:
+        """Train the shapes of a group that are neither finished nor given up, each in a Ray task.
+
+        What a task has raised is raised when its shape's turn comes, as if it were trained then.
+        """
+        left: dict[str, Recipe] = {}
+        for planned in group:
+            name, recipe = planned.shape.name, shape_recipe(self.recipe, planned.shape)
+            out = self.context.out / name / "student"
+            if not (out / RUN_FILE).is_file() and self._given_up(out, name, recipe) is None:
+                left[name] = recipe
+        if not left:
+            return
+        threads = self.recipe.student.threads or torch.get_num_threads()
+        ahead = Ahead(self.teacher, self.dataset, self.context, self.unlabeled(), threads, self.show_check)
+        shapes = {name: (recipe, self._watch(recipe)) for name, recipe in left.items()}
+        for name, found in ahead.trained(shapes).items():
+            if isinstance(found, Exception):
+                self.failed[name] = found
+            elif found is not None:
+                self.state.put("given_up", name, self._key(left[name]), found)
+        self.show_check = False
+
+    def _key(self, recipe: Recipe) -> dict[str, Any]:
+        """Return what giving up a training depends on."""
+        return {
+            "student": recipe.student.model_dump(mode="json"),
+            "data": self.dataset.fingerprint,
+            "teacher": self.teacher.weights_sha256,
+        }
+
+    def _given_up(self, out: Path, name: str, recipe: Recipe) -> dict[str, Any] | None:
+        """Return where an earlier training was given up, if it would be given up again; otherwise None."""
+        bar = self._bar()
+        given_up: dict[str, Any] | None = self.state.get("given_up", name, self._key(recipe))
+        unfinished = (out / "recipe.toml").is_file() and not (out / RUN_FILE).is_file()
+        return given_up if unfinished and given_up is not None and bar is not None and given_up["best"] < bar else None
+
+    def _watch(self, recipe: Recipe) -> list[TrainerCallback]:
+        """Return the callback that gives a training up, if it may be given up."""
+        bar = self._bar()
+        several = len(recipe.student.learning_rates or ()) > 1 or recipe.student.rate_search
+        return [] if bar is None or several else [GiveUp(bar, self.metric)]
 
     def _bar(self) -> float | None:
         """Return what the metric must have reached after half a training, a share; None without a limit."""

@@ -122,6 +122,10 @@ def check_recipe(recipe: Recipe) -> None:
         "arms": (bool(student.arms), option("arms", ",".join(student.arms), note=later)),
         "folds": (student.folds > 0, option("folds", student.folds, note=later)),
         "a vocabulary for the export": (export.vocabulary is not None, leave_out("export.vocabulary")),
+        "a model repository, which would be weighed with each artifact (target)": (
+            export.target == "triton",
+            option("target", "triton", note=" where the winner is exported afterwards"),
+        ),
     }
     for setting, (given, fix) in unfit.items():
         if given:

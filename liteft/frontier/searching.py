@@ -21,8 +21,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import PartialState
 from transformers import TrainerCallback
 
 from liteft import files
@@ -36,8 +34,9 @@ from liteft.defaults import read_length
 from liteft.distillation.ready import ready_teachers
 from liteft.distillation.teachers import Base, Teacher, with_labels
 from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError, option
+from liteft.fan_out import checked_engine
 from liteft.finetuning.calibration import require_threshold, tunes_threshold
-from liteft.finetuning.context import RunContext
+from liteft.finetuning.context import RunContext, training_processes
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import read_config
 from liteft.finetuning.settings import ModelSettings, position_limit
@@ -69,6 +68,7 @@ def search(
     trust: bool = False,
     progress: ProgressFunction | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    engine: str = "local",
     **settings: Any,
 ) -> Frontier:
     """Search for the best artifact within a budget: layers, width, vocabulary and precision.
@@ -94,6 +94,8 @@ def search(
         trust: as in ``liteft.load``, for every artifact.
         progress: called with lines of text; True prints them to stderr.
         callbacks: transformers callbacks, such as your own loggers.
+        engine: "local", or "ray", which trains all shapes first, each in a Ray task, also those that turn out to be
+            unneeded; exports and timings stay on this machine, after them. See docs/distributed.md.
         settings: keys of the recipe's ``[search]`` table, which override the recipe. At least one of ``max_mb``,
             ``max_ms`` and ``max_drop`` must be set.
 
@@ -114,7 +116,8 @@ def search(
     require_pipeline_folder(out)
     budget = Budget.of(recipe.search)
     check_recipe(recipe)
-    if PartialState(cpu=not torch.cuda.is_available()).num_processes > 1:
+    checked_engine(engine)
+    if training_processes().num_processes > 1:
         raise ConfigError(
             "a search measures latency, so it runs in one process.",
             fix="run it without torchrun; then train a student of the winner's size",
@@ -123,11 +126,19 @@ def search(
     require_trainable(dataset)
     require_threshold(recipe.student, dataset)
     with one_writer(out / LOCK, target=out):
-        return _searched(teacher, dataset, RunContext(out, report_progress, callbacks), recipe, budget, trust)
+        context = RunContext(out, report_progress, callbacks)
+        return _searched(teacher, dataset, context, recipe, budget, trust=trust, engine=engine)
 
 
 def _searched(
-    teacher: Run | str | Path, dataset: Dataset, context: RunContext, recipe: Recipe, budget: Budget, trust: bool
+    teacher: Run | str | Path,
+    dataset: Dataset,
+    context: RunContext,
+    recipe: Recipe,
+    budget: Budget,
+    *,
+    trust: bool,
+    engine: str,
 ) -> Frontier:
     """Search in a folder that this process has locked."""
     out = context.out
@@ -151,6 +162,7 @@ def _searched(
         machine=machine,
         show_check=not trained,
         trust=trust,
+        engine=engine,
     )
     searching.run()
     found = replace(_concluded(searching, budget, same_data), notes=notes)

@@ -28,6 +28,10 @@ class Pruned(Exception):
         super().__init__(f"given up at step {step} of {steps}")
         self.step, self.steps, self.best = step, steps, best
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return where the training was given up as plain data."""
+        return {"step": self.step, "steps": self.steps, "best": self.best}
+
 
 class GiveUp(TrainerCallback):  # type: ignore[misc]
     """Raises `Pruned` if the best evaluation so far is below a bar once half of a training's steps are done.

@@ -27,7 +27,7 @@ from liteft.data.text_streams import TextStream, open_texts
 from liteft.errors import ConfigError, ModelError, option
 from liteft.finetuning.bases import base_name, resolve_base, weights_hash
 from liteft.finetuning.context import RunContext
-from liteft.finetuning.fit import computing_threads
+from liteft.finetuning.fit import training_threads
 from liteft.finetuning.model import quiet_transformers, uses_type_ids
 from liteft.finetuning.run_folder import open_run_in_all, withdrawn_on_error, writing_run
 from liteft.pretraining.batches import MaskedBatches
@@ -47,9 +47,10 @@ from liteft.pretraining.result import Pretrained, read_pretrained
 from liteft.pretraining.trainer import METRIC, MaskedTrainer, SparseHead, score_masked
 from liteft.pretraining.training import CorpusTraining
 from liteft.pretraining.vocabulary import sample_of, train_vocabulary
-from liteft.recipe_checks import require_pretraining
+from liteft.ranks import checked_processes, launch
+from liteft.recipe_checks import require_pretraining, require_shares
 from liteft.recipes import PretrainRecipe, Recipe
-from liteft.run import BASE_KIND
+from liteft.run import BASE_KIND, RUN_FILE
 
 __all__ = ["pretrain"]
 
@@ -64,6 +65,7 @@ def pretrain(
     recipe: Recipe | None = None,
     progress: ProgressFunction | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    processes: int = 1,
     **settings: Any,
 ) -> Pretrained:
     """Pretrain an encoder on unlabelled texts by masked language modelling, and return the base that it becomes.
@@ -81,6 +83,7 @@ def pretrain(
         recipe: settings; its table ``pretrain`` is used, and ``text``, ``encoding`` and ``delimiter`` of ``data``.
         progress: called with a line of text now and then; True prints it to stderr.
         callbacks: transformers callbacks, such as your own loggers.
+        processes: train in so many processes of this machine, one per GPU if it has any; see docs/distributed.md.
         settings: keys of the recipe's ``[pretrain]`` table, which override the recipe.
 
     Raises:
@@ -98,6 +101,18 @@ def pretrain(
         settings["texts"] = named
     recipe = resolve_recipe(recipe, "pretrain", settings)
     require_pretraining(recipe.pretrain)
+    if checked_processes(processes) > 1 and not (context.out / RUN_FILE).is_file():
+        require_shares(recipe.pretrain, processes)
+        launch(
+            pretrain,
+            texts,
+            out=out,
+            recipe=recipe,
+            processes=processes,
+            threads=recipe.pretrain.threads,
+            progress=context.progress,
+            callbacks=context.callbacks,
+        )
     rate = recipe.pretrain.learning_rate or _RATES["random" if recipe.pretrain.base is None else "base"]
     recipe = resolve_recipe(recipe, "pretrain", {"learning_rate": rate})
     asked = recipe.pretrain
@@ -166,7 +181,7 @@ class _Pretraining:
         with (
             files.temporary_folder() as spare,
             withdrawn_on_error(self.context),
-            computing_threads(self.recipe.threads),
+            training_threads(self.recipe.threads),
         ):
             if state.is_main_process:
                 self.stream.remember(_record(self.context))

@@ -138,5 +138,7 @@ class CorpusTraining:
             **info,
             "warnings": [*info["warnings"], *self.corpus.warnings],
         }
+        if self.context.state.num_processes > 1:
+            content["processes"] = self.context.state.num_processes
         files.write_json(out / RUN_FILE, content)
         remove_all_checkpoints(out)

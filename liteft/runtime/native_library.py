@@ -36,6 +36,7 @@ __all__ = [
     "custom_ops_library",
     "find_library",
     "has_library",
+    "open_file",
     "open_library",
 ]
 
@@ -185,7 +186,7 @@ def open_library() -> NativeLibrary:
     """
     path = find_library()
     if path not in _opened:
-        _opened[path] = _open(path)
+        _opened[path] = open_file(path)
     return _opened[path]
 
 
@@ -227,7 +228,12 @@ def _folders() -> Iterator[Path]:
         return
 
 
-def _open(path: Path) -> NativeLibrary:
+def open_file(path: Path) -> NativeLibrary:
+    """Open a file as the native library, which runs what is in it.
+
+    Raises:
+        DeviceError: it is not the library, or that of another release.
+    """
     try:
         functions = ctypes.CDLL(str(path))
     except OSError as error:

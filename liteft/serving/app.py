@@ -35,13 +35,13 @@ Paths = tuple[str, ...]
 
 # (paths, answer, dialect): of predictions
 _PREDICTIONS: tuple[tuple[Paths, Answer, str], ...] = (
-    (("/predict", "/"), dialects.predict, "predict"),
-    (("/classify", "/v1/classify"), dialects.classify, "classify"),
+    (("/predict", "/", "/models/{model}/predict"), dialects.predict, "predict"),
+    (("/classify", "/v1/classify", "/models/{model}/classify"), dialects.classify, "classify"),
     (("/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"), dialects.infer, "v2"),
     (("/v1/models/{name_and_verb}", "/vertex"), dialects.predict_instances, "v1"),
     (("/invocations",), dialects.invoke, "invocations"),
-    (("/rerank",), dialects.rerank, "rerank"),
-    (("/pipeline",), dialects.pipeline, "pipeline"),
+    (("/rerank", "/models/{model}/rerank"), dialects.rerank, "rerank"),
+    (("/pipeline", "/models/{model}/pipeline"), dialects.pipeline, "pipeline"),
 )
 
 
@@ -113,9 +113,8 @@ def create_app(
         origins = [service.settings.cors_origin]
         middleware.append(Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]))
     routes = list(_routes(service, tracing))
-    app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware, exception_handlers=_HANDLERS)
-    app.state.service = service
-    return Shedding(app, service)
+    middleware.append(Middleware(Shedding, service=service))
+    return Starlette(routes=routes, lifespan=lifespan, middleware=middleware, exception_handlers=_HANDLERS)
 
 
 def metrics_app(service: Service) -> Any:

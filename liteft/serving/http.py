@@ -74,6 +74,17 @@ class Request:
             if not message.get("more_body", False):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def named(self, given: str | None) -> str | None:
+        """Return the name of the model in the path, or else ``given``, the one in the body; None for none.
+
+        Raises:
+            Refused: both are there and differ.
+        """
+        name = self.path.get("model")
+        if name is not None and given not in (None, name):
+            raise refused_input(f"the path names the model {name!r}, and the body {given!r}")
+        return name or given
+
     async def ask(self, service: Service, name: str | None, values: list[Any]) -> Outcome:
         """Return the outcome of values; ``name`` is the model's, None for the only one."""
         model = service.model(name)

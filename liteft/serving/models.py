@@ -180,6 +180,12 @@ def named_paths(artifacts: Sequence[str | os.PathLike[str]], find: Callable[[str
         name, equals, path = given.partition("=")
         if not equals or "/" in name:
             name, path = "", given
+        if not path:
+            raise ConfigError(
+                f"{given!r} names no folder.",
+                accepted={"artifacts": "PATH, or NAME=PATH"},
+                fix=Hint(f'["{name}=runs/{name}"]', f"{name}=runs/{name}"),
+            )
         folder = find(path)
         if not name:
             own = folder.absolute()

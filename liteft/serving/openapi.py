@@ -93,6 +93,10 @@ _POSTED = {
         "As without a version.", InferRequest, InferAnswer, _TENSORS
     ),
 }
+_POSTED |= {
+    f"/models/{{model}}{path}": _POSTED[path]._replace(summary=f"As {path}, by the model of this name.")
+    for path in ("/predict", "/rerank", "/classify", "/pipeline")
+}
 _PROBES = {
     "/livez": "Whether the process is to be restarted; it never waits for the engine.",
     "/readyz": "Whether requests are to be sent here.",
@@ -105,7 +109,7 @@ _PROBES = {
     "/v2/models/{model}/versions/{version}/ready": "As /readyz.",
 }
 _GOT = {
-    "/metrics": "Counters for Prometheus; on a port of its own with --metrics-port.",
+    "/metrics": "Counters for Prometheus; on a port of its own where the server has one.",
     "/info": "Models and limits.",
     "/models": "Names of models.",
     "/v1/models": "Names of models.",

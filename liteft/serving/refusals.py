@@ -48,7 +48,7 @@ def overloaded(wait_ms: float, *, most_ms: float) -> Refused:
 
 
 def too_large(reason: str, what: str, found: int, most: int, setting: str) -> Refused:
-    """Return the refusal of a request with too many bytes, texts, characters or tokens; ``setting`` of the server is the limit."""
+    """Return the refusal of a request with too many bytes, texts, characters or tokens; ``setting`` is the limit."""
     return Refused(413, reason, f"the request has {found:,} {what}, and up to {most:,} are accepted ({setting})")
 
 

@@ -19,7 +19,7 @@ _ADMIN = "/admin/"
 
 
 class Shedding:
-    """An ASGI application around another one, which never sees predictions that are asked while the queue is full.
+    """An ASGI middleware: what is behind it never sees predictions that are asked while the queue is full.
 
     Args:
         app: the other application.
@@ -30,16 +30,6 @@ class Shedding:
         self._app, self._service = app, service
         self._full = service.metrics.full()
         self._last: tuple[int, bytes, list[tuple[bytes, bytes]]] | None = None
-
-    @property
-    def routes(self) -> Any:
-        """The other application's routes."""
-        return self._app.routes
-
-    @property
-    def router(self) -> Any:
-        """The other application's router, whose ``lifespan_context`` starts it inside of another application."""
-        return self._app.router
 
     async def __call__(
         self,

@@ -17,6 +17,7 @@ from liteft.cli import app, groups
 
 FOREIGN = {"--force-reinstall", "--no-deps", "--upgrade", "--query-gpu", "--format", "--gpus"}  # pip's, nvidia's
 FOREIGN |= {"--include"}  # onnxruntime's build, --include_ops_by_config
+FOREIGN |= {"--model-repository"}  # Triton's
 KEYS = {"source", "task", "seed"}  # of [data]: --data, --task, and --set data.seed
 
 

@@ -19,9 +19,9 @@ def searches(monkeypatch: pytest.MonkeyPatch, make_artifact: Any) -> list[dict[s
     """Replace ``liteft.search``, which finds something within 5 MB and more; the calls that it got."""
     calls: list[dict[str, Any]] = []
 
-    def search(teacher: Any, data: Any, *, out: Path, recipe: Any, trust: bool, progress: Any) -> Any:
+    def search(teacher: Any, data: Any, *, out: Path, recipe: Any, progress: Any, **given: Any) -> Any:
         progress("1x384: training")
-        calls.append({"teacher": teacher, "data": data, "out": Path(out), "recipe": recipe, "trust": trust})
+        calls.append({"teacher": teacher, "data": data, "out": Path(out), "recipe": recipe, **given})
         found = (recipe.search.max_mb or 5) >= 5
         return SimpleNamespace(
             artifact=make_artifact(Path(out) / "artifact").path if found else None,
@@ -48,14 +48,14 @@ def test_a_search_is_handed_every_limit_and_the_students_settings(
     flags: list[str], limits: Any, call: Any, reviews: Path, searches: list[Any], tmp_path: Path
 ) -> None:
     words = ["--data", reviews, *COLUMNS, "--teacher", "minilm", "--epochs", "8", "--out", tmp_path / "o"]
-    called = call("search", *words, *flags, "--set", "search.layers=[1, 3]", "--trust")
+    called = call("search", *words, *flags, "--set", "search.layers=[1, 3]", "--trust", "--engine", "ray")
     assert called.status == 0, called.err
     (handed,) = searches
     recipe = handed["recipe"]
     assert (recipe.search.max_mb, recipe.search.max_ms, recipe.search.max_drop) == limits
     assert (recipe.search.layers, recipe.student.size, recipe.student.epochs) == ([1, 3], None, 8)
     assert (handed["teacher"], handed["out"]) == ("minilm", tmp_path / "o") and isinstance(handed["data"], Dataset)
-    assert handed["trust"] is True
+    assert (handed["trust"], handed["engine"]) == (True, "ray")
     assert called.out == "a table\n"
     assert called.err.splitlines() == [
         "1x384: training",

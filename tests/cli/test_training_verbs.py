@@ -103,6 +103,19 @@ def test_the_same_command_hands_over_the_same_recipe(
     assert trained[0]["recipe"] == trained[1]["recipe"]
 
 
+def test_processes_and_engines_are_handed_over(
+    call: Any, reviews: Path, trained: list[Any], pipelines: list[Any], tmp_path: Path
+) -> None:
+    words = ["--data", reviews, *COLUMNS]
+    assert call("finetune", *words, "--base", "minilm", "--processes", "2", "--out", tmp_path / "two").status == 0
+    assert call("finetune", *words, "--base", "minilm", "--out", tmp_path / "one").status == 0
+    assert [handed["processes"] for handed in trained] == [2, 1]
+    distill = ["distill", *words, "--teacher", "minilm", "--size", "3"]
+    assert call(*distill, "--processes", "2", "--out", tmp_path / "made").status == 0
+    assert call(*distill, "--engine", "ray", "--out", tmp_path / "tasks").status == 0
+    assert [(handed["processes"], handed["engine"]) for handed in pipelines] == [(2, "local"), (1, "ray")]
+
+
 def test_finetune_without_data_says_how_to_name_them(call: Any, trained: list[Any]) -> None:
     called = call("finetune", "--base", "minilm", "--out", "x")
     assert called.status == 2

@@ -16,7 +16,7 @@ from liteft.distillation import cache
 from liteft.distillation.augmentation import AugmentingCollator, augmented
 from liteft.distillation.cache import teacher_logits
 from liteft.distillation.text_augmentation import TextAugmentingCollator, augmented_text
-from liteft.errors import ConfigError, RunError
+from liteft.errors import ConfigError
 from liteft.finetuning.fit import encode_rows
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
@@ -222,18 +222,28 @@ def test_a_torn_cache_file_is_computed_again(
     np.testing.assert_array_equal(teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False), first)
 
 
-def test_one_process_at_a_time_writes_the_logits_of_a_large_pool(
-    loaded: TorchClassifier, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("large", [40, 10**6])
+def test_one_process_at_a_time_writes_the_logits_of_a_pool_and_others_wait(
+    loaded: TorchClassifier, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int
 ) -> None:
-    monkeypatch.setattr(cache, "LARGE", 40)
+    monkeypatch.setattr(cache, "LARGE", large)
+    monkeypatch.setattr(cache, "_LOOK", 0.01)
     first = teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False)
     (file,) = tmp_path.iterdir()
     expected = np.array(first)
-    with open(file, "ab") as more:
-        more.write(b"of another process")
-    with one_writer(tmp_path / f"{file.name}.lock", target=file), pytest.raises(RunError, match="another process"):
-        teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False)
-    np.testing.assert_array_equal(teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False), expected)
+    whole = file.read_bytes()
+    file.unlink()
+    other, lines = one_writer(tmp_path / f"{file.name}.lock", target=file), []
+
+    def finished(line: str) -> None:  # the other one finishes while this one waits
+        lines.append(line)
+        file.write_bytes(whole)
+        other.__exit__(None, None, None)
+
+    other.__enter__()
+    found = teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False, tell=finished)
+    np.testing.assert_array_equal(found, expected)
+    assert [line.startswith("waiting for the logits that another training computes") for line in lines] == [True]
 
 
 @pytest.mark.parametrize("most", [10**9, 1])

@@ -478,12 +478,10 @@ def test_the_second_stage_reads_cached_logits(
     assert [found is None for found in teachers] == [False, True]
 
 
-def test_steps_are_shared_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "PartialState", lambda: SimpleNamespace(num_processes=2))
+def test_a_stage_has_as_many_steps_whatever_the_number_of_processes() -> None:
     recipe = StudentRecipe(batch_size=8, gradient_accumulation=2)
-    # 13 batches are 7 for each process, and 4 steps of two batches each.
-    rows: Any = SimpleNamespace(epoch_texts=100)
-    assert stages._steps(rows, recipe, 6.0) == 24
+    rows: Any = SimpleNamespace(epoch_texts=100)  # 13 batches, and 7 steps of two batches each
+    assert stages._steps(rows, recipe, 6.0) == 42
 
 
 def test_threads_hold_for_the_teachers_logits_too_and_end_with_the_run(
@@ -619,7 +617,7 @@ def test_two_processes_distil_one_student_that_one_of_them_exports(
     for name, epochs in (("teacher", 3), ("student", 2), ("student-control", 2 + 1)):
         run = read_run(tmp_path / "runs" / name)
         assert np.isfinite(run.predictions("test")[0]).all()
-        batch = 2 * (32 if name == "teacher" else 8)
+        batch = 32 if name == "teacher" else 8
         learned = read_run(tmp_path / "runs" / "student").info["training_texts"]  # a control has as many steps
         texts = run.info["data"]["rows"]["train"] if name == "teacher" else learned
         assert run.info["steps"] == epochs * -(-texts // batch)

@@ -299,6 +299,7 @@ def test_another_precision_than_int8_is_the_only_one(
         ({"max_mb": 9, "student": {"folds": 5}}, "cannot be combined with folds"),
         ({"max_mb": 9, "student": {"student": "x"}}, "cannot be combined with a student encoder"),
         ({"max_mb": 9, "export": {"vocabulary": 900}}, "cannot be combined with a vocabulary for the export"),
+        ({"max_mb": 9, "export": {"target": "triton"}}, "cannot be combined with a model repository"),
         ({"max_mb": 9, "layers": [4]}, "a student of 4x32 is larger than its teacher"),
         ({"max_mb": 9, "layers": [1], "student": {"size": "2"}}, "size = 2 is one shape"),
         ({"max_mb": 9, "widths": [20]}, "a student of width 20 cannot be cut out"),

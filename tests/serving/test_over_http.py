@@ -131,3 +131,14 @@ def test_a_span_is_sent_under_the_callers_trace(folder: Path) -> None:
     assert bytes.fromhex(trace) in spans
     assert b"POST /predict" in spans
     assert b"zanzibar" not in spans
+
+
+def test_a_path_names_a_model_and_a_body_must_not_name_another(folder: Path) -> None:
+    with running([f"a={folder}", f"b={folder}"], "--threads", "1") as server:
+        status, labels, _ = server.ask("POST", "/models/b/predict", {"inputs": "a text"})
+        assert status == 200
+        assert server.ask("POST", "/predict", {"inputs": "a text", "model": "b"})[1] == labels
+        assert server.ask("POST", "/models/b/predict", {"inputs": "a text", "model": "b"})[0] == 200
+        status, body, _ = server.ask("POST", "/models/b/predict", {"inputs": "a text", "model": "a"})
+        assert (status, body["error"]) == (422, "the path names the model 'b', and the body 'a'")
+        assert server.ask("POST", "/models/c/predict", {"inputs": "a text"})[0] == 404

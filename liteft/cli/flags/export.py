@@ -51,7 +51,8 @@ Target = Annotated[
     _export(
         "--target",
         metavar="TARGET",
-        help="edge: a layout for browsers and phones (transformers.js), with a flat graph.",
+        help="edge: a layout for browsers and phones (transformers.js), with a flat graph; triton: with a model "
+        "repository for Triton Inference Server, also of a finished artifact.",
     ),
 ]
 Tolerance = Annotated[

@@ -32,6 +32,24 @@ EnginePrecision = Annotated[
     ),
 ]
 
+Processes = Annotated[
+    int,
+    _machine(
+        "--processes",
+        metavar="N",
+        help="Train in N processes of this machine, one per GPU if it has any; they share the texts of each step.",
+    ),
+]
+
+Engine = Annotated[
+    str,
+    _machine(
+        "--engine",
+        metavar="NAME",
+        help="Where independent parts of the work run: local, in this process; or ray, as tasks of a Ray cluster.",
+    ),
+]
+
 Out = Annotated[str, _general("--out", metavar="FOLDER", help="Folder for the result.")]
 Overwrite = Annotated[
     bool, _general("--overwrite", help="Replace an artifact or output file that was made from something else.")
@@ -42,6 +60,9 @@ Trust = Annotated[
         "--trust",
         help="Load graphs and tokenizers that LiteFT does not know, which can do harm: only from a source you trust.",
     ),
+]
+Triton = Annotated[
+    str | None, _general("--triton", metavar="FOLDER", help="A model repository for Triton that is to be checked, too.")
 ]
 EveryTensor = Annotated[bool, _general("--all", help="Show every tensor, not only the largest.")]
 RecipeFile = Annotated[

@@ -86,7 +86,7 @@ _decoder = msgspec.json.Decoder(ClassifyRequest)
 async def classify(service: Service, request: Request) -> Reply:
     """Answer POST /classify."""
     asked = decoded(_decoder, await body_of(request))
-    model = service.model(asked.model)
+    model = service.model(request.named(asked.model))
     manifest = model.loaded.manifest
     if manifest.task.per_word or manifest.task.extractive or manifest.task.numeric or manifest.paired:
         raise refused_input(f"{model.name} does not label single texts; ask /v1/models/{model.name}:predict")

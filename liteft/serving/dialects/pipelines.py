@@ -56,7 +56,7 @@ _decoder = msgspec.json.Decoder(PipelineRequest)
 async def pipeline(service: Service, request: Request) -> Reply:
     """Answer POST /pipeline."""
     asked = decoded(_decoder, await body_of(request))
-    model = service.model(asked.model)
+    model = service.model(request.named(asked.model))
     manifest = model.loaded.manifest
     given = asked.parameters or PipelineParameters()
     if given.function_to_apply not in (None, "none", manifest.activation):

@@ -104,7 +104,7 @@ async def invoke(service: Service, request: Request) -> Reply:
 async def rerank(service: Service, request: Request) -> Reply:
     """Answer POST /rerank, by a model of scores that reads pairs."""
     asked = decoded(_rerank, await body_of(request))
-    model = service.model(asked.model)
+    model = service.model(request.named(asked.model))
     manifest = model.loaded.manifest
     if not (manifest.task.numeric and manifest.paired):
         raise refused_input(f"{model.name} does not rank texts: that takes a model of scores that reads pairs")
@@ -121,7 +121,7 @@ async def rerank(service: Service, request: Request) -> Reply:
 
 async def _predicted(service: Service, request: Request, body: bytes) -> Reply:
     asked = decoded(_predict, body)
-    model = service.model(asked.model)
+    model = service.model(request.named(asked.model))
     _check_side(asked.truncation_direction, model.loaded.manifest)
     items, single = _items(asked.inputs, model.loaded.manifest)
     options = Options(top_k=asked.top_k, threshold=asked.threshold, raw_scores=asked.raw_scores)
