@@ -15,7 +15,7 @@ NATIVE := $(shell find cpp_ext -name tests -prune -o -type f -not -name '*.md' -
 NATIVE_TESTS := $(wildcard cpp_ext/tests/*)
 
 CPP := $(shell find cpp_ext -name '*.h' -o -name '*.cpp' -o -name '*.inc' -o -name '*.cu' -o -name '*.cuh')
-PYTHON_CODE := liteft tests bench cpp_ext
+PYTHON_CODE := liteft tests bench cpp_ext examples
 
 .PHONY: setup demo test durations lint fix hooks sanitize cuda gpu gpu-wheels check-full bench-setup clean
 
@@ -36,6 +36,7 @@ lint: setup
 	$(BIN)/clang-format --dry-run --Werror $(CPP)
 	$(BIN)/codespell $(PYTHON_CODE) *.md
 	$(BIN)/mypy
+	$(BIN)/mypy examples
 	$(BIN)/lint-imports --no-cache
 
 # Formats all code, and mends what ruff can mend.
