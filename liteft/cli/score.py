@@ -9,7 +9,6 @@ import typer
 from liteft.cli import groups
 from liteft.cli.flags.answers import (
     ArtifactFolder,
-    EngineName,
     Keep,
     OnError,
     Plan,
@@ -22,7 +21,7 @@ from liteft.cli.flags.answers import (
     Workers,
 )
 from liteft.cli.flags.data import Delimiter, Encoding, Pair, Text
-from liteft.cli.flags.machine import Backend, Device, EnginePrecision, Out, Overwrite, Threads, Trust
+from liteft.cli.flags.machine import Backend, Device, Engine, EnginePrecision, Out, Overwrite, Threads, Trust
 
 EXAMPLES = (
     "liteft score runs/reviews 'lake/reviews/*.parquet' --out lake/scored --text body --keep id",
@@ -47,7 +46,7 @@ def score(
     prefix: Prefix = "",
     encoding: Encoding = None,
     delimiter: Delimiter = None,
-    engine: EngineName = "local",
+    engine: Engine = "local",
     workers: Workers = None,
     threads: Threads = None,
     unit_bytes: UnitBytes = None,

@@ -69,9 +69,6 @@ Tables = Annotated[
     ),
 ]
 Keep = Annotated[str | None, _tables("--keep", metavar="A,B", help="Columns of the input to keep; all if left out.")]
-EngineName = Annotated[
-    str, _tables("--engine", metavar="NAME", help="Who scores: local processes, a ray cluster, or a spark cluster.")
-]
 Workers = Annotated[
     int | None,
     _tables("--workers", metavar="N", help="Units to score at a time; if left out, what the cores allow."),

@@ -46,7 +46,8 @@ Engine = Annotated[
     _machine(
         "--engine",
         metavar="NAME",
-        help="Where independent parts of the work run: local, in this process; or ray, as tasks of a Ray cluster.",
+        help="Where independent parts of the work run: local, on this machine; ray, as tasks of a Ray cluster; or, "
+        "for tables, spark.",
     ),
 ]
 
