@@ -65,10 +65,11 @@ class Lane(threading.Thread):
                 return
             for job in batch:
                 self._compute([job])
-        except Exception as error:  # of the engine: these requests fail, the server goes on
+        except BaseException as error:  # of the engine, or a panic of the tokenizer, which is not an Exception
             self._queue.finished()
             self.failures += 1
-            self._deliver([(job, error) for job in batch])
+            failed = error if isinstance(error, Exception) else _failure(error)
+            self._deliver([(job, failed) for job in batch])
 
     def _deliver(self, results: list[tuple[Job, Result]]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
@@ -98,6 +99,13 @@ class Lane(threading.Thread):
             first = own.stop
         self._deliver(results)
         self._told(model, batch, together, tokens, truncated)
+
+
+def _failure(panic: BaseException) -> Exception:
+    """Return an error for what is none; as it is, it would end the server's event loop too."""
+    error = RuntimeError(f"{type(panic).__name__}: {panic}")
+    error.__cause__ = panic
+    return error
 
 
 def _deliver(results: list[tuple[Job, Result]]) -> None:

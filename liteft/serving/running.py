@@ -150,8 +150,8 @@ class _Run:
 
     def _end(self, number: int) -> None:
         self._signals += 1
-        if self._signals > 1:
-            self._say("a second signal: ended at once")
+        if self._signals > 1 or self._service.state == "loading":  # no request was admitted, and loading may take long
+            self._say("ended at once: " + ("a second signal" if self._signals > 1 else "nothing was served yet"))
             os._exit(128 + number)
         self._ending.set()
 

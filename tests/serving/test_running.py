@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,7 +18,7 @@ import pytest
 
 from tests.cache import Cache
 from tests.runtime.tiny import graph, write_artifact
-from tests.serving.serving import Server, running
+from tests.serving.serving import ROOT, Server, running
 
 QUICK = ("--drain-delay", "0.3", "--threads", "1")
 
@@ -87,6 +90,39 @@ def test_no_request_is_lost_while_a_server_ends(artifact: Path) -> None:
         assert len(found) > 20
 
 
+SLOW = """
+import sys, time
+from liteft.serving import ServeSettings, models, serve
+models.load_artifact = lambda *_: time.sleep(60)
+serve(sys.argv[1:], settings=ServeSettings(port=0), tell=print)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_signal_while_it_loads_does_not_wait_for_that(artifact: Path) -> None:
+    command = [sys.executable, "-c", SLOW, str(artifact)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    try:
+        wait_until_caught(process.pid, signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_until_caught(pid: int, number: int, seconds: float = 30) -> None:
+    """Wait until a process has a handler for a signal."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        status = Path(f"/proc/{pid}/status").read_text()
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+        if int(caught.split()[1], 16) >> (number - 1) & 1:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"the process {pid} does not handle signal {number}")
+
+
 def test_a_second_signal_ends_it_at_once(artifact: Path) -> None:
     with running([artifact], "--drain-delay", "60", "--threads", "1") as server:
         server.signal(signal.SIGTERM)
@@ -136,9 +172,6 @@ def test_a_broken_artifact_is_refused_at_a_reload_and_the_old_one_answers_on(art
 
 
 def test_an_artifact_that_cannot_be_loaded_ends_the_server_with_its_error(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     command = [sys.executable, "-m", "liteft.cli", "serve", str(tmp_path), "--port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1

@@ -29,7 +29,7 @@ class Held:
         self.go = threading.Event()
         self.started = threading.Event()
         self.ran: list[int] = []
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._classifier, name)
@@ -301,3 +301,35 @@ def test_counters_agree_with_what_was_asked(folder: Path) -> None:
             assert 'liteft_model_info{backend="onnxruntime"' in text
 
     run(test)
+
+
+def test_a_panic_of_the_tokenizer_fails_its_request_and_the_lane_goes_on(folder: Path) -> None:
+    class Panic(BaseException):
+        """As pyo3 raises where Rust code panics."""
+
+    async def test() -> None:
+        async with served(folder) as (client, _, held):
+            held.go.set()
+            held.error = Panic("index out of bounds")
+            status, body, _ = await client.ask("/predict", {"inputs": "a text"})
+            assert (status, body["error_type"]) == (500, "failed")
+            held.error = None
+            assert (await client.ask("/predict", {"inputs": "a text"}))[0] == 200
+
+    run(test)
+
+
+def test_an_engine_that_fails_at_its_first_texts_replaces_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from liteft.serving import models
+
+    model = ServedModel("tickets", folder, {"threads": 1})
+    before = model.load()
+    broken = Held(before.classifier)
+    broken.go.set()
+    broken.error = DeviceError("the engine failed.")
+    monkeypatch.setattr(models, "load_artifact", lambda *_: Loaded(broken, "another", None, 0.0))
+    with pytest.raises(DeviceError):
+        model.load()
+    assert model.loaded is before
