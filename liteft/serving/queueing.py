@@ -106,6 +106,7 @@ class JobQueue:
             if job.state != "queued":
                 return False
             self._count_out(job, "left")
+            job.values = []  # its place is freed with those before it, its texts at once
             return True
 
     def take(self) -> tuple[list[Job], list[tuple[Job, Refused]]]:

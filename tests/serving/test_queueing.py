@@ -115,6 +115,14 @@ def test_a_job_that_is_taken_back_frees_its_place_and_is_not_computed(loop: Any)
     assert not queue.leave(stays)  # it runs
 
 
+def test_a_job_that_is_taken_back_behind_a_long_run_keeps_no_texts(loop: Any) -> None:
+    queue, model = JobQueue(max_queue_ms=500), FakeModel()
+    left = job(loop, model)
+    queue.put(left)
+    assert queue.leave(left)
+    assert left.values == []
+
+
 def test_a_job_whose_time_is_over_is_not_computed(loop: Any) -> None:
     queue, model = JobQueue(max_queue_ms=500), FakeModel()
     late, stays = job(loop, model, deadline=time.perf_counter() - 0.001), job(loop, model)
