@@ -165,6 +165,8 @@ class _Run:
                 loaded = await asyncio.to_thread(self._service.reload, name)
             except LiteftError as error:
                 self._say(f"{name} goes on with what was loaded before: {error}")
+            except Exception as error:  # nobody awaits this task, and the other models are to be loaded
+                _log.error("%s goes on with what was loaded before", name, exc_info=error)
             else:
                 self._say(f"{name} was loaded again: revision {loaded.revision}, {loaded.seconds:.2f} s")
 

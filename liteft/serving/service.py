@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from liteft.errors import LiteftError
 from liteft.runtime.word_texts import WordText
 from liteft.serving.jobs import Batch, Job, Outcome, Times
 from liteft.serving.lane import Lane
@@ -112,11 +111,12 @@ class Service:
 
         Raises:
             LiteftError: it cannot be loaded, or its answers are not the recorded ones; the old one stays.
+            Exception: anything else, with which it is the same.
         """
         model = self.models[name]
         try:
             loaded = model.load()
-        except LiteftError:
+        except Exception:
             self.metrics.reloaded(name, "failed")
             raise
         self.metrics.reloaded(name, "replaced")

@@ -373,3 +373,24 @@ def test_an_idle_server_admits_a_request_where_none_may_wait(folder: Path) -> No
             assert (await client.ask("/predict", {"inputs": "a text"}))[0] == 200
 
     run(test)
+
+
+def test_a_reload_that_fails_in_any_way_is_counted_and_keeps_the_old_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from liteft.serving import models
+
+    def broken(*_: Any) -> Loaded:
+        raise OSError("stale file handle")
+
+    async def test() -> None:
+        async with served(folder) as (client, service, held):
+            held.go.set()
+            monkeypatch.setattr(models, "load_artifact", broken)
+            with pytest.raises(OSError, match="stale"):
+                service.reload("tickets")
+            shown = (await client.ask("/metrics", method="GET"))[1].decode()
+            assert 'liteft_reloads_total{model="tickets",outcome="failed"} 1.0' in shown
+            assert (await client.ask("/predict", {"inputs": "a text"}))[0] == 200
+
+    run(test)
