@@ -154,8 +154,8 @@ def described(
 def retry_after(record: Record, max_queue_ms: float | None) -> dict[str, Any] | None:
     """Compare what refusals foretell with what came, in the refusals that were kept; None if there are none.
 
-    ``retry_after_ms`` of ``liteft serve`` is the wait that it projects, until all that waits is computed, and is compared
-    with the true one. Other servers, without ``max_queue_ms``, say what they mean by it, if anything.
+    ``retry_after_ms`` of ``liteft serve`` is the wait that it projects, until all that waits is computed, and is
+    compared with the true one. Other servers, without ``max_queue_ms``, say what they mean by it, if anything.
     """
     refused = [place for place, (top, _) in record.samples.items() if top[9:12] == b"429"]
     if not refused:

@@ -88,6 +88,11 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield opened
 
 
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, which leaves signals to us."""
 
@@ -116,7 +121,7 @@ class _Run:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         running = [asyncio.ensure_future(server.serve(sockets=[opened])) for server, opened in servers]
         try:
-            await self._load(listening)
+            await self._load(listening, metrics)
             await self._ending.wait()
             await self._drained()
         finally:
@@ -125,12 +130,11 @@ class _Run:
             await asyncio.gather(*running)
             self._service.close()
 
-    async def _load(self, listening: socket.socket) -> None:
+    async def _load(self, listening: socket.socket, metrics: socket.socket | None) -> None:
         """Load the models, while probes are answered, and say where."""
         service = self._service
         await asyncio.to_thread(service.load)
         service.start()
-        host, port = listening.getsockname()[:2]
         for name, model in service.models.items():
             loaded = model.loaded
             engine = loaded.classifier
@@ -138,8 +142,9 @@ class _Run:
                 f"{name}: {engine.precision} on {engine.backend}, {engine.device}, {engine.threads} "
                 f"thread{'' if engine.threads == 1 else 's'}, revision {loaded.revision}, {loaded.seconds:.2f} s"
             )
-        shown = f"[{host}]" if ":" in host else host
-        self._say(f"ready on http://{shown}:{port}")
+        if metrics is not None:
+            self._say(f"metrics on {_address(metrics)}/metrics")
+        self._say(f"ready on {_address(listening)}")
 
     async def _drained(self) -> None:
         """Wait until those who send requests have seen that this server is not ready."""

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from liteft.cli import main
 from tests.cache import Cache
 from tests.runtime.tiny import graph, write_artifact
 from tests.serving.serving import ROOT, Server, running
@@ -177,6 +179,29 @@ def test_an_artifact_that_cannot_be_loaded_ends_the_server_with_its_error(tmp_pa
     assert done.returncode == 1
     assert done.stderr.startswith("ArtifactError:")
     assert "Traceback" not in done.stderr
+
+
+def test_the_port_of_metrics_is_told_where_any_free_one_was_asked(artifact: Path) -> None:
+    with running([artifact], *QUICK, "--metrics-port", "0") as server:
+        address = server.wait_for_line("metrics on ").removeprefix("metrics on ")
+        with urllib.request.urlopen(address, timeout=20) as answer:
+            assert b"liteft_ready 1.0" in answer.read()
+        assert server.ask("GET", "/metrics")[0] == 404
+
+
+@pytest.mark.parametrize("value, expected", [("", False), ("0", False), ("false", False), ("1", True), ("True", True)])
+def test_trust_is_what_its_variable_says(monkeypatch: pytest.MonkeyPatch, value: str, expected: bool) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("liteft.serving.serve", lambda *_, **named: given.update(named))
+    monkeypatch.setenv("LITEFT_TRUST", value)
+    assert main(["serve", "runs/reviews"]) == 0
+    assert given["trust"] is expected
+
+
+def test_trust_of_another_word_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("LITEFT_TRUST", "maybe")
+    assert main(["serve", "runs/reviews"]) == 2
+    assert "LITEFT_TRUST is 'maybe'" in capsys.readouterr().err
 
 
 def test_flags_are_environment_variables_too(artifact: Path) -> None:
