@@ -80,8 +80,7 @@ class Lane(threading.Thread):
                 self._loop.call_soon_threadsafe(_deliver, results)
 
     def _run(self, batch: list[Job]) -> None:
-        model = batch[0].model
-        loaded = model.loaded
+        model, loaded = batch[0].model, batch[0].loaded
         started = time.perf_counter()
         values = batch[0].values if len(batch) == 1 else [value for job in batch for value in job.values]
         encoded = loaded.classifier.encode(values)

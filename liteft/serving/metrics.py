@@ -165,7 +165,7 @@ class Metrics:
         own.texts.inc(len(tokens))
         own.tokens.inc(total)
         own.truncated.inc(int(np.count_nonzero(truncated)))
-        own.empty.inc(int(np.count_nonzero(tokens <= model.special_tokens)))
+        own.empty.inc(int(np.count_nonzero(tokens <= batch.loaded.classifier.special_tokens)))
         own.speed.set(total / max(1e-9, tokenization + inference))
         for job in jobs:
             if job.times is not None:

@@ -112,11 +112,6 @@ class ServedModel:
         assert self._loaded is not None
         return self._loaded
 
-    @property
-    def special_tokens(self) -> int:
-        """Number of special tokens around a text, or a pair."""
-        return int(self.loaded.classifier.special_tokens)
-
     def load(self) -> Loaded:
         """Load the artifact from its folder, again if it is loaded, and let it answer from now on.
 

@@ -168,7 +168,7 @@ class Service:
         loop, now = asyncio.get_running_loop(), time.perf_counter()
         deadline = None if timeout_ms is None else now + timeout_ms / 1000
         cost = model.seconds_of(len(values), characters)
-        job = Job(model, values, characters, tokens, cost, now, deadline, loop.create_future())
+        job = Job(model, model.loaded, values, characters, tokens, cost, now, deadline, loop.create_future())
         self.queue.put(job)
         timers = [loop.call_later(_WATCH_AFTER, self._watch, job, receive)]
         if timeout_ms is not None:

@@ -26,7 +26,7 @@ def loop() -> Any:
 
 
 def job(loop: Any, model: Any, *, cost: float = 0.001, deadline: float | None = None) -> Job:
-    return Job(model, ["a text"], 6, 3, cost, time.perf_counter(), deadline, loop.create_future())
+    return Job(model, model, ["a text"], 6, 3, cost, time.perf_counter(), deadline, loop.create_future())
 
 
 def test_jobs_of_one_model_run_together_and_in_order(loop: Any) -> None:

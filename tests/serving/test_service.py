@@ -394,3 +394,27 @@ def test_a_reload_that_fails_in_any_way_is_counted_and_keeps_the_old_one(
             assert (await client.ask("/predict", {"inputs": "a text"}))[0] == 200
 
     run(test)
+
+
+def test_a_request_is_computed_by_the_artifact_for_which_it_was_read(folder: Path) -> None:
+    async def test() -> None:
+        async with served(folder) as (client, service, held):
+            held.go.set()
+            status, before, _ = await client.ask("/classify", {"input": "a text"})
+            assert status == 200
+            held.go.clear()
+            held.started.clear()
+            first = asyncio.ensure_future(client.ask("/classify", {"input": "a text"}))
+            await until(held.started.is_set)
+            queued = asyncio.ensure_future(client.ask("/classify", {"input": "a text"}))
+            await until(lambda: len(service.queue) == 1)
+            service.models["tickets"]._loaded = Loaded(None, "of another kind", None, 0.0)
+            held.go.set()
+            for status, found, headers in await asyncio.gather(first, queued):
+                assert (status, found["data"]) == (200, before["data"])
+                assert headers["x-model-revision"] != "of another kind"
+            await until(lambda: service.queue.idle)
+            assert service._lane.failures == 0
+            service.models["tickets"]._loaded = Loaded(held, "the same", None, 0.0)
+
+    run(test)
