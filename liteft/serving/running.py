@@ -23,6 +23,7 @@ import uvicorn
 
 from liteft.errors import ConfigError, LiteftError, option
 from liteft.serving.app import create_app, create_service, metrics_app
+from liteft.serving.protocol import BoundedProtocol
 from liteft.serving.service import Service
 from liteft.serving.settings import ServeSettings
 
@@ -186,6 +187,7 @@ def _server(app: Any, settings: ServeSettings) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
+            http=BoundedProtocol,
             lifespan="on",
             access_log=False,
             log_config=None,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -123,6 +125,26 @@ def wait_until_caught(pid: int, number: int, seconds: float = 30) -> None:
             return
         time.sleep(0.01)
     raise AssertionError(f"the process {pid} does not handle signal {number}")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 1_000_000,
+        b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" * 20_000,
+    ],
+    ids=["a head without an end", "requests whose answers are not read"],
+)
+def test_a_connection_that_sends_too_much_unanswered_is_closed(artifact: Path, sent: bytes) -> None:
+    with running([artifact], *QUICK) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as opened:
+            answers = 0
+            with contextlib.suppress(ConnectionError):  # what was not read is reset
+                opened.sendall(sent)
+                while part := opened.recv(65536):  # a TimeoutError if it stays open
+                    answers += part.count(b"HTTP/1.1 200")
+        assert answers < 20_000
+        assert server.predict("a text")[0] == 200
 
 
 def test_a_second_signal_ends_it_at_once(artifact: Path) -> None:
