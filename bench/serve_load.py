@@ -154,8 +154,8 @@ def described(
 def retry_after(record: Record, max_queue_ms: float | None) -> dict[str, Any] | None:
     """Compare what refusals foretell with what came, in the refusals that were kept; None if there are none.
 
-    ``retry_after_ms`` says when there will be room: when the queue is as long as ``max_queue_ms``. So the wait that the
-    server projects is that much longer, and this is compared with the true one.
+    ``retry_after_ms`` of ``liteft serve`` is the wait that it projects, until all that waits is computed, and is
+    compared with the true one. Other servers, without ``max_queue_ms``, say what they mean by it, if anything.
     """
     refused = [place for place, (top, _) in record.samples.items() if top[9:12] == b"429"]
     if not refused:
@@ -172,7 +172,7 @@ def retry_after(record: Record, max_queue_ms: float | None) -> dict[str, Any] | 
     }
     if max_queue_ms is not None:
         true = np.array(true_waits(record, refused))
-        off = told + max_queue_ms / 1000 - true
+        off = told - true
         shares = (("p1", 0.01), ("p50", 0.5), ("p99", 0.99))
         found["true_wait_ms"] = latencies(true)
         found["projected_less_true_ms"] = {name: round(1000 * percentile(off, share), 1) for name, share in shares}

@@ -27,6 +27,7 @@ from liteft.cli.flags.serving import (
     Port,
     Traces,
 )
+from liteft.errors import ConfigError
 
 Artifacts = Annotated[
     list[str] | None,
@@ -104,7 +105,7 @@ def serve(
         "backend": _or_variable("LITEFT_BACKEND", backend, "auto"),
         "threads": threads,
         "engine_precision": _or_variable("LITEFT_ENGINE_PRECISION", engine_precision, None),
-        "trust": trust or os.environ.get("LITEFT_TRUST", "0") not in ("", "0"),
+        "trust": trust or _switched_on("LITEFT_TRUST"),
     }
     serve(given, settings=settings, tell=output.console().progress, **loading)
 
@@ -112,3 +113,13 @@ def serve(
 def _or_variable(name: str, given: Any, usual: Any) -> Any:
     """Return what a flag was given, or the environment's value where it was left out."""
     return (os.environ.get(name) or usual) if given == usual else given
+
+
+def _switched_on(name: str) -> bool:
+    """Return whether a variable switches something on; a word that might mean either is an error."""
+    value = os.environ.get(name, "")
+    if value.lower() in ("", "0", "false", "no", "off"):
+        return False
+    if value.lower() in ("1", "true", "yes", "on"):
+        return True
+    raise ConfigError(f"the environment's {name} is {value!r}.", accepted={name: "1 or 0"}, fix=f"export {name}=0")

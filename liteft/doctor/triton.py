@@ -9,7 +9,7 @@ from pathlib import Path
 from liteft.doctor.finding import Finding
 from liteft.errors import ArtifactError, DeviceError
 from liteft.files import sha256_file
-from liteft.runtime.native_library import open_file
+from liteft.runtime.native_library import find_library, open_file
 from liteft.triton.checking import TritonRepository, read_repository
 
 __all__ = ["triton_findings"]
@@ -60,8 +60,12 @@ def _library_findings(repository: TritonRepository, changed: list[str]) -> list[
 
 
 def _opened(copied: Path) -> list[Finding]:
-    """Return whether the library can be opened here; one that was changed is not, since that would run it."""
+    """Return whether the library can be opened here; another one than our own is not, since that would run it."""
     try:
+        own = find_library()
+        if not copied.is_file() or sha256_file(copied) != sha256_file(own):
+            detail = f"{copied} is another file than {own}, of this liteft, and was not opened: that would run it"
+            return [Finding("Triton library", "off", detail)]
         library = open_file(copied)
     except DeviceError as error:
         return [Finding("Triton library", "problem", error.message.rstrip("."))]

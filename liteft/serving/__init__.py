@@ -1,9 +1,9 @@
 """Serving artifacts over HTTP: one process, one event loop, and one thread that computes.
 
-`running` is a whole server, `app` the routes, `http` what is around every request. `dialects` are what clients speak;
-`reading` and `rendering` turn their bodies into values and logits into answers. `service` admits a request, `queueing`
-is the queue, `lane` computes it; `models` are loaded, warmed and replaced. Beside these: `settings`, `refusals`,
-`metrics`, `keys`, `tracing`, `tensors`, `openapi`.
+`running` is a whole server, `protocol` its HTTP, `app` the routes, `http` what is around every request. `dialects` are
+what clients speak; `reading` and `rendering` turn their bodies into values and logits into answers. `service` admits a
+request, `queueing` is the queue, `lane` computes it; `models` are loaded, warmed and replaced. Beside these:
+`settings`, `refusals`, `metrics`, `keys`, `tracing`, `tensors`, `openapi`.
 """
 
 from __future__ import annotations

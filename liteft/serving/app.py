@@ -114,7 +114,9 @@ def create_app(
         middleware.append(Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]))
     routes = list(_routes(service, tracing))
     middleware.append(Middleware(Shedding, service=service))
-    return Starlette(routes=routes, lifespan=lifespan, middleware=middleware, exception_handlers=_HANDLERS)
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware, exception_handlers=_HANDLERS)
+    app.router.redirect_slashes = False  # to what the client's Host header says, over http: its key would go there
+    return app
 
 
 def metrics_app(service: Service) -> Any:

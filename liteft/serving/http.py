@@ -5,6 +5,7 @@ Endpoints are ASGI applications that Starlette's router calls. Its Request and R
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -32,6 +33,7 @@ encode_json = msgspec.json.Encoder().encode
 _log = logging.getLogger("liteft.serving")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _JSON = b"application/json"
+_BODY_SECONDS = 30.0  # for what follows the first part of a body
 
 
 @dataclass(slots=True)
@@ -56,23 +58,37 @@ class Request:
         """Return the body.
 
         Raises:
-            Refused: it has more bytes than are accepted, or the client has left.
+            Refused: it has more bytes than are accepted, does not come in time, or the client has left.
         """
         length = self.headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > self.most:
             raise too_large("body", "bytes", int(length), self.most, "max_body_bytes")
-        parts, size = [], 0
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise Refused(499, "cancelled", "the client closed the connection")
-            part = message.get("body", b"")
+        first, more = await self._part(self.most)
+        if not more:  # as a rule, so that it needs no timer
+            return first
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):  # or slow clients would fill the memory, and hold up the end
+                return await self._rest(first)
+        except TimeoutError:
+            raise Refused(408, "body", f"the body has not come within {_BODY_SECONDS:g} s") from None
+
+    async def _rest(self, first: bytes) -> bytes:
+        parts, size, more = [first], len(first), True
+        while more:
+            part, more = await self._part(self.most - size)
             size += len(part)
-            if size > self.most:
-                raise too_large("body", "bytes", size, self.most, "max_body_bytes")
             parts.append(part)
-            if not message.get("more_body", False):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b"".join(parts)
+
+    async def _part(self, room: int) -> tuple[bytes, bool]:
+        """Return the next part of the body, and whether others follow."""
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(499, "cancelled", "the client closed the connection")
+        part: bytes = message.get("body", b"")
+        if len(part) > room:
+            raise too_large("body", "bytes", self.most - room + len(part), self.most, "max_body_bytes")
+        return part, message.get("more_body", False)
 
     def named(self, given: str | None) -> str | None:
         """Return the name of the model in the path, or else ``given``, the one in the body; None for none.

@@ -92,6 +92,7 @@ class Job:
 
     Attributes:
         model: that it is for.
+        loaded: what the model was when its values were read, which computes it: the next one may read others.
         values: as the model's ``encode`` takes them.
         characters, tokens: of all values; the tokens are estimated.
         cost: estimated seconds in the engine.
@@ -103,6 +104,7 @@ class Job:
     """
 
     model: ServedModel
+    loaded: Loaded
     values: list[Any]
     characters: int
     tokens: int

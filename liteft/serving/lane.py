@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from liteft.errors import InputError
+from liteft.errors import InputError, ModelError
 from liteft.serving.jobs import Batch, Job, Outcome, Times
 from liteft.serving.models import ServedModel
 from liteft.serving.queueing import JobQueue
@@ -37,12 +37,14 @@ class Lane(threading.Thread):
 
     Attributes:
         failures: runs in a row in which the engine failed.
+        failed: when it failed last, by time.perf_counter.
     """
 
     def __init__(self, queue: JobQueue, loop: asyncio.AbstractEventLoop, told: Told) -> None:
         super().__init__(name="liteft-lane", daemon=True)
         self._queue, self._loop, self._told = queue, loop, told
         self.failures = 0
+        self.failed = 0.0
 
     def run(self) -> None:
         """Compute until the queue is closed and empty."""
@@ -55,20 +57,22 @@ class Lane(threading.Thread):
                 self._compute(batch)
 
     def _compute(self, batch: list[Job]) -> None:
-        """Run jobs together; if one of several cannot be read, each runs alone."""
+        """Run jobs together; if that fails by one text of several jobs, each runs alone."""
         try:
             self._run(batch)
-        except InputError as error:
+        except BaseException as error:  # a panic of the tokenizer is not an Exception
             self._queue.finished()
-            if len(batch) == 1:
+            of_one_text = isinstance(error, InputError | ModelError) or not isinstance(error, Exception)
+            if of_one_text and len(batch) > 1:
+                for job in batch:
+                    self._compute([job])
+            elif isinstance(error, InputError):
                 self._deliver([(batch[0], refused_input(error))])
-                return
-            for job in batch:
-                self._compute([job])
-        except Exception as error:  # of the engine: these requests fail, the server goes on
-            self._queue.finished()
-            self.failures += 1
-            self._deliver([(job, error) for job in batch])
+            else:  # these requests fail, the server goes on
+                self.failures += 1
+                self.failed = time.perf_counter()
+                failed = error if isinstance(error, Exception) else _failure(error)
+                self._deliver([(job, failed) for job in batch])
 
     def _deliver(self, results: list[tuple[Job, Result]]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
@@ -76,8 +80,7 @@ class Lane(threading.Thread):
                 self._loop.call_soon_threadsafe(_deliver, results)
 
     def _run(self, batch: list[Job]) -> None:
-        model = batch[0].model
-        loaded = model.loaded
+        model, loaded = batch[0].model, batch[0].loaded
         started = time.perf_counter()
         values = batch[0].values if len(batch) == 1 else [value for job in batch for value in job.values]
         encoded = loaded.classifier.encode(values)
@@ -98,6 +101,13 @@ class Lane(threading.Thread):
             first = own.stop
         self._deliver(results)
         self._told(model, batch, together, tokens, truncated)
+
+
+def _failure(panic: BaseException) -> Exception:
+    """Return an error for what is none; as it is, it would end the server's event loop too."""
+    error = RuntimeError(f"{type(panic).__name__}: {panic}")
+    error.__cause__ = panic
+    return error
 
 
 def _deliver(results: list[tuple[Job, Result]]) -> None:

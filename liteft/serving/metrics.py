@@ -6,9 +6,9 @@ and models are known, and of a model's labels the first hundred are counted by n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from prometheus_client import (
@@ -102,7 +102,6 @@ class Metrics:
             "liteft_model_info", "What is served.", ("model", "revision", "task", "precision", "backend", "device")
         )
         self._ready = gauge("liteft_ready", "1 if the server is ready.")
-        self._ready.set(0)
         gauge("liteft_queued_requests", "Requests that wait.").set_function(lambda: float(len(queue)))
         gauge("liteft_queued_seconds", "What those who wait will take.").set_function(lambda: queue.queued_seconds)
         self._queued_tokens = gauge("liteft_queued_tokens", "Tokens of the requests that wait, estimated.")
@@ -134,9 +133,15 @@ class Metrics:
         """Count a request without an answer, by its reason."""
         self._refused.labels(refused.reason).inc()
 
-    def full(self) -> Any:
-        """Return the counter of requests that were refused because the queue was full: its ``inc`` counts one."""
-        return self._refused.labels("overloaded")
+    def full(self) -> Callable[[], None]:
+        """Return what counts a request that was refused unread because the queue was full: of no model and dialect."""
+        refused, requests = self._refused.labels("overloaded"), self._requests.labels("", "", "429")
+
+        def count() -> None:
+            refused.inc()
+            requests.inc()
+
+        return count
 
     def ran(
         self,
@@ -160,7 +165,7 @@ class Metrics:
         own.texts.inc(len(tokens))
         own.tokens.inc(total)
         own.truncated.inc(int(np.count_nonzero(truncated)))
-        own.empty.inc(int(np.count_nonzero(tokens <= model.special_tokens)))
+        own.empty.inc(int(np.count_nonzero(tokens <= batch.loaded.classifier.special_tokens)))
         own.speed.set(total / max(1e-9, tokenization + inference))
         for job in jobs:
             if job.times is not None:
@@ -192,9 +197,9 @@ class Metrics:
         """Count a reload, "replaced" or "failed"."""
         self._reloads.labels(model, outcome).inc()
 
-    def ready(self, ready: bool) -> None:
-        """Say whether the server is ready."""
-        self._ready.set(int(ready))
+    def show_ready(self, ready: Callable[[], bool]) -> None:
+        """Show what a function returns, as the probe does, whenever the counters are read."""
+        self._ready.set_function(lambda: float(ready()))
 
 
 class _TeiNames:

@@ -30,6 +30,7 @@ _TOKENS_PER_CHARACTER = 0.3
 _SPECIAL = 10  # characters that special tokens and the place of a text in a request count for
 _KEPT = 0.9  # of what earlier runs have shown, after a run as long as _PERIOD
 _PERIOD = 0.1  # seconds
+_WARM_TEXTS = 8
 _NAME = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
@@ -111,11 +112,6 @@ class ServedModel:
         assert self._loaded is not None
         return self._loaded
 
-    @property
-    def special_tokens(self) -> int:
-        """Number of special tokens around a text, or a pair."""
-        return int(self.loaded.classifier.special_tokens)
-
     def load(self) -> Loaded:
         """Load the artifact from its folder, again if it is loaded, and let it answer from now on.
 
@@ -124,8 +120,11 @@ class ServedModel:
         """
         with self._replacing:
             loaded = load_artifact(self.path, self._loading)
+            speed = _measured(loaded)
             self._loaded = loaded
-            self._measure(loaded)
+            if speed is not None:
+                self._characters = self._tokens = self._seconds = 0.0
+                self.learn(*speed)
         return loaded
 
     def seconds_of(self, values: int, characters: int) -> float:
@@ -145,24 +144,27 @@ class ServedModel:
         self._tokens = kept * self._tokens + tokens
         self._seconds = kept * self._seconds + seconds
 
-    def _measure(self, loaded: Loaded) -> None:
-        """Learn how fast the model is, from texts that have just run; later runs make that better."""
-        value: Any = RECORDED_TEXTS[1]
-        if loaded.manifest.marked:
-            value = (value, 1)
-        elif loaded.manifest.paired:
-            value = (RECORDED_TEXTS[0], value)
-        values = [value] * 8
-        for _ in range(2):
-            started = time.perf_counter()
-            try:
-                encoded = loaded.classifier.encode(values)
-                loaded.classifier.run(encoded)
-            except InputError:  # a vocabulary without their characters
-                return
-            tokens = int(loaded.tokens_of(encoded).sum())
-            self._characters = self._tokens = self._seconds = 0.0
-            self.learn(len(values), len(RECORDED_TEXTS[1]) * len(values), tokens, time.perf_counter() - started)
+
+def _measured(loaded: Loaded) -> tuple[int, int, int, float] | None:
+    """Return the values, characters, tokens and seconds of a run; None if the model cannot read the texts for it.
+
+    It is the second run, as the first may take longer. An engine that fails does so before requests depend on it.
+    """
+    value: Any = RECORDED_TEXTS[1]
+    if loaded.manifest.marked:
+        value = (value, 1)
+    elif loaded.manifest.paired:
+        value = (RECORDED_TEXTS[0], value)
+    values = [value] * _WARM_TEXTS
+    for _ in range(2):
+        started = time.perf_counter()
+        try:
+            encoded = loaded.classifier.encode(values)
+            loaded.classifier.run(encoded)
+        except InputError:  # a vocabulary without their characters
+            return None
+        seconds = time.perf_counter() - started
+    return len(values), len(RECORDED_TEXTS[1]) * len(values), int(loaded.tokens_of(encoded).sum()), seconds
 
 
 def named_paths(artifacts: Sequence[str | os.PathLike[str]], find: Callable[[str], Path]) -> dict[str, Path]:

@@ -122,6 +122,7 @@ _GOT = {
 _ERRORS = {
     "401": "The key is missing or unknown.",
     "404": "The model has another name, or there is another version.",
+    "408": "The end of the body has not come in time.",
     "413": "Over a limit of the server; the text has both numbers.",
     "415": "The body is compressed in another way than gzip or deflate.",
     "422": "A value is not what the model reads.",

@@ -106,6 +106,7 @@ class JobQueue:
             if job.state != "queued":
                 return False
             self._count_out(job, "left")
+            job.values = []  # its place is freed with those before it, its texts at once
             return True
 
     def take(self) -> tuple[list[Job], list[tuple[Job, Refused]]]:
@@ -133,7 +134,7 @@ class JobQueue:
         """Take the oldest job, and those for the same model behind it, until a batch is full."""
         batch: list[Job] = []
         late: list[tuple[Job, Refused]] = []
-        passed: list[Job] = []  # for other models
+        passed: list[Job] = []  # for other models, or the same before or after it was replaced
         seconds = 0.0
         while self._jobs:
             job = self._jobs[0]
@@ -142,7 +143,7 @@ class JobQueue:
             elif job.deadline is not None and now > job.deadline:
                 self._drop(job, "left")
                 late.append((job, expired((now - job.arrived) * 1000)))
-            elif batch and job.model is not batch[0].model:
+            elif batch and job.loaded is not batch[0].loaded:
                 passed.append(self._jobs.popleft())
             elif batch and seconds + job.cost > _BATCH_SECONDS:
                 break

@@ -36,7 +36,8 @@ def label_scores(outcome: Outcome, options: Options) -> list[list[dict[str, Any]
     """Return the labels of each text with their scores, best first."""
     scores = scores_of(outcome, raw=options.raw_scores)
     labels = outcome.loaded.classifier.labels
-    order = outcome.batch.order[outcome.place]
+    # logits tell apart what scores, which are rounded near 0 and 1, may not
+    order = _best_first(scores) if options.raw_scores else outcome.batch.order[outcome.place]
     if options.top_k is not None:
         order = order[:, : options.top_k]
     best = np.take_along_axis(scores, order, axis=1)
@@ -53,6 +54,10 @@ def label_scores(outcome: Outcome, options: Options) -> list[list[dict[str, Any]
 def scores_of(outcome: Outcome, *, raw: bool) -> np.ndarray:
     """Return the scores of a model of whole texts, or its logits: float32 (texts, labels)."""
     return np.asarray(outcome.logits) if raw else outcome.batch.scores[outcome.place]
+
+
+def _best_first(values: np.ndarray) -> np.ndarray:
+    return np.argsort(-values, axis=1, kind="stable")
 
 
 def predictions_of(outcome: Outcome, values: list[Any], options: Options) -> list[Any]:

@@ -23,6 +23,7 @@ import uvicorn
 
 from liteft.errors import ConfigError, LiteftError, option
 from liteft.serving.app import create_app, create_service, metrics_app
+from liteft.serving.protocol import BoundedProtocol
 from liteft.serving.service import Service
 from liteft.serving.settings import ServeSettings
 
@@ -88,6 +89,11 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield opened
 
 
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, which leaves signals to us."""
 
@@ -116,7 +122,7 @@ class _Run:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         running = [asyncio.ensure_future(server.serve(sockets=[opened])) for server, opened in servers]
         try:
-            await self._load(listening)
+            await self._load(listening, metrics)
             await self._ending.wait()
             await self._drained()
         finally:
@@ -125,12 +131,11 @@ class _Run:
             await asyncio.gather(*running)
             self._service.close()
 
-    async def _load(self, listening: socket.socket) -> None:
+    async def _load(self, listening: socket.socket, metrics: socket.socket | None) -> None:
         """Load the models, while probes are answered, and say where."""
         service = self._service
         await asyncio.to_thread(service.load)
         service.start()
-        host, port = listening.getsockname()[:2]
         for name, model in service.models.items():
             loaded = model.loaded
             engine = loaded.classifier
@@ -138,8 +143,9 @@ class _Run:
                 f"{name}: {engine.precision} on {engine.backend}, {engine.device}, {engine.threads} "
                 f"thread{'' if engine.threads == 1 else 's'}, revision {loaded.revision}, {loaded.seconds:.2f} s"
             )
-        shown = f"[{host}]" if ":" in host else host
-        self._say(f"ready on http://{shown}:{port}")
+        if metrics is not None:
+            self._say(f"metrics on {_address(metrics)}/metrics")
+        self._say(f"ready on {_address(listening)}")
 
     async def _drained(self) -> None:
         """Wait until those who send requests have seen that this server is not ready."""
@@ -150,8 +156,8 @@ class _Run:
 
     def _end(self, number: int) -> None:
         self._signals += 1
-        if self._signals > 1:
-            self._say("a second signal: ended at once")
+        if self._signals > 1 or self._service.state == "loading":  # no request was admitted, and loading may take long
+            self._say("ended at once: " + ("a second signal" if self._signals > 1 else "nothing was served yet"))
             os._exit(128 + number)
         self._ending.set()
 
@@ -165,6 +171,8 @@ class _Run:
                 loaded = await asyncio.to_thread(self._service.reload, name)
             except LiteftError as error:
                 self._say(f"{name} goes on with what was loaded before: {error}")
+            except Exception as error:  # nobody awaits this task, and the other models are to be loaded
+                _log.error("%s goes on with what was loaded before", name, exc_info=error)
             else:
                 self._say(f"{name} was loaded again: revision {loaded.revision}, {loaded.seconds:.2f} s")
 
@@ -179,6 +187,7 @@ def _server(app: Any, settings: ServeSettings) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
+            http=BoundedProtocol,
             lifespan="on",
             access_log=False,
             log_config=None,

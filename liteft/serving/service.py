@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from liteft.errors import LiteftError
 from liteft.runtime.word_texts import WordText
 from liteft.serving.jobs import Batch, Job, Outcome, Times
 from liteft.serving.lane import Lane
@@ -28,8 +27,10 @@ Receive = Callable[[], Awaitable[Any]]
 
 _WATCH_AFTER = 0.02  # seconds after which it is watched whether a client has left: most are answered before
 _TICK = 0.02  # seconds between two measurements of the event loop's lag
+_PUNCTUAL = 0.005  # seconds by which timers of an idle event loop may be late
 _LONGEST_RUN = 120.0  # seconds of a run after which the engine is taken to hang
 _FAILURES = 3  # runs in a row that fail before the server says that it is not ready
+_REST = 15.0  # seconds for which it says so after the last of them
 
 
 class Service:
@@ -52,6 +53,7 @@ class Service:
         self.metrics = Metrics(self.queue, tei=settings.metrics_names == "tei")
         self.state: State = "loading"
         self._lane: Lane | None = None
+        self.metrics.show_ready(lambda: self.ready)
 
     def load(self) -> None:
         """Load all models.
@@ -68,12 +70,10 @@ class Service:
         self._lane.start()
         self._tick(None)
         self.state = "ready"
-        self.metrics.ready(True)
 
     def drain(self) -> None:
         """Say to those who ask that this server is ending; requests are served on."""
         self.state = "draining"
-        self.metrics.ready(False)
 
     def close(self) -> None:
         """End the lane once the queue is empty. The service is of no use after that."""
@@ -86,7 +86,7 @@ class Service:
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self.queue.lag = 0.0 if due is None else max(0.0, now - due)
+        self.queue.lag = 0.0 if due is None else max(0.0, now - due - _PUNCTUAL)
         loop.call_later(_TICK, self._tick, now + _TICK)
 
     @property
@@ -99,20 +99,24 @@ class Service:
     def ready(self) -> bool:
         """True if the models are loaded, the engine does not fail, and the server is not ending.
 
-        A full queue does not make a server unready: the others would get its load and follow it.
+        A full queue does not make a server unready: the others would get its load and follow it. An engine that has
+        failed gets requests again after a while, since only those can show that it works.
         """
-        return self.state == "ready" and (self._lane is None or self._lane.failures < _FAILURES)
+        lane = self._lane
+        fails = lane is not None and lane.failures >= _FAILURES and time.perf_counter() - lane.failed < _REST
+        return self.state == "ready" and not fails
 
     def reload(self, name: str) -> Loaded:
         """Load a model again from its folder. Takes time: not in the event loop.
 
         Raises:
             LiteftError: it cannot be loaded, or its answers are not the recorded ones; the old one stays.
+            Exception: anything else, with which it is the same.
         """
         model = self.models[name]
         try:
             loaded = model.load()
-        except LiteftError:
+        except Exception:
             self.metrics.reloaded(name, "failed")
             raise
         self.metrics.reloaded(name, "replaced")
@@ -164,7 +168,7 @@ class Service:
         loop, now = asyncio.get_running_loop(), time.perf_counter()
         deadline = None if timeout_ms is None else now + timeout_ms / 1000
         cost = model.seconds_of(len(values), characters)
-        job = Job(model, values, characters, tokens, cost, now, deadline, loop.create_future())
+        job = Job(model, model.loaded, values, characters, tokens, cost, now, deadline, loop.create_future())
         self.queue.put(job)
         timers = [loop.call_later(_WATCH_AFTER, self._watch, job, receive)]
         if timeout_ms is not None:

@@ -28,7 +28,7 @@ class Shedding:
 
     def __init__(self, app: Any, service: Service) -> None:
         self._app, self._service = app, service
-        self._full = service.metrics.full()
+        self._count = service.metrics.full()
         self._last: tuple[int, bytes, list[tuple[bytes, bytes]]] | None = None
 
     async def __call__(
@@ -48,7 +48,7 @@ class Shedding:
             if _ADMIN in scope["path"]:
                 await self._app(scope, receive, send)
                 return
-            self._full.inc()
+            self._count()
             body, headers = self._content(refused)
             await send({"type": "http.response.start", "status": refused.status, "headers": headers})
             await send({"type": "http.response.body", "body": body})

@@ -316,3 +316,12 @@ def test_memory_grows_by_what_the_last_quarter_has_over_the_second() -> None:
         watch(float(second))
     found = watch.summary()
     assert (found["first_mb"], found["most_mb"], found["growth_mb"]) == (10.0, 103.0, 3.0)
+
+
+def test_what_a_refusal_foretells_is_compared_with_the_wait_of_what_had_been_accepted(arithmetic: ModuleType) -> None:
+    head = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1"
+    rows = [(0.0, 0.0, 1.5, 200, 1), (0.5, 0.5, 0.5, 429, 1), (2.0, 2.0, 2.1, 200, 1)]
+    made = record(arithmetic, rows, samples={1: (head, b'{"retry_after_ms": 1000}')})
+    found = load_script("serve_load").retry_after(made, 500)
+    assert found["true_wait_ms"]["p50_ms"] == 1000  # of the first request, which was being computed
+    assert found["projected_less_true_ms"] == {"p1": 0.0, "p50": 0.0, "p99": 0.0}

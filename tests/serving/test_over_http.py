@@ -92,6 +92,20 @@ def test_requests_on_one_connection_are_answered_in_order(folder: Path) -> None:
     run(test)
 
 
+def test_a_body_that_does_not_end_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("liteft.serving.http._BODY_SECONDS", 0.1)
+
+    async def test() -> None:
+        async with listening(folder) as (port, _, held):
+            held.go.set()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+            writer.close()
+
+    run(test)
+
+
 def test_pages_of_the_allowed_origin_may_ask(folder: Path) -> None:
     with running([folder], "--threads", "1", "--cors-origin", "https://shop.example") as server:
         asked = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}

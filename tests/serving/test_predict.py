@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from liteft.serving.jobs import Batch, Outcome, Times
+from liteft.serving.reading import Options
+from liteft.serving.rendering import label_scores
 from tests.serving.asked import LONG, VALUES, instance_of, item_of
 from tests.serving.served import KINDS, Client
 
@@ -145,3 +149,12 @@ def test_answers_have_the_times_that_clients_read(served: Callable[..., Client],
     assert min(times) >= 0 and times[3] == pytest.approx(sum(times[:3]), abs=0.002)
     assert int(answer.headers["x-compute-tokens"]) == models["topics"].encode(["w1 w2", "w3"]).lengths.sum()
     assert len(answer.headers["x-model-revision"]) == 16 and "inference;dur=" in answer.headers["server-timing"]
+
+
+def test_raw_scores_are_best_first_also_where_scores_are_all_one(models: dict[str, Any]) -> None:
+    model = SimpleNamespace(classifier=models["several"], manifest=models["several"].manifest)
+    logits = np.array([[20.0, 40.0, -1.0, 30.0, 25.0]], dtype=np.float32)
+    outcome = Outcome(Batch(model, logits), slice(0, 1), np.zeros(1, dtype=bool), 3, Times(0.0, 0.0, 0.0))
+    raw = label_scores(outcome, Options(raw_scores=True))[0]
+    assert [each["score"] for each in raw] == [40.0, 30.0, 25.0, 20.0, -1.0]
+    assert [each["score"] for each in label_scores(outcome, Options())[0]][:4] == [1.0] * 4

@@ -26,7 +26,7 @@ def loop() -> Any:
 
 
 def job(loop: Any, model: Any, *, cost: float = 0.001, deadline: float | None = None) -> Job:
-    return Job(model, ["a text"], 6, 3, cost, time.perf_counter(), deadline, loop.create_future())
+    return Job(model, model, ["a text"], 6, 3, cost, time.perf_counter(), deadline, loop.create_future())
 
 
 def test_jobs_of_one_model_run_together_and_in_order(loop: Any) -> None:
@@ -113,6 +113,14 @@ def test_a_job_that_is_taken_back_frees_its_place_and_is_not_computed(loop: Any)
     assert queue.queued_tokens == 3
     assert queue.take()[0] == [stays]
     assert not queue.leave(stays)  # it runs
+
+
+def test_a_job_that_is_taken_back_behind_a_long_run_keeps_no_texts(loop: Any) -> None:
+    queue, model = JobQueue(max_queue_ms=500), FakeModel()
+    left = job(loop, model)
+    queue.put(left)
+    assert queue.leave(left)
+    assert left.values == []
 
 
 def test_a_job_whose_time_is_over_is_not_computed(loop: Any) -> None:

@@ -131,6 +131,11 @@ def test_an_unknown_path_is_told_where_all_paths_are(everything: Client, path: s
     assert refused.status == 404 and "/openapi.json lists all paths" in refused.json["error"]
 
 
+def test_a_path_with_a_slash_too_many_is_not_sent_elsewhere(everything: Client) -> None:
+    answer = everything.post("/predict/", {"inputs": "w1"}, host="other.example")
+    assert (answer.status, answer.json["error"]) == (404, "there is no /predict/; /openapi.json lists all paths")
+
+
 def test_another_method_is_told_apart_from_another_path(everything: Client) -> None:
     refused = everything.get("/predict")
     assert refused.status == 405 and "POST" in refused.headers["allow"] and "/predict" in refused.json["error"]

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from liteft.cli import main
 from tests.cache import Cache
 from tests.runtime.tiny import graph, write_artifact
-from tests.serving.serving import Server, running
+from tests.serving.serving import ROOT, Server, running
 
 QUICK = ("--drain-delay", "0.3", "--threads", "1")
 
@@ -87,6 +94,59 @@ def test_no_request_is_lost_while_a_server_ends(artifact: Path) -> None:
         assert len(found) > 20
 
 
+SLOW = """
+import sys, time
+from liteft.serving import ServeSettings, models, serve
+models.load_artifact = lambda *_: time.sleep(60)
+serve(sys.argv[1:], settings=ServeSettings(port=0), tell=print)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_signal_while_it_loads_does_not_wait_for_that(artifact: Path) -> None:
+    command = [sys.executable, "-c", SLOW, str(artifact)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    try:
+        wait_until_caught(process.pid, signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_until_caught(pid: int, number: int, seconds: float = 30) -> None:
+    """Wait until a process has a handler for a signal."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        status = Path(f"/proc/{pid}/status").read_text()
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+        if int(caught.split()[1], 16) >> (number - 1) & 1:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"the process {pid} does not handle signal {number}")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 1_000_000,
+        b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" * 20_000,
+    ],
+    ids=["a head without an end", "requests whose answers are not read"],
+)
+def test_a_connection_that_sends_too_much_unanswered_is_closed(artifact: Path, sent: bytes) -> None:
+    with running([artifact], *QUICK) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as opened:
+            answers = 0
+            with contextlib.suppress(ConnectionError):  # what was not read is reset
+                opened.sendall(sent)
+                while part := opened.recv(65536):  # a TimeoutError if it stays open
+                    answers += part.count(b"HTTP/1.1 200")
+        assert answers < 20_000
+        assert server.predict("a text")[0] == 200
+
+
 def test_a_second_signal_ends_it_at_once(artifact: Path) -> None:
     with running([artifact], "--drain-delay", "60", "--threads", "1") as server:
         server.signal(signal.SIGTERM)
@@ -136,14 +196,34 @@ def test_a_broken_artifact_is_refused_at_a_reload_and_the_old_one_answers_on(art
 
 
 def test_an_artifact_that_cannot_be_loaded_ends_the_server_with_its_error(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     command = [sys.executable, "-m", "liteft.cli", "serve", str(tmp_path), "--port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("ArtifactError:")
     assert "Traceback" not in done.stderr
+
+
+def test_the_port_of_metrics_is_told_where_any_free_one_was_asked(artifact: Path) -> None:
+    with running([artifact], *QUICK, "--metrics-port", "0") as server:
+        address = server.wait_for_line("metrics on ").removeprefix("metrics on ")
+        with urllib.request.urlopen(address, timeout=20) as answer:
+            assert b"liteft_ready 1.0" in answer.read()
+        assert server.ask("GET", "/metrics")[0] == 404
+
+
+@pytest.mark.parametrize("value, expected", [("", False), ("0", False), ("false", False), ("1", True), ("True", True)])
+def test_trust_is_what_its_variable_says(monkeypatch: pytest.MonkeyPatch, value: str, expected: bool) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("liteft.serving.serve", lambda *_, **named: given.update(named))
+    monkeypatch.setenv("LITEFT_TRUST", value)
+    assert main(["serve", "runs/reviews"]) == 0
+    assert given["trust"] is expected
+
+
+def test_trust_of_another_word_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("LITEFT_TRUST", "maybe")
+    assert main(["serve", "runs/reviews"]) == 2
+    assert "LITEFT_TRUST is 'maybe'" in capsys.readouterr().err
 
 
 def test_flags_are_environment_variables_too(artifact: Path) -> None:

@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 
 import liteft
-from liteft.errors import DeviceError
+from liteft.errors import DeviceError, ModelError
 from liteft.serving import ServeSettings, create_app
 from liteft.serving.models import Loaded, ServedModel
 from liteft.serving.service import Service
 from tests.cache import Cache
 from tests.runtime.tiny import write_artifact
+
+
+class Panic(BaseException):
+    """What pyo3 raises where Rust code panics."""
 
 
 class Held:
@@ -29,7 +33,8 @@ class Held:
         self.go = threading.Event()
         self.started = threading.Event()
         self.ran: list[int] = []
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
+        self.breaking: dict[int, BaseException] = {}  # raised for texts of so many tokens
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._classifier, name)
@@ -37,8 +42,9 @@ class Held:
     def run(self, encoded: Any, *, check: bool = True) -> Any:
         self.started.set()
         assert self.go.wait(20)
-        if self.error is not None:
-            raise self.error
+        error = next((error for size, error in self.breaking.items() if size in encoded.lengths), self.error)
+        if error is not None:
+            raise error
         self.ran.append(len(encoded))
         return self._classifier.run(encoded, check=check)
 
@@ -141,6 +147,9 @@ def test_a_full_queue_is_429_with_the_time_until_there_is_room(folder: Path) -> 
             assert 1000 < body["retry_after_ms"] <= 1920
             assert "up to 50 ms are accepted" in body["error"]
             assert b'liteft_refused_total{reason="overloaded"} 1.0' in service.metrics.text()
+            shown = (await client.ask("/metrics", method="GET"))[1].decode()
+            assert 'liteft_refused_total{reason="overloaded"} 1.0' in shown
+            assert 'liteft_requests_total{code="429",dialect="",model=""} 1.0' in shown
             assert (await client.ask("/livez", method="GET"))[0] == 200  # while the engine runs
             assert (await client.ask("/readyz", method="GET"))[0] == 200  # overload does not make it unready
             held.go.set()
@@ -242,9 +251,15 @@ def test_an_engine_that_fails_is_500_with_an_id_and_unready_after_three_times(fo
                 assert "nobody should see" not in json.dumps(body)
             assert (await client.ask("/readyz", method="GET"))[0] == 503
             assert (await client.ask("/livez", method="GET"))[0] == 200
+            assert b"liteft_ready 0.0" in (await client.ask("/metrics", method="GET"))[1]
+            service._lane.failed -= 15  # it is asked again after a while, or nobody would know that it works
+            assert (await client.ask("/readyz", method="GET"))[0] == 200
+            assert (await client.ask("/predict", {"inputs": "a text"}))[0] == 500
+            assert (await client.ask("/readyz", method="GET"))[0] == 503
             held.error = None
             assert (await client.ask("/predict", {"inputs": "a text"}))[0] == 200
             assert (await client.ask("/readyz", method="GET"))[0] == 200
+            assert b"liteft_ready 1.0" in (await client.ask("/metrics", method="GET"))[1]
 
     run(test)
 
@@ -299,5 +314,107 @@ def test_counters_agree_with_what_was_asked(folder: Path) -> None:
             counts = [line for line in text.splitlines() if line.startswith("liteft_predictions_total")]
             assert sum(float(line.split()[-1]) for line in counts) == 3
             assert 'liteft_model_info{backend="onnxruntime"' in text
+
+    run(test)
+
+
+def test_a_panic_of_the_tokenizer_fails_its_request_and_the_lane_goes_on(folder: Path) -> None:
+    async def test() -> None:
+        async with served(folder) as (client, _, held):
+            held.go.set()
+            held.error = Panic("index out of bounds")
+            status, body, _ = await client.ask("/predict", {"inputs": "a text"})
+            assert (status, body["error_type"]) == (500, "failed")
+            held.error = None
+            assert (await client.ask("/predict", {"inputs": "a text"}))[0] == 200
+
+    run(test)
+
+
+def test_an_engine_that_fails_at_its_first_texts_replaces_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from liteft.serving import models
+
+    model = ServedModel("tickets", folder, {"threads": 1})
+    before = model.load()
+    broken = Held(before.classifier)
+    broken.go.set()
+    broken.error = DeviceError("the engine failed.")
+    monkeypatch.setattr(models, "load_artifact", lambda *_: Loaded(broken, "another", None, 0.0))
+    with pytest.raises(DeviceError):
+        model.load()
+    assert model.loaded is before
+
+
+@pytest.mark.parametrize("error", [ModelError("the logits of a text are NaN."), Panic("index out of bounds")])
+def test_a_text_that_breaks_the_model_fails_only_its_own_request(folder: Path, error: BaseException) -> None:
+    async def test() -> None:
+        async with served(folder) as (client, service, held):
+            first = asyncio.ensure_future(client.ask("/predict", {"inputs": "a text"}))
+            await until(held.started.is_set)
+            service.models["tickets"].learn(1, 10**9, 10**9, 1.0)
+            held.breaking = {len(held.encode(["a much longer text than the others"]).ids): error}
+            texts = ("one", "a much longer text than the others", "three")
+            asked = [asyncio.ensure_future(client.ask("/predict", {"inputs": text})) for text in texts]
+            await until(lambda: len(service.queue) == 3)
+            held.go.set()
+            await first
+            assert [status for status, *_ in await asyncio.gather(*asked)] == [200, 500, 200]
+
+    run(test)
+
+
+def test_an_idle_server_admits_a_request_where_none_may_wait(folder: Path) -> None:
+    async def test() -> None:
+        async with served(folder, max_queue_ms=0) as (client, service, held):
+            held.go.set()
+            service._tick(asyncio.get_running_loop().time() - 0.001)  # a timer that was as late as usual
+            assert (await client.ask("/predict", {"inputs": "a text"}))[0] == 200
+
+    run(test)
+
+
+def test_a_reload_that_fails_in_any_way_is_counted_and_keeps_the_old_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from liteft.serving import models
+
+    def broken(*_: Any) -> Loaded:
+        raise OSError("stale file handle")
+
+    async def test() -> None:
+        async with served(folder) as (client, service, held):
+            held.go.set()
+            monkeypatch.setattr(models, "load_artifact", broken)
+            with pytest.raises(OSError, match="stale"):
+                service.reload("tickets")
+            shown = (await client.ask("/metrics", method="GET"))[1].decode()
+            assert 'liteft_reloads_total{model="tickets",outcome="failed"} 1.0' in shown
+            assert (await client.ask("/predict", {"inputs": "a text"}))[0] == 200
+
+    run(test)
+
+
+def test_a_request_is_computed_by_the_artifact_for_which_it_was_read(folder: Path) -> None:
+    async def test() -> None:
+        async with served(folder) as (client, service, held):
+            held.go.set()
+            status, before, _ = await client.ask("/classify", {"input": "a text"})
+            assert status == 200
+            held.go.clear()
+            held.started.clear()
+            first = asyncio.ensure_future(client.ask("/classify", {"input": "a text"}))
+            await until(held.started.is_set)
+            queued = asyncio.ensure_future(client.ask("/classify", {"input": "a text"}))
+            await until(lambda: len(service.queue) == 1)
+            service.models["tickets"]._loaded = Loaded(None, "of another kind", None, 0.0)
+            held.go.set()
+            for status, found, headers in await asyncio.gather(first, queued):
+                assert (status, found["data"]) == (200, before["data"])
+                assert headers["x-model-revision"] != "of another kind"
+            await until(lambda: service.queue.idle)
+            assert service._lane.failures == 0
+            service.models["tickets"]._loaded = Loaded(held, "the same", None, 0.0)
 
     run(test)

@@ -11,6 +11,7 @@ import liteft
 from liteft.data import Split
 from liteft.doctor.finding import Finding
 from liteft.doctor.triton import triton_findings
+from liteft.files import sha256_file
 from liteft.triton.checking import TritonRepository
 from tests.exporting.conftest import random_texts, write_unverified
 
@@ -77,6 +78,22 @@ def test_a_library_that_was_changed_is_a_problem_and_is_not_opened(
         findings["Triton files"].status == "problem" and "libliteft.so was changed" in findings["Triton files"].detail
     )
     assert "Triton library" not in findings
+
+
+def test_a_library_of_others_is_not_opened_though_its_list_names_it(
+    repository: TritonRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(_path: Path) -> None:
+        raise AssertionError("it was opened")
+
+    monkeypatch.setattr("liteft.doctor.triton.open_file", opened)
+    copied = repository.path / "tiny_graph" / "1" / "libliteft.so"
+    before = sha256_file(copied)
+    copied.write_bytes(copied.read_bytes() + b"\0")
+    replace(repository.path / "liteft.json", before, sha256_file(copied))
+    findings = found(repository)
+    assert findings["Triton files"].status == "ok"
+    assert findings["Triton library"].status == "off" and "was not opened" in findings["Triton library"].detail
 
 
 def test_a_folder_that_is_no_repository_is_a_problem_with_a_way_out(tmp_path: Path) -> None:
