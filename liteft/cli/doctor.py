@@ -7,6 +7,7 @@ import typer
 from liteft.cli import groups
 from liteft.cli.flags.machine import Triton
 from liteft.cli.flags.serving import Key, Serve
+from liteft.errors import ConfigError
 
 EXAMPLES = ("liteft doctor --triton runs/reviews/artifact/triton", "liteft doctor --serve http://127.0.0.1:8080")
 
@@ -19,6 +20,11 @@ def doctor(*, serve: Serve = None, key: Key = None, triton: Triton = None, outpu
     model repository is compared with what was written, and its library looked for.
     """
     console = output.console()
+    if serve is not None and triton is not None:
+        raise ConfigError(
+            "--serve and --triton are two checks, and one was asked for.",
+            fix=[f"liteft doctor --serve {serve}", f"liteft doctor --triton {triton}"],
+        )
     if serve is not None:
         from liteft.doctor.server import diagnose_server
 

@@ -1,6 +1,6 @@
 """The plain ASGI of a server: bodies are read within a limit, answers and errors get their headers, all is counted.
 
-Endpoints are ASGI applications that Starlette's router calls. Its Request and Response cost a fifth of a short text.
+Endpoints are ASGI applications that Starlette's router calls, without its Request and Response.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from liteft.errors import LiteftError
 from liteft.serving.jobs import Outcome
 from liteft.serving.keys import Keys
 from liteft.serving.refusals import Refused, refused_input, too_large
-from liteft.serving.service import Receive, Service, checked_timeout
+from liteft.serving.service import Receive, Service, Unread, checked_timeout
 from liteft.serving.tracing import Tracing
 
 __all__ = ["Answer", "Endpoint", "Reply", "Request", "decoded", "encode_json", "refusal"]
@@ -45,6 +45,7 @@ class Request:
         headers: by name, in lower case.
         receive: of ASGI.
         most: bytes that a body may have.
+        unread: bytes of bodies that have not come as a whole, of all requests.
         model: the name of the model that it asked, once that is known.
     """
 
@@ -52,13 +53,15 @@ class Request:
     headers: Mapping[bytes, bytes]
     receive: Receive
     most: int
+    unread: Unread
     model: str = ""
 
     async def body(self) -> bytes:
         """Return the body.
 
         Raises:
-            Refused: it has more bytes than are accepted, does not come in time, or the client has left.
+            Refused: it has more bytes than are accepted, does not come in time, too many others still come, or the
+                client has left.
         """
         length = self.headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > self.most:
@@ -66,11 +69,15 @@ class Request:
         first, more = await self._part(self.most)
         if not more:  # as a rule, so that it needs no timer
             return first
+        room = self.most if length is None or not length.isdigit() else int(length)
+        self.unread.take(room)
         try:
             async with asyncio.timeout(_BODY_SECONDS):  # or slow clients would fill the memory, and hold up the end
                 return await self._rest(first)
         except TimeoutError:
             raise Refused(408, "body", f"the body has not come within {_BODY_SECONDS:g} s") from None
+        finally:
+            self.unread.give(room)
 
     async def _rest(self, first: bytes) -> bytes:
         parts, size, more = [first], len(first), True
@@ -163,9 +170,9 @@ class Endpoint:
     async def __call__(self, scope: Any, receive: Receive, send: Callable[[Any], Awaitable[None]]) -> None:
         """Answer one request."""
         started = time.perf_counter()
-        request = Request(
-            scope.get("path_params") or {}, dict(scope["headers"]), receive, self._service.settings.max_body_bytes
-        )
+        service = self._service
+        most, unread = service.settings.max_body_bytes, service.unread
+        request = Request(scope.get("path_params") or {}, dict(scope["headers"]), receive, most, unread)
         reply = await self._reply(request)
         if reply.status != 499:
             headers = self._headers(reply, request)

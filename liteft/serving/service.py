@@ -20,17 +20,40 @@ from liteft.serving.queueing import JobQueue
 from liteft.serving.refusals import Refused, expired, gone, loading, too_large
 from liteft.serving.settings import ServeSettings
 
-__all__ = ["Receive", "Service", "State", "checked_timeout"]
+__all__ = ["Receive", "Service", "State", "Unread", "checked_timeout"]
 
 State = Literal["loading", "ready", "draining"]
 Receive = Callable[[], Awaitable[Any]]
 
 _WATCH_AFTER = 0.02  # seconds after which it is watched whether a client has left: most are answered before
+_BODIES = 16  # of the largest size that may be coming at a time, besides those that come as a whole
 _TICK = 0.02  # seconds between two measurements of the event loop's lag
 _PUNCTUAL = 0.005  # seconds by which timers of an idle event loop may be late
 _LONGEST_RUN = 120.0  # seconds of a run after which the engine is taken to hang
 _FAILURES = 3  # runs in a row that fail before the server says that it is not ready
 _REST = 15.0  # seconds for which it says so after the last of them
+
+
+class Unread:
+    """The bytes of bodies that have begun to come and have not ended, of all requests together.
+
+    Args:
+        most: bytes at which a further one is refused.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._bytes = most, 0
+
+    def take(self, count: int) -> None:
+        """Count a body that is coming. Raises Refused if there are too many."""
+        if self._bytes + count > self._most:
+            text = f"{self._bytes:,} bytes of other requests are still coming, and up to {self._most:,} are accepted"
+            raise Refused(429, "overloaded", text, retry_after_ms=1000.0)
+        self._bytes += count
+
+    def give(self, count: int) -> None:
+        """Count out a body that has come, or will not."""
+        self._bytes -= count
 
 
 class Service:
@@ -52,6 +75,7 @@ class Service:
         self.queue = JobQueue(max_queue_ms=settings.max_queue_ms)
         self.metrics = Metrics(self.queue, tei=settings.metrics_names == "tei")
         self.state: State = "loading"
+        self.unread = Unread(_BODIES * settings.max_body_bytes)
         self._lane: Lane | None = None
         self.metrics.show_ready(lambda: self.ready)
 

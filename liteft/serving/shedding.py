@@ -1,7 +1,7 @@
 """Refusing what cannot be admitted before anything else is done with it.
 
 At ten times a server's capacity nine of ten requests are refused, on the cores that compute the tenth. So a refusal is
-made here, before routing, headers and bodies, for a third of the time that it takes behind them.
+made here, before routing, headers and bodies.
 """
 
 from __future__ import annotations

@@ -61,6 +61,9 @@ Only `{name}_tokens` needs liteft in Triton's Python. `LITEFT_THREADS` sets the 
 `--model-repository`, or other names of folders, change that line: Triton does not load the model if the file is not
 there. The library was built for {platform}; on another system take that of a liteft installed there. Without the line
 the same model.onnx runs in ONNX Runtime's own operators, padded and slower.
+
+Only {name} is for clients. {name}_graph takes lengths as they come, and its requests are joined with those of others:
+who can ask it directly can change a stranger's answer. Keep it from clients whom you do not trust.
 """
 _LABELS = """
 `"parameters": {{"classification": 3}}` of the output {output} returns the three best as "value:place:label", with the

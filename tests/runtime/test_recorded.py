@@ -50,6 +50,12 @@ def test_recorded_answers_of_another_shape_are_an_error(tmp_path: Path) -> None:
         check_recorded(classifier)
 
 
+def test_fewer_recorded_answers_than_texts_are_an_error(tmp_path: Path) -> None:
+    write_artifact(tmp_path / "artifact", recorded={"onnxruntime": recorded(tmp_path)[:1]})
+    with liteft.load(tmp_path / "artifact", threads=1) as classifier, pytest.raises(ModelError, match="differ by inf"):
+        check_recorded(classifier)
+
+
 def test_an_artifact_without_recorded_answers_is_compared_with_nothing(tmp_path: Path) -> None:
     write_artifact(tmp_path / "artifact")
     with liteft.load(tmp_path / "artifact", threads=1) as classifier:

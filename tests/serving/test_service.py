@@ -418,3 +418,44 @@ def test_a_request_is_computed_by_the_artifact_for_which_it_was_read(folder: Pat
             service.models["tickets"]._loaded = Loaded(held, "the same", None, 0.0)
 
     run(test)
+
+
+def test_bodies_that_are_still_coming_have_a_limit_together(folder: Path) -> None:
+    async def test() -> None:
+        async with served(folder, max_body_bytes=100) as (client, service, held):
+            held.go.set()
+            waiting = asyncio.Event()
+
+            async def never() -> dict[str, Any]:
+                if not waiting.is_set():
+                    waiting.set()
+                    return {"type": "http.request", "body": b'{"inputs":', "more_body": True}
+                await asyncio.Event().wait()
+                raise AssertionError
+
+            async def send(_: Any) -> None: ...
+
+            scope = {"type": "http", "method": "POST", "path": "/predict", "headers": [], "query_string": b""}
+            scope |= {"http_version": "1.1", "root_path": "", "scheme": "http"}
+            tasks = []
+            for _ in range(16):
+                waiting.clear()
+                tasks.append(asyncio.ensure_future(client.app(dict(scope), never, send)))
+                await waiting.wait()
+            await asyncio.sleep(0.01)
+            waiting.clear()
+            sent: list[Any] = []
+
+            async def keep(message: Any) -> None:
+                sent.append(message)
+
+            await client.app(dict(scope), never, keep)
+            assert sent[0]["status"] == 429
+            assert b"1,600 bytes of other requests are still coming" in sent[1]["body"]
+            assert (await client.ask("/predict", {"inputs": "a text"}))[0] == 200
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            service.unread.take(1600)  # all of it is free again
+
+    run(test)
