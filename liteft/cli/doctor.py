@@ -22,7 +22,7 @@ def doctor(*, serve: Serve = None, key: Key = None, triton: Triton = None, outpu
     console = output.console()
     if serve is not None and triton is not None:
         raise ConfigError(
-            "--serve and --triton are two checks, and one was asked for.",
+            "--serve and --triton are two checks; one at a time can be run.",
             fix=[f"liteft doctor --serve {serve}", f"liteft doctor --triton {triton}"],
         )
     if serve is not None:
