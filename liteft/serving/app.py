@@ -171,7 +171,7 @@ async def _info(service: Service, _: Request) -> Reply:
         "model_sha": first["revision"],
         "model_dtype": first["precision"],
         "served_model_name": name,
-        "model_type": _model_type(first),
+        "model_type": _model_type(next(iter(service.models.values()))),
         "max_input_length": first["max_tokens"],
         "max_batch_tokens": settings.max_request_tokens,
         "max_client_batch_size": settings.max_texts,
@@ -214,9 +214,9 @@ def _described(model: ServedModel) -> dict[str, Any]:
     }
 
 
-def _model_type(described: dict[str, Any]) -> dict[str, Any]:
-    labels = described["labels"]
-    kind = "reranker" if described["task"] == "scores" and described["paired"] else "classifier"
+def _model_type(model: ServedModel) -> dict[str, Any]:
+    manifest, labels = model.loaded.manifest, model.loaded.classifier.labels
+    kind = "reranker" if manifest.task.numeric and manifest.paired else "classifier"
     return {kind: {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}}
 
 

@@ -16,6 +16,7 @@ from liteft.doctor.server.dialects import company_findings, dialect_findings, he
 from liteft.doctor.server.refusals import key_findings, refusal_findings
 from liteft.doctor.server.samples import ServedModel
 from liteft.errors import REPORT
+from liteft.tasks import task_named
 
 __all__ = ["diagnose_server"]
 
@@ -107,7 +108,7 @@ def _models(server: Server, info: Any) -> list[ServedModel]:
         if isinstance(each, dict) and {"task", "labels", "revision"} <= each.keys() and inputs:
             names = tuple(tensor["name"] for tensor in inputs)
             only = len(described) == 1
-            found.append(ServedModel(name, each["task"], tuple(each["labels"]), names, each["revision"], only))
+            found.append(ServedModel(name, task_named(each["task"]), tuple(each["labels"]), names, each["revision"], only))
     return found
 
 

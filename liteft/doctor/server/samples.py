@@ -29,7 +29,7 @@ class ServedModel:
 
     Attributes:
         name: in requests.
-        task: its name.
+        task: what it does.
         labels: all of them.
         inputs: names of its tensors, which say what it reads.
         revision: of its artifact.
@@ -37,7 +37,7 @@ class ServedModel:
     """
 
     name: str
-    task: str
+    task: Task
     labels: tuple[str, ...]
     inputs: tuple[str, ...]
     revision: str
@@ -46,7 +46,7 @@ class ServedModel:
     @property
     def labelling(self) -> bool:
         """True if a text gets labels, with a score for each."""
-        return self.task not in ("tokens", "answers", "scores")
+        return not (self.task.per_word or self.task.extractive or self.task.numeric)
 
     def items(self) -> list[Item]:
         """Return two values, each by the names of its parts."""
@@ -87,11 +87,11 @@ def same_rows(one: list[Rows], other: list[Rows]) -> bool:
 
 def single_rows(content: Any, model: ServedModel) -> Rows:
     """Return the rows of an answer to one value, in the form of transformers' pipelines."""
-    if model.task == "tokens":
+    if model.task.per_word:
         return [(f"{span['entity_group']} {span['start']}:{span['end']}", span["score"]) for span in content]
-    if model.task == "answers":
+    if model.task.extractive:
         return [_answer(content["answer"], content["start"], content["end"], content["score"])]
-    if model.task == "scores":
+    if model.task.numeric:
         (only,) = content
         return [("score", only["score"])]
     return _in_order({each["label"]: each["score"] for each in content}, model)
@@ -118,9 +118,9 @@ def _classified_rows(content: Any, model: ServedModel) -> list[Rows]:
 def _instance_rows(content: Any, model: ServedModel) -> list[Rows]:
     found = []
     for each in content["predictions"]:
-        if model.task == "tokens":
+        if model.task.per_word:
             found.append(single_rows(each["spans"], model))
-        elif model.task == "scores":
+        elif model.task.numeric:
             found.append([("score", each["score"])])
         else:
             found.append(single_rows(each["top"] if model.labelling else each, model))
@@ -129,12 +129,12 @@ def _instance_rows(content: Any, model: ServedModel) -> list[Rows]:
 
 def _tensor_rows(content: Any, model: ServedModel) -> list[Rows]:
     found = {output["name"]: output["data"] for output in content["outputs"]}
-    if model.task == "tokens":
+    if model.task.per_word:
         return [single_rows(json.loads(spans), model) for spans in found["spans"]]
-    if model.task == "answers":
+    if model.task.extractive:
         columns = (found[name] for name in ("answer", "start", "end", "score"))
         return [[_answer(*row)] for row in zip(*columns, strict=True)]
-    if model.task == "scores":
+    if model.task.numeric:
         return [[("score", score)] for score in found["score"]]
     width, flat = len(model.labels), found["probabilities"]
     rows = [flat[at : at + width] for at in range(0, len(flat), width)]
@@ -173,7 +173,7 @@ def _labels_single_texts(model: ServedModel) -> bool:
 
 
 def _ranks(model: ServedModel) -> bool:
-    return model.task == "scores" and "pair" in model.inputs
+    return model.task.numeric and "pair" in model.inputs
 
 
 def _alone(model: ServedModel) -> bool:
