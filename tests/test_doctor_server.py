@@ -18,6 +18,7 @@ from liteft.doctor.server import diagnose_server
 from liteft.doctor.server.asking import Answer, Server, UnreachableError
 from liteft.doctor.server.samples import DIALECTS, ServedModel, same_rows, single_rows
 from liteft.errors import ConfigError
+from liteft.tasks import task_named
 from tests.cache import Cache
 from tests.runtime.tiny import write_artifact
 from tests.serving.serving import running
@@ -260,8 +261,8 @@ def test_a_connection_that_ends_early_is_no_traceback(monkeypatch: pytest.Monkey
 
 # Answers of models of words, questions and scores, as servers give them
 
-WORDS = ServedModel("s", "tokens", ("O", "B-artist"), ("text",), "r", True)
-ANSWERS = ServedModel("q", "answers", ("none", "answer"), ("question", "context"), "r", True)
+WORDS = ServedModel("s", task_named("tokens"), ("O", "B-artist"), ("text",), "r", True)
+ANSWERS = ServedModel("q", task_named("answers"), ("none", "answer"), ("question", "context"), "r", True)
 SPAN = {"entity_group": "artist", "score": 0.5, "word": "Miles", "start": 13, "end": 18}
 FOUND = {"answer": "on Monday", "score": 0.25, "start": 3, "end": 12}
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from liteft.tasks import Task
+
 __all__ = ["DIALECTS", "Dialect", "Rows", "ServedModel", "same_rows", "single_rows"]
 
 Rows = list[tuple[str, float]]
