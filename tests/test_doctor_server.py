@@ -261,8 +261,8 @@ def test_a_connection_that_ends_early_is_no_traceback(monkeypatch: pytest.Monkey
 
 # Answers of models of words, questions and scores, as servers give them
 
-WORDS = ServedModel("s", task_named("tokens"), ("O", "B-artist"), ("text",), "r", True)
-ANSWERS = ServedModel("q", task_named("answers"), ("none", "answer"), ("question", "context"), "r", True)
+WORDS = ServedModel("s", task_named("tokens"), ("O", "B-artist"), ("text",), "r")
+ANSWERS = ServedModel("q", task_named("answers"), ("none", "answer"), ("question", "context"), "r")
 SPAN = {"entity_group": "artist", "score": 0.5, "word": "Miles", "start": 13, "end": 18}
 FOUND = {"answer": "on Monday", "score": 0.25, "start": 3, "end": 12}
 

@@ -20,7 +20,7 @@ def to_do(prepared: Prepared, target: Target, *, overwrite: bool) -> tuple[dict[
     """Return the counts of the parts that are finished, and the units that have none; remove parts that disagree.
 
     Raises:
-        RunError: there are parts of something else.
+        RunError: there are parts of something else, or parts with nulls where rows without a usable text are an error.
     """
     job = prepared.job
     wanted = {job.identity.name(unit): unit for unit in prepared.units}
@@ -28,6 +28,10 @@ def to_do(prepared: Prepared, target: Target, *, overwrite: bool) -> tuple[dict[
     if strange and not overwrite:
         raise _strange(job, prepared.units, target, strange)
     done = finished(job, target, wanted)
+    agreeing = finished_parts(target, {name: job.identity.about(unit) for name, unit in wanted.items()})
+    nulls = [name for name in agreeing if name not in done]
+    if nulls and not overwrite:
+        raise _with_nulls(target, nulls, sum(agreeing[name].refused for name in nulls))
     for name in strange + [name for name in target.names() if name in wanted and name not in done]:
         target.remove(name)
     return done, [unit for name, unit in wanted.items() if name not in done]
@@ -38,6 +42,15 @@ def finished(job: Job, target: Target, wanted: Mapping[str, Unit]) -> dict[str, 
     found = finished_parts(target, {name: job.identity.about(unit) for name, unit in wanted.items()})
     nulls = job.settings["on_error"] == "null"
     return {name: counts for name, counts in found.items() if nulls or not counts.refused}
+
+
+def _with_nulls(target: Target, names: list[str], rows: int) -> RunError:
+    """Return the error for finished parts with nulls that ``on_error="raise"`` would give up."""
+    return RunError(
+        f"{target.path} has {len(names):,} finished {'part' if len(names) == 1 else 'parts'} with nulls for "
+        f"{rows:,} {'row' if rows == 1 else 'rows'} without a usable text, and such rows are an error now.",
+        fix=[option("on_error", "null"), option("overwrite", note=", to score these parts again")],
+    )
 
 
 def _strange(job: Job, units: Sequence[Unit], target: Target, names: list[str]) -> RunError:

@@ -9,8 +9,10 @@ import typer
 
 from liteft.cli import groups
 from liteft.cli.flags.data import Data, Split, Task, Unlabeled
+from liteft.cli.flags.export import ModelName
 from liteft.cli.flags.machine import Out, Overwrite, Threads, Trust
 from liteft.cli.flags.models import Activation, Labels, MaxTokens, Vocabulary
+from liteft.errors import ConfigError, leave_out
 
 Source = Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A finished run, or a model folder.")]
 
@@ -34,6 +36,7 @@ def export(
     data: Data = None,
     split: Split = "validation",
     unlabeled: Unlabeled = None,
+    name: ModelName = None,
     overwrite: Overwrite = False,
     trust: Trust = False,
     threads: Threads = None,
@@ -62,8 +65,14 @@ def export(
     if recipe.export.target == "triton" and is_artifact(source):
         stated = {"task": task, "labels": labels, "max_tokens": max_tokens, "activation": activation}
         refuse_settings(table | stated | {"trust": trust or None, "overwrite": overwrite or None})
-        write_repository(source, out, recipe, unlabeled, split=split, threads=threads, console=console)
+        write_repository(source, out, recipe, unlabeled, split=split, threads=threads, name=name, console=console)
         return
+    if name is not None:
+        raise ConfigError(
+            "--name was given, and it names the model of a finished artifact in Triton.",
+            accepted={"--name": "with ARTIFACT and --target triton"},
+            fix=leave_out("name"),
+        )
     refuse_artifact(source)
     on, how = data_of_models(recipe, [source])
     said, chosen, asked = said_of_model(labels, task, reading.pair, activation), recipe.export, recipe.export.form

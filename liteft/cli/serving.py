@@ -36,7 +36,7 @@ def refuse_settings(given: Mapping[str, Any]) -> None:
         if value is not None and name != "target":
             raise ConfigError(
                 f"{name} was given, and a finished artifact is served as it is.",
-                accepted={"for an artifact": "--target triton, --data, --unlabeled, --split, --threads"},
+                accepted={"for an artifact": "--target triton, --name, --data, --unlabeled, --split, --threads"},
                 fix=leave_out(name),
             )
 
@@ -49,6 +49,7 @@ def write_repository(
     *,
     split: str,
     threads: int | None,
+    name: str | None,
     console: Console,
 ) -> None:
     """Write the repository of an artifact, verified on texts of the data or on unlabelled ones, and print it.
@@ -60,6 +61,7 @@ def write_repository(
         unlabeled: texts to verify on, where there is no data.
         split: of the data.
         threads: of the verification.
+        name: of the model; None for its data's or its folder's.
         console: prints.
     """
     import liteft
@@ -74,5 +76,5 @@ def write_repository(
         verify = load_beside(unlabeled, recipe.data, subjects[0].task)
     else:
         verify = find_gold(on, subjects, split=split, settings=how).split
-    made = liteft.export_triton(Path(path), out, verify=verify, threads=threads, progress=console.progress)
+    made = liteft.export_triton(Path(path), out, verify=verify, name=name, threads=threads, progress=console.progress)
     console.result(made.render(), made.to_dict(), following=("liteft", "doctor", "--triton", str(made.path)))

@@ -7,6 +7,7 @@ commands and the keys of recipes.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -94,6 +95,9 @@ def _wrong_value(parameter: Any, place: str, arguments: Sequence[str]) -> Liteft
     accepted = _NUMBERS.get(str(kind), "of another type")
     name = _name(parameter)
     given = next(iter(_values(arguments, parameter.opts)), None)
+    variable = getattr(parameter, "envvar", None)
+    if given is None and isinstance(variable, str) and variable in os.environ:
+        name, given = f"the environment's {variable}, for {name},", os.environ[variable]
     got = "" if given is None else f", got {given!r}"
     return LiteftError(f"{name} must be {accepted}{got}.", accepted=_meaning(parameter), fix=f"{place} --help")
 

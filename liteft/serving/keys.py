@@ -1,9 +1,14 @@
-"""API keys: several, in a file that is read again when it has changed, compared in constant time, never logged."""
+"""API keys: several, in a file that is read again when it has changed, compared in constant time, never logged.
+
+A file that was emptied, broken or removed lets nobody in, and the log says so: whoever revokes a key must be able to
+rely on it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +19,7 @@ from liteft.serving.refusals import Refused
 
 __all__ = ["Keys"]
 
+_log = logging.getLogger("liteft.serving")
 _SHORTEST = 16  # characters
 _LOOK_AFTER = 1.0  # seconds between two looks at the file
 
@@ -56,20 +62,27 @@ class Keys:
             raise Refused(401, "key", "the key is not one of those that are accepted")
 
     def _look_again(self) -> None:
-        """Read the file again if it has changed; a file that cannot be read leaves the keys as they are."""
+        """Read the file again if it has changed; one that cannot be used lets nobody in."""
         now = time.monotonic()
         if now - self._looked < _LOOK_AFTER:
             return
         self._looked = now
         try:
-            if self._state() != self._seen:
-                self._read()
-        except (OSError, ConfigError):
+            state = self._state()
+        except OSError:
+            state = None
+        if state == self._seen:
             return
+        self._seen = state
+        try:
+            self._read()
+        except ConfigError as error:
+            self._digests = []
+            _log.error("nobody is let in until this is mended: %s", error)
 
     def _read(self) -> None:
         try:
-            seen = self._state()
+            self._seen = self._state()
             lines = self._path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             reason = files.os_reason(error) if isinstance(error, OSError) else "it is not UTF-8"
@@ -84,7 +97,6 @@ class Keys:
                 fix="openssl rand -hex 32",
             )
         self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
-        self._seen = seen
 
     def _state(self) -> tuple[int, int]:
         found = self._path.stat()

@@ -212,7 +212,7 @@ class Service:
             raise too_large("characters", "characters", characters, settings.max_characters, "max_characters")
         if tokens > settings.max_request_tokens:
             most = settings.max_request_tokens
-            raise too_large("tokens", "tokens, as estimated from its characters,", tokens, most, "max_request_tokens")
+            raise too_large("tokens", "tokens (estimated from its characters)", tokens, most, "max_request_tokens")
 
     def _watch(self, job: Job, receive: Receive) -> None:
         """Take a job back if its client leaves before it is computed."""

@@ -92,7 +92,8 @@ def export_triton(
             fix=["verify=data.validation", 'verify=liteft.Split("texts", texts)'],
         )
     target = Path(out)
-    _require_replaceable(target)
+    name = _checked_name(name) if name is not None else model_name(found.manifest, found.path)
+    _require_replaceable(target, name)
     asked: dict[str, Any] = {"name": name, "kind": kind, "models_path": models_path, "threads": threads}
     with files.writing_folder(target, kind=ArtifactError) as folder:
         fill_repository(found, folder, verify=verify, progress=progress, **asked)
@@ -202,13 +203,19 @@ def _checked_kind(kind: Kind | None, artifact: Artifact) -> Kind:
     return kind or ("ensemble" if reason is None else "python")
 
 
-def _require_replaceable(target: Path) -> None:
-    """Refuse a folder that is neither empty nor a repository whose files are all listed."""
+def _require_replaceable(target: Path, name: str) -> None:
+    """Refuse a folder that is neither empty nor a repository of this model whose files are all listed."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     own = {LISTING}
     if (target / LISTING).is_file():
         own |= set(read_repository(target).files)
+        other = read_repository(target).name
+        if other != name:
+            raise ArtifactError(
+                f"{target} has the repository of another model, {other}, which would be replaced by {name}.",
+                fix="choose another output folder: Triton takes several",
+            )
     found = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
     if not target.is_dir() or len(own) == 1 or found - own:
         raise ArtifactError(

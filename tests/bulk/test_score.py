@@ -305,7 +305,10 @@ def test_a_unit_with_a_row_without_a_text_is_set_aside_and_the_others_are_finish
     again = score(classifier, source, tmp_path / "out", unit_rows=10, on_error="null")
     assert (again.resumed, again.rows, again.refused, again.failed) == (40, 50, 1, ())
     assert not (tmp_path / "out" / "_failed.json").exists()
-    back = score(classifier, source, tmp_path / "out", unit_rows=10)  # a part with nulls is not what raise asks for
+    with pytest.raises(RunError, match="has 1 finished part with nulls for 1 row without a usable text"):
+        score(classifier, source, tmp_path / "out", unit_rows=10)
+    assert len(parts_of(tmp_path / "out")) == 5  # a part with nulls is not what raise asks for, and is not lost for it
+    back = score(classifier, source, tmp_path / "out", unit_rows=10, overwrite=True)
     assert (back.rows, len(back.failed)) == (40, 1) and len(parts_of(tmp_path / "out")) == 4
 
 

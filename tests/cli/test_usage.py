@@ -148,3 +148,11 @@ def test_help_shows_flags_without_types_and_general_ones_last(call: Any, name: s
     panels = [line.split("─")[1].strip() for line in shown.splitlines() if line.startswith("╭")]
     assert panels[-1] == ("General" if name else "Commands")
     assert "Options" not in panels
+
+
+def test_a_wrong_variable_of_the_environment_is_named_with_its_value(call: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("LITEFT_PORT", "tcp://10.0.0.1:8080")
+    seen, _, _ = told(call, "serve runs/reviews")
+    assert seen.endswith(
+        "the environment's LITEFT_PORT, for --port, must be a whole number, got 'tcp://10.0.0.1:8080'."
+    )

@@ -51,8 +51,8 @@ def test_nothing_else_is(tmp_path: Path, headers: dict[str, str]) -> None:
     assert not accepts(Keys(path), **headers)
 
 
-def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_changed_file_is_read_again_and_one_that_cannot_be_used_lets_nobody_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("liteft.serving.keys._LOOK_AFTER", 0.0)
     path = tmp_path / "keys"
@@ -62,10 +62,17 @@ def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(
     os.utime(path, ns=(1, 1))
     assert accepts(keys, x_api_key=SECOND)
     assert not accepts(keys, x_api_key=FIRST)
-    path.write_text("short\n")
-    assert accepts(keys, x_api_key=SECOND)
-    path.unlink()
-    assert accepts(keys, x_api_key=SECOND)
+    for _ in range(2):
+        path.write_text("short\n")
+        assert not accepts(keys, x_api_key=SECOND)
+        path.write_text(f"{SECOND}\n")
+        assert accepts(keys, x_api_key=SECOND)
+        path.unlink()
+        assert not accepts(keys, x_api_key=SECOND)
+        path.write_text(f"{SECOND}\n")
+        assert accepts(keys, x_api_key=SECOND)
+    assert caplog.text.count("nobody is let in until this is mended") == 4
+    assert SECOND not in caplog.text
 
 
 @pytest.mark.parametrize(

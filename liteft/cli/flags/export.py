@@ -55,6 +55,15 @@ Target = Annotated[
         "repository for Triton Inference Server, also of a finished artifact.",
     ),
 ]
+ModelName = Annotated[
+    str | None,
+    _export(
+        "--name",
+        metavar="NAME",
+        help="For --target triton of a finished artifact: the model's name in Triton; if left out, that of its data "
+        "or folder.",
+    ),
+]
 Tolerance = Annotated[
     float | None,
     _export(

@@ -106,9 +106,9 @@ def _models(server: Server, info: Any) -> list[ServedModel]:
         metadata = server.ask("GET", f"/v2/models/{name}").content
         inputs = metadata.get("inputs", []) if isinstance(metadata, dict) else []
         if isinstance(each, dict) and {"task", "labels", "revision"} <= each.keys() and inputs:
-            names, only = tuple(tensor["name"] for tensor in inputs), len(described) == 1
+            names = tuple(tensor["name"] for tensor in inputs)
             task, labels = task_named(each["task"]), tuple(each["labels"])
-            found.append(ServedModel(name, task, labels, names, each["revision"], only))
+            found.append(ServedModel(name, task, labels, names, each["revision"]))
     return found
 
 

@@ -35,7 +35,6 @@ class ServedModel:
         labels: all of them.
         inputs: names of its tensors, which say what it reads.
         revision: of its artifact.
-        only: True if the server has no other.
     """
 
     name: str
@@ -43,7 +42,6 @@ class ServedModel:
     labels: tuple[str, ...]
     inputs: tuple[str, ...]
     revision: str
-    only: bool
 
     @property
     def labelling(self) -> bool:
@@ -159,6 +157,10 @@ def _instances(model: ServedModel, items: list[Item]) -> Any:
     return {"instances": items, **({"parameters": {"top_k": len(model.labels)}} if model.labelling else {})}
 
 
+def _vertex(model: ServedModel, items: list[Item]) -> Any:
+    return {"model": model.name, **_instances(model, items)}
+
+
 def _tensors(model: ServedModel, items: list[Item]) -> Any:
     kinds = {name: "INT64" if name == "predicate" else "BYTES" for name in model.inputs}
     columns = {name: [item[name] for item in items] for name in model.inputs}
@@ -178,10 +180,6 @@ def _ranks(model: ServedModel) -> bool:
     return model.task.numeric and "pair" in model.inputs
 
 
-def _alone(model: ServedModel) -> bool:
-    return model.only
-
-
 DIALECTS = (
     Dialect("/predict", _inputs, _pipeline_rows),
     Dialect("/", _inputs, _pipeline_rows),
@@ -190,9 +188,13 @@ DIALECTS = (
     Dialect("/classify", _texts, _classified_rows, _labels_single_texts),
     Dialect("/v1/classify", _texts, _classified_rows, _labels_single_texts),
     Dialect("/v1/models/{model}:predict", _instances, _instance_rows),
-    Dialect("/vertex", _instances, _instance_rows, _alone),
+    Dialect("/vertex", _vertex, _instance_rows),
     Dialect("/v2/models/{model}/infer", _tensors, _tensor_rows),
     Dialect("/v2/models/{model}/versions/{version}/infer", _tensors, _tensor_rows),
     Dialect("/rerank", _query, _ranked_rows, _ranks),
+    Dialect("/models/{model}/predict", _inputs, _pipeline_rows),
+    Dialect("/models/{model}/pipeline", _inputs, _pipeline_rows),
+    Dialect("/models/{model}/classify", _texts, _classified_rows, _labels_single_texts),
+    Dialect("/models/{model}/rerank", _query, _ranked_rows, _ranks),
 )
 """All that are known here; the first is what the others are compared with."""
