@@ -246,6 +246,15 @@ def test_a_folder_with_other_files_is_not_replaced(workshop: Any, tmp_path: Path
         repository(artifact, tmp_path)
 
 
+def test_the_repository_of_another_model_is_not_replaced(workshop: Any, tmp_path: Path) -> None:
+    artifact = artifact_of(workshop, tmp_path)
+    verify = Split("texts", TEXTS)
+    made = liteft.export_triton(artifact, tmp_path / "out", verify=verify, name="reviews", kind="python")
+    with pytest.raises(ArtifactError, match="has the repository of another model, reviews, which would be replaced by"):
+        liteft.export_triton(artifact, tmp_path / "out", verify=verify, name="intents", kind="python")
+    assert made.changed() == []
+
+
 def test_a_repository_says_what_was_changed_in_it(workshop: Any, tmp_path: Path) -> None:
     made = liteft.export_triton(
         artifact_of(workshop, tmp_path), tmp_path / "out", verify=Split("texts", TEXTS), name="tiny", kind="python"
