@@ -79,10 +79,15 @@ class JobQueue:
         rest = 0.0 if started is None else max(0.0, self._running - (time.perf_counter() - started))
         return self.queued_seconds + rest + self.lag
 
+    def wait_if_full(self) -> float | None:
+        """Return how long a job that comes now would wait, in seconds, if that is too long; else None."""
+        wait = self.wait()
+        return wait if wait > self._most else None
+
     def refuse_if_full(self) -> None:
         """Raise Refused if a job that comes now would not be admitted: without having read it."""
-        wait = self.wait()
-        if wait > self._most:
+        wait = self.wait_if_full()
+        if wait is not None:
             raise overloaded(wait * 1000, most_ms=self._most * 1000)
 
     def put(self, job: Job) -> None:

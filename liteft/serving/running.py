@@ -23,7 +23,7 @@ import uvicorn
 
 from liteft.errors import ConfigError, LiteftError, option
 from liteft.serving.app import create_app, create_service, metrics_app
-from liteft.serving.protocol import BoundedProtocol
+from liteft.serving.protocol import shedding_protocol
 from liteft.serving.service import Service
 from liteft.serving.settings import ServeSettings
 
@@ -113,10 +113,10 @@ class _Run:
 
     async def until_ended(self, listening: socket.socket, metrics: socket.socket | None) -> None:
         """Serve until a signal. Raises LiteftError if the models cannot be loaded."""
-        settings, loop = self._service.settings, asyncio.get_running_loop()
-        servers = [(_server(create_app(self._service), settings), listening)]
+        loop = asyncio.get_running_loop()
+        servers = [(_server(create_app(self._service), self._service), listening)]
         if metrics is not None:
-            servers.append((_server(metrics_app(self._service), settings), metrics))
+            servers.append((_server(metrics_app(self._service), self._service), metrics))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
@@ -177,8 +177,9 @@ class _Run:
                 self._say(f"{name} was loaded again: revision {loaded.revision}, {loaded.seconds:.2f} s")
 
 
-def _server(app: Any, settings: ServeSettings) -> _Server:
-    """Return uvicorn's server for an application; admission is the application's own."""
+def _server(app: Any, service: Service) -> _Server:
+    """Return uvicorn's server for an application of a service; admission is ours."""
+    settings = service.settings
     if settings.log_requests and not _log.handlers:
         shown = logging.StreamHandler(sys.stderr)
         shown.setFormatter(logging.Formatter("%(message)s"))
@@ -187,7 +188,7 @@ def _server(app: Any, settings: ServeSettings) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            http=BoundedProtocol,
+            http=shedding_protocol(service),
             lifespan="on",
             access_log=False,
             log_config=None,

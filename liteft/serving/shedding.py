@@ -1,7 +1,7 @@
 """Refusing what cannot be admitted before anything else is done with it.
 
 At ten times a server's capacity nine of ten requests are refused, on the cores that compute the tenth. So a refusal is
-made here, before routing, headers and bodies.
+made here, before routing, headers and bodies; and in our own server before there is an ASGI request at all.
 """
 
 from __future__ import annotations
@@ -10,12 +10,55 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from liteft.serving.http import refusal
-from liteft.serving.refusals import Refused
+from liteft.serving.refusals import overloaded
 from liteft.serving.service import Service
 
-__all__ = ["Shedding"]
+__all__ = ["ADMIN", "Refusals", "Shedding"]
 
-_ADMIN = "/admin/"
+ADMIN = "/admin/"
+"""Of paths that are never refused for the queue's sake."""
+
+
+class Refusals:
+    """The answers to predictions that are asked while the queue is full.
+
+    Args:
+        service: whose queue it is.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._count = service.metrics.full()
+        self._last: tuple[int, bytes, list[tuple[bytes, bytes]]] | None = None
+
+    def content(self) -> tuple[bytes, list[tuple[bytes, bytes]]] | None:
+        """Return body and headers of a refusal, and count it; None if there is room, or nothing is admitted at all."""
+        service = self._service
+        wait = service.queue.wait_if_full()
+        if wait is None or service.state == "loading":
+            return None
+        self._count()
+        shown = round(1000 * wait)
+        if self._last is None or self._last[0] != shown:
+            reply = refusal(overloaded(1000 * wait, most_ms=service.settings.max_queue_ms))
+            length = (b"content-length", b"%d" % len(reply.body))
+            self._last = shown, reply.body, [(b"content-type", reply.kind), length, *reply.headers]
+        headers = self._last[2]
+        if service.state == "draining":
+            headers = [*headers, (b"connection", b"close")]
+        return self._last[1], headers
+
+    def response(self) -> bytes | None:
+        """Return a refusal as HTTP/1.1, head and body, and count it; None where an application has to answer."""
+        service = self._service
+        if service.state != "ready" or service.settings.cors_origin is not None:
+            return None  # the connection has to be closed, or headers for another origin to be added
+        found = self.content()
+        if found is None:
+            return None
+        body, headers = found
+        head = b"".join(b"%s: %s\r\n" % header for header in headers)
+        return b"HTTP/1.1 429 Too Many Requests\r\n%s\r\n%s" % (head, body)
 
 
 class Shedding:
@@ -27,9 +70,7 @@ class Shedding:
     """
 
     def __init__(self, app: Any, service: Service) -> None:
-        self._app, self._service = app, service
-        self._count = service.metrics.full()
-        self._last: tuple[int, bytes, list[tuple[bytes, bytes]]] | None = None
+        self._app, self._refusals = app, Refusals(service)
 
     async def __call__(
         self,
@@ -38,31 +79,11 @@ class Shedding:
         send: Callable[[Any], Awaitable[None]],
     ) -> None:
         """Answer one request, or refuse it."""
-        service = self._service
-        if scope["type"] != "http" or scope["method"] != "POST" or service.state == "loading":
+        asked = scope["type"] == "http" and scope["method"] == "POST" and ADMIN not in scope["path"]
+        refused = self._refusals.content() if asked else None
+        if refused is None:
             await self._app(scope, receive, send)
             return
-        try:
-            service.queue.refuse_if_full()
-        except Refused as refused:
-            if _ADMIN in scope["path"]:
-                await self._app(scope, receive, send)
-                return
-            self._count()
-            body, headers = self._content(refused)
-            await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-            return
-        await self._app(scope, receive, send)
-
-    def _content(self, refused: Refused) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-        """Return body and headers, those of the last refusal if it said the same milliseconds."""
-        wait = round(refused.retry_after_ms or 0)
-        if self._last is None or self._last[0] != wait:
-            reply = refusal(refused)
-            length = (b"content-length", b"%d" % len(reply.body))
-            self._last = wait, reply.body, [(b"content-type", reply.kind), length, *reply.headers]
-        headers = self._last[2]
-        if self._service.state == "draining":
-            headers = [*headers, (b"connection", b"close")]
-        return self._last[1], headers
+        body, headers = refused
+        await send({"type": "http.response.start", "status": 429, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

@@ -17,6 +17,7 @@ import uvicorn
 
 from liteft.serving import ServeSettings, create_app
 from liteft.serving.models import Loaded, ServedModel
+from liteft.serving.protocol import shedding_protocol
 from liteft.serving.service import Service
 from tests.cache import Cache
 from tests.runtime.tiny import write_artifact
@@ -30,11 +31,13 @@ def folder(cache: Cache) -> Path:
 
 
 @asynccontextmanager
-async def listening(folder: Path) -> AsyncIterator[tuple[int, Service, Held]]:
+async def listening(folder: Path, **settings: Any) -> AsyncIterator[tuple[int, Service, Held]]:
     """Serve over HTTP in this process, with an engine that waits."""
     model = ServedModel("tickets", folder, {"threads": 1})
-    service = Service({"tickets": model}, ServeSettings())
-    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_config=None, access_log=False))
+    service = Service({"tickets": model}, ServeSettings(**settings))
+    protocol = shedding_protocol(service)
+    config = uvicorn.Config(create_app(service), http=protocol, port=0, log_config=None, access_log=False)
+    server = uvicorn.Server(config)
     service.load()
     held = Held(model.loaded.classifier)
     model._loaded = Loaded(held, model.loaded.revision, None, 0.0)
@@ -69,6 +72,44 @@ def test_a_closed_connection_frees_its_place_and_is_not_computed(folder: Path) -
             held.go.set()
             assert (await reader.readline()).startswith(b"HTTP/1.1 200")
             assert held.ran == [1]
+            writer.close()
+
+    run(test)
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Return the first line and the body of the next answer."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+    return head.split(b"\r\n")[0], await reader.readexactly(int(length.split(b":")[1]))
+
+
+def test_a_connection_goes_on_after_a_request_that_was_refused_before_its_body_had_come(folder: Path) -> None:
+    async def test() -> None:
+        async with listening(folder, max_queue_ms=20) as (port, service, held):
+            first, _ = await sent(port, "a text")
+            await until(held.started.is_set)
+            service.queue._running = 60.0
+            body = json.dumps({"inputs": "a text"}).encode()
+            head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for cut in (0, 3, len(body)):
+                writer.write(head + body[:cut])
+                line, text = await answer(reader)
+                assert line == b"HTTP/1.1 429 Too Many Requests"
+                assert json.loads(text)["error_type"] == "overloaded"
+                writer.write(body[cut:])
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await answer(reader))[0] == b"HTTP/1.1 200 OK"
+            held.go.set()
+            assert (await answer(first))[0] == b"HTTP/1.1 200 OK"
+            writer.write(head)
+            await asyncio.sleep(0.05)
+            writer.write(body)
+            line, text = await answer(reader)
+            assert (line, held.ran) == (b"HTTP/1.1 200 OK", [1, 1])
+            assert json.loads(text)[0]["label"] in {"order", "payment", "app", "praise"}
+            assert b'liteft_refused_total{reason="overloaded"} 3.0' in service.metrics.text()
             writer.close()
 
     run(test)
