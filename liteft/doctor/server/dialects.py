@@ -121,7 +121,7 @@ def _asked(server: Server, dialect: Dialect, model: ServedModel) -> Answer:
 
 def _comparable(rows: list[Rows], dialect: Dialect) -> list[Rows]:
     """Return the rows that can be compared: /rerank has one query, so its second pair is not the second value."""
-    return rows[:1] if dialect.path == "/rerank" else rows
+    return rows[:1] if dialect.path.endswith("/rerank") else rows
 
 
 def _shown(rows: Any) -> str:
