@@ -86,16 +86,17 @@ def test_a_server_that_is_well_has_no_problem(several: str) -> None:
 @pytest.mark.parametrize(
     ("model", "alike", "refused"),
     [
-        ("tickets", {"/classify", "/v1/classify"}, {"/rerank", "/vertex"}),
-        ("tags", {"/classify", "/v1/classify"}, {"/rerank", "/vertex"}),
-        ("pairs", set(), {"/classify", "/v1/classify", "/rerank", "/vertex"}),
-        ("ranks", {"/rerank"}, {"/classify", "/v1/classify", "/vertex"}),
+        ("tickets", {"/classify", "/v1/classify"}, {"/rerank"}),
+        ("tags", {"/classify", "/v1/classify"}, {"/rerank"}),
+        ("pairs", set(), {"/classify", "/v1/classify", "/rerank"}),
+        ("ranks", {"/rerank"}, {"/classify", "/v1/classify"}),
     ],
 )
 def test_every_dialect_is_asked_or_must_refuse(several: str, model: str, alike: set[str], refused: set[str]) -> None:
     detail = by_name(diagnose_server(several))[f"dialects of {model}"].detail
     same, _, not_asked = detail.partition("; refused")
     named = {dialect.path for dialect in DIALECTS}
+    refused |= {f"/models/{{model}}{path}" for path in refused} & named
     assert set(same.removeprefix("the same from ").split(", ")) == (named - refused) and alike <= named - refused
     assert set(not_asked.partition(": ")[2].split(", ")) == refused
 
