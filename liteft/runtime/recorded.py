@@ -14,7 +14,7 @@ import numpy as np
 from liteft.errors import ModelError
 from liteft.ragged import Ragged
 
-__all__ = ["RECORDED_TEXTS", "check_recorded", "recorded_logits"]
+__all__ = ["RECORDED_TEXTS", "check_recorded", "recorded_logits", "recorded_values"]
 
 RECORDED_TEXTS = (
     "Is the parcel here yet?",
@@ -42,7 +42,7 @@ def recorded_logits(classifier: Any) -> list[Any]:
         InputError: the model cannot read one of the texts.
         DeviceError, ModelError: the engine failed.
     """
-    logits = classifier.run(classifier.encode(_values(classifier.manifest)))
+    logits = classifier.run(classifier.encode(recorded_values(classifier.manifest)))
     rows = [logits[text : text + 1] for text in range(len(RECORDED_TEXTS))]
     plain = [row.values if isinstance(row, Ragged) else row[0] for row in rows]
     if classifier.manifest.task.extractive:
@@ -85,7 +85,7 @@ def check_recorded(classifier: Any) -> float | None:
     return worst
 
 
-def _values(manifest: Any) -> list[Any]:
+def recorded_values(manifest: Any) -> list[Any]:
     """Return the recorded texts in the form that a model reads."""
     if manifest.marked:
         return [(text, 1) for text in RECORDED_TEXTS]

@@ -19,7 +19,8 @@ from starlette.routing import Route
 from liteft.artifact import find_artifact
 from liteft.errors import LiteftError
 from liteft.serving import dialects
-from liteft.serving.http import Answer, Endpoint, Reply, Request, decoded, encode_json
+from liteft.serving.dialects.bodies import body_of, decoded
+from liteft.serving.http import Answer, Endpoint, Reply, Request, encode_json
 from liteft.serving.keys import Keys
 from liteft.serving.models import ServedModel, named_paths
 from liteft.serving.openapi import openapi_document
@@ -161,8 +162,7 @@ async def _metrics(service: Service, _: Request) -> Reply:
 
 async def _info(service: Service, _: Request) -> Reply:
     """Answer GET /info, with the keys of text-embeddings-inference for the first model, and more for all."""
-    if service.state == "loading":
-        service.refuse_at_once()
+    service.refuse_while_loading()
     models = {name: _described(model) for name, model in service.models.items()}
     name, first = next(iter(models.items()))
     settings = service.settings
@@ -245,9 +245,8 @@ def _reloaded(admins: Keys | None) -> Callable[[Service, Request], Awaitable[Rep
         if admins is None:
             raise Refused(403, "key", "reloading needs a file of keys, the setting admin_keys of the server")
         admins.check(request.headers)
-        if service.state == "loading":
-            service.refuse_at_once()
-        asked = decoded(_reload, await request.body() or b"{}")
+        service.refuse_while_loading()
+        asked = decoded(_reload, await body_of(request) or b"{}")
         names = list(service.models) if asked.model is None else [service.model(asked.model).name]
         found: dict[str, Any] = {}
         for name in names:

@@ -13,20 +13,19 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from liteft.errors import LiteftError
 from liteft.serving.jobs import Outcome
 from liteft.serving.keys import Keys
-from liteft.serving.refusals import Refused, refused_input, too_large
+from liteft.serving.models import ServedModel
+from liteft.serving.refusals import Refused, gone, refused_input, too_large
 from liteft.serving.service import Receive, Service, Unread, checked_timeout
 from liteft.serving.tracing import Tracing
 
-__all__ = ["Answer", "Endpoint", "Reply", "Request", "decoded", "encode_json", "refusal"]
+__all__ = ["Answer", "Endpoint", "Reply", "Request", "encode_json", "refusal"]
 
-Kind = TypeVar("Kind")
 Answer = Callable[[Service, "Request"], Awaitable["Reply"]]
 encode_json = msgspec.json.Encoder().encode
 
@@ -91,7 +90,7 @@ class Request:
         """Return the next part of the body, and whether others follow."""
         message = await self.receive()
         if message["type"] == "http.disconnect":
-            raise Refused(499, "cancelled", "the client closed the connection")
+            raise gone()
         part: bytes = message.get("body", b"")
         if len(part) > room:
             raise too_large("body", "bytes", self.most - room + len(part), self.most, "max_body_bytes")
@@ -108,11 +107,16 @@ class Request:
             raise refused_input(f"the path names the model {name!r}, and the body {given!r}")
         return name or given
 
-    async def ask(self, service: Service, name: str | None, values: list[Any]) -> Outcome:
-        """Return the outcome of values; ``name`` is the model's, None for the only one."""
-        model = service.model(name)
+    async def ask(self, service: Service, model: ServedModel, values: list[Any]) -> Outcome:
+        """Return the outcome of values, or raise Refused: within the time that the request gives."""
         timeout = checked_timeout(self.headers.get(b"x-request-timeout-ms"))
         return await service.ask(model, values, self.receive, timeout_ms=timeout)
+
+    @property
+    def trace(self) -> bytes | None:
+        """The ``traceparent`` that the caller sent, if it is a valid one."""
+        sent = self.headers.get(b"traceparent")
+        return sent if sent is not None and _TRACEPARENT.fullmatch(sent) else None
 
 
 @dataclass(slots=True)
@@ -132,14 +136,6 @@ class Reply:
     kind: bytes = _JSON
     outcome: Outcome | None = None
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-
-
-def decoded(decoder: msgspec.json.Decoder[Kind], body: bytes) -> Kind:
-    """Return the value of a JSON body. Raises Refused if it is not what is expected; the text says where."""
-    try:
-        return decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise refused_input(f"the body cannot be read: {error}") from None
 
 
 class Endpoint:
@@ -191,13 +187,11 @@ class Endpoint:
             if self._keys is not None:
                 self._keys.check(request.headers)
             if self._dialect:
-                self._service.refuse_at_once()
+                self._service.refuse_while_loading()
             return await self._answer(self._service, request)
         except Refused as refused:
             self._service.metrics.refused(refused)
             return refusal(refused)
-        except LiteftError as error:
-            return self._failure(error)
         except Exception as error:
             return self._failure(error)
 
@@ -222,8 +216,7 @@ class Endpoint:
                 (b"x-compute-tokens", b"%d" % outcome.tokens),
                 (b"x-model-revision", outcome.loaded.revision.encode()),
             ]
-        trace = request.headers.get(b"traceparent")
-        if trace is not None and _TRACEPARENT.fullmatch(trace):
+        if (trace := request.trace) is not None:
             headers.append((b"traceparent", trace))
         if self._service.state == "draining":
             headers.append((b"connection", b"close"))
@@ -253,7 +246,6 @@ def _line(method: str, path: str, reply: Reply, request: Request, seconds: float
     }
     if reply.outcome is not None:
         content |= {"texts": len(reply.outcome.truncated), "tokens": reply.outcome.tokens}
-    trace = request.headers.get(b"traceparent")
-    if trace is not None and _TRACEPARENT.fullmatch(trace):
+    if (trace := request.trace) is not None:
         content["trace_id"] = trace[3:35].decode()
     return json.dumps(content)

@@ -21,7 +21,7 @@ import numpy as np
 from liteft.encoded import Encoded
 from liteft.errors import ConfigError, Hint, InputError
 from liteft.runtime.classifier import load
-from liteft.runtime.recorded import RECORDED_TEXTS, check_recorded
+from liteft.runtime.recorded import RECORDED_TEXTS, check_recorded, recorded_values
 
 __all__ = ["Loaded", "ServedModel", "load_artifact", "named_paths"]
 
@@ -150,12 +150,7 @@ def _measured(loaded: Loaded) -> tuple[int, int, int, float] | None:
 
     It is the second run, as the first may take longer. An engine that fails does so before requests depend on it.
     """
-    value: Any = RECORDED_TEXTS[1]
-    if loaded.manifest.marked:
-        value = (value, 1)
-    elif loaded.manifest.paired:
-        value = (RECORDED_TEXTS[0], value)
-    values = [value] * _WARM_TEXTS
+    values = [recorded_values(loaded.manifest)[1]] * _WARM_TEXTS
     for _ in range(2):
         started = time.perf_counter()
         try:

@@ -162,11 +162,10 @@ class Service:
             raise Refused(404, "input", f"there is no model {name!r}; served are {', '.join(self.models)}")
         return found
 
-    def refuse_at_once(self) -> None:
-        """Raise Refused if no request can be admitted now, whatever is in it."""
+    def refuse_while_loading(self) -> None:
+        """Raise Refused if the models are not loaded yet."""
         if self.state == "loading":
             raise loading()
-        self.queue.refuse_if_full()
 
     async def ask(
         self, model: ServedModel, values: list[Any], receive: Receive, *, timeout_ms: float | None = None

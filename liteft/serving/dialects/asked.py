@@ -34,7 +34,7 @@ async def outcome_of(
     request.model = model.name
     require_plain(options, model)
     values = values_of(items, model)
-    outcome = await request.ask(service, model.name, values)
+    outcome = await request.ask(service, model, values)
     if not truncate and outcome.truncated.any():
         cut = int(np.argmax(outcome.truncated))
         most = outcome.loaded.manifest.max_tokens

@@ -156,8 +156,7 @@ _EXTENSIONS = ["binary_tensor_data", "classification"]
 def _model(service: Service, request: Request) -> ServedModel:
     """Return the model that a path names. Raises Refused for another version than the only one."""
     _check_version(request)
-    if service.state == "loading":
-        service.refuse_at_once()
+    service.refuse_while_loading()
     return service.model(request.path["model"])
 
 
