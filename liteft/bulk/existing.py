@@ -27,8 +27,8 @@ def to_do(prepared: Prepared, target: Target, *, overwrite: bool) -> tuple[dict[
     strange = [name for name in target.names() if is_part(name) and name not in wanted]
     if strange and not overwrite:
         raise _strange(job, prepared.units, target, strange)
-    done = finished(job, target, wanted)
-    agreeing = finished_parts(target, {name: job.identity.about(unit) for name, unit in wanted.items()})
+    agreeing = _agreeing(job, target, wanted)
+    done = _without_nulls(job, agreeing)
     nulls = [name for name in agreeing if name not in done]
     if nulls and not overwrite:
         raise _with_nulls(target, nulls, sum(agreeing[name].refused for name in nulls))
@@ -38,8 +38,17 @@ def to_do(prepared: Prepared, target: Target, *, overwrite: bool) -> tuple[dict[
 
 
 def finished(job: Job, target: Target, wanted: Mapping[str, Unit]) -> dict[str, Counts]:
-    """Return the parts that are there and agree. Parts with nulls are not what ``on_error="raise"`` asks for."""
-    found = finished_parts(target, {name: job.identity.about(unit) for name, unit in wanted.items()})
+    """Return the counts of the parts that are there, agree, and are what is asked for."""
+    return _without_nulls(job, _agreeing(job, target, wanted))
+
+
+def _agreeing(job: Job, target: Target, wanted: Mapping[str, Unit]) -> dict[str, Counts]:
+    """Return the counts of the parts whose footers agree; it reads them all."""
+    return finished_parts(target, {name: job.identity.about(unit) for name, unit in wanted.items()})
+
+
+def _without_nulls(job: Job, found: Mapping[str, Counts]) -> dict[str, Counts]:
+    """Leave out parts with nulls, which are not what ``on_error="raise"`` asks for."""
     nulls = job.settings["on_error"] == "null"
     return {name: counts for name, counts in found.items() if nulls or not counts.refused}
 
