@@ -1,6 +1,6 @@
 """The one thread that computes: it takes what is queued, tokenizes, runs, and hands each job its own logits.
 
-The event loop never computes, so it answers probes and refuses at any load. The engine frees the interpreter's lock
+The event loop never runs a model, so it answers probes and refuses at any load. The engine frees the interpreter's lock
 while it runs.
 """
 
