@@ -19,6 +19,7 @@ from liteft.serving.jobs import Batch, Job, Outcome, Times
 from liteft.serving.models import ServedModel
 from liteft.serving.queueing import JobQueue
 from liteft.serving.refusals import refused_input
+from liteft.serving.resting import Rest
 
 __all__ = ["Lane"]
 
@@ -34,15 +35,16 @@ class Lane(threading.Thread):
         loop: the event loop whose futures the jobs have.
         told: called after a run with the model, its jobs, their logits, and of each text its tokens and whether it was
             truncated.
+        rest: of the event loop, which ends when there are results.
 
     Attributes:
         failures: runs in a row in which the engine failed.
         failed: when it failed last, by time.perf_counter.
     """
 
-    def __init__(self, queue: JobQueue, loop: asyncio.AbstractEventLoop, told: Told) -> None:
+    def __init__(self, queue: JobQueue, loop: asyncio.AbstractEventLoop, told: Told, rest: Rest) -> None:
         super().__init__(name="liteft-lane", daemon=True)
-        self._queue, self._loop, self._told = queue, loop, told
+        self._queue, self._loop, self._told, self._rest = queue, loop, told, rest
         self.failures = 0
         self.failed = 0.0
 
@@ -78,6 +80,7 @@ class Lane(threading.Thread):
         with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
             if results:
                 self._loop.call_soon_threadsafe(_deliver, results)
+                self._rest.end()
 
     def _run(self, batch: list[Job]) -> None:
         model, loaded = batch[0].model, batch[0].loaded
@@ -90,7 +93,6 @@ class Lane(threading.Thread):
         self.failures = 0
         self._queue.finished()  # before anybody hears of it: who asks again at once is not told to wait for this
         tokens, truncated = loaded.tokens_of(encoded), encoded.truncated
-        model.learn(len(values), sum(job.characters for job in batch), int(tokens.sum()), ended - started)
         together = Batch(loaded, logits)
         results: list[tuple[Job, Result]] = []
         first = 0
@@ -101,6 +103,8 @@ class Lane(threading.Thread):
             first = own.stop
         self._deliver(results)
         self._told(model, batch, together, tokens, truncated)
+        cycle = time.perf_counter() - started  # with the event loop's work for these jobs, where both share a core
+        model.learn(len(values), sum(job.characters for job in batch), int(tokens.sum()), cycle)
 
 
 def _failure(panic: BaseException) -> Exception:

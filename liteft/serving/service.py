@@ -18,6 +18,7 @@ from liteft.serving.metrics import Metrics
 from liteft.serving.models import Loaded, ServedModel
 from liteft.serving.queueing import JobQueue
 from liteft.serving.refusals import Refused, expired, gone, loading, too_large
+from liteft.serving.resting import Rest
 from liteft.serving.settings import ServeSettings
 
 __all__ = ["Receive", "Service", "State", "Unread", "checked_timeout"]
@@ -29,6 +30,7 @@ _WATCH_AFTER = 0.02  # seconds after which it is watched whether a client has le
 _BODIES = 16  # of the largest size that may be coming at a time, besides those that come as a whole
 _TICK = 0.02  # seconds between two measurements of the event loop's lag
 _PUNCTUAL = 0.005  # seconds by which timers of an idle event loop may be late
+_ROUNDS = 4  # of the event loop that a request waits for: to be read, admitted, told its result, and answered
 _LONGEST_RUN = 120.0  # seconds of a run after which the engine is taken to hang
 _FAILURES = 3  # runs in a row that fail before the server says that it is not ready
 _REST = 15.0  # seconds for which it says so after the last of them
@@ -67,6 +69,7 @@ class Service:
         models, settings: as given.
         metrics: what is counted.
         queue: what is admitted.
+        rest: of the event loop, after refusals.
         state: "loading", "ready" or "draining".
     """
 
@@ -74,6 +77,7 @@ class Service:
         self.models, self.settings = dict(models), settings
         self.queue = JobQueue(max_queue_ms=settings.max_queue_ms)
         self.metrics = Metrics(self.queue, tei=settings.metrics_names == "tei")
+        self.rest = Rest(self.queue)
         self.state: State = "loading"
         self.unread = Unread(_BODIES * settings.max_body_bytes)
         self._lane: Lane | None = None
@@ -90,7 +94,7 @@ class Service:
 
     def start(self) -> None:
         """Start the lane, and admit requests. In the event loop, once the models are loaded."""
-        self._lane = Lane(self.queue, asyncio.get_running_loop(), self.metrics.ran)
+        self._lane = Lane(self.queue, asyncio.get_running_loop(), self.metrics.ran, self.rest)
         self._lane.start()
         self._tick(None)
         self.state = "ready"
@@ -105,12 +109,14 @@ class Service:
         self.queue.close()
 
     def _tick(self, due: float | None) -> None:
-        """Measure every few milliseconds how late the event loop is: requests wait for it unseen."""
+        """Measure every few milliseconds how late the event loop is: that is how long its rounds take."""
         if self.queue.closed:
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self.queue.lag = 0.0 if due is None else max(0.0, now - due - _PUNCTUAL)
+        late = 0.0 if due is None else now - due - self.rest.slept
+        self.queue.lag = _ROUNDS * max(0.0, late - _PUNCTUAL)
+        self.rest.slept = 0.0
         loop.call_later(_TICK, self._tick, now + _TICK)
 
     @property

@@ -6,6 +6,7 @@ made here, before routing, headers and bodies; and in our own server before ther
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -55,10 +56,19 @@ class Refusals:
             return None  # the connection has to be closed, or headers for another origin to be added
         found = self.content()
         if found is None:
+            self._expect()
             return None
+        service.rest.soon()
         body, headers = found
         head = b"".join(b"%s: %s\r\n" % header for header in headers)
         return b"HTTP/1.1 429 Too Many Requests\r\n%s\r\n%s" % (head, body)
+
+    def _expect(self) -> None:
+        """Count a request that is let through, until the event loop comes to it and those that have come with it."""
+        queue = self._service.queue
+        if not queue.expected:
+            asyncio.get_running_loop().call_soon(queue.expect_none)
+        queue.expect_one()
 
 
 class Shedding:

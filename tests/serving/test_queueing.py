@@ -98,9 +98,31 @@ def test_the_batch_that_runs_counts_until_it_has_ended(loop: Any) -> None:
 
 def test_the_event_loops_lag_counts_as_waiting(loop: Any) -> None:
     queue = JobQueue(max_queue_ms=100)
-    queue.lag = 0.3
-    with pytest.raises(Refused, match="would wait 300 ms"):
+    queue.lag = 0.03
+    queue.put(job(loop, FakeModel(), cost=0.08))
+    with pytest.raises(Refused, match="would wait 110 ms"):
         queue.put(job(loop, FakeModel()))
+
+
+def test_an_idle_engine_gets_work_however_late_the_event_loop_is(loop: Any) -> None:
+    queue = JobQueue(max_queue_ms=100)
+    queue.lag = 5.0
+    assert queue.wait() == pytest.approx(0.05)
+    queue.put(job(loop, FakeModel()))
+
+
+def test_requests_that_have_come_and_are_not_read_yet_count_as_much_as_usual(loop: Any) -> None:
+    queue, model = JobQueue(max_queue_ms=100_000), FakeModel()
+    for _ in range(200):
+        queue.put(job(loop, model, cost=0.1))
+    queue.take()
+    queue.finished()
+    before = queue.wait()
+    queue.expect_one()
+    queue.expect_one()
+    assert queue.wait() - before == pytest.approx(0.2, rel=0.01)
+    queue.expect_none()
+    assert queue.wait() == before
 
 
 def test_a_job_that_is_taken_back_frees_its_place_and_is_not_computed(loop: Any) -> None:

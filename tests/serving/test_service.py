@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -217,6 +218,20 @@ def test_a_client_that_leaves_frees_its_place_in_the_queue(folder: Path) -> None
             await first
             assert held.ran == [1]
             assert b'liteft_refused_total{reason="cancelled"} 1.0' in service.metrics.text()
+
+    run(test)
+
+
+def test_a_model_learns_its_speed_from_all_that_the_lane_does_for_a_batch(folder: Path) -> None:
+    async def test() -> None:
+        async with served(folder) as (client, service, held):
+            service._lane._told = lambda *_: time.sleep(0.3)  # as if the event loop took the core
+            held.go.set()
+            model = service.models["tickets"]
+            model._characters = model._seconds = 0.0
+            assert (await client.ask("/predict", {"inputs": "a text"}))[0] == 200
+            await until(lambda: model._seconds > 0)
+            assert 0.3 < model._seconds < 3
 
     run(test)
 
