@@ -75,6 +75,7 @@ class Failure:
     Attributes:
         unit: the unit.
         error: the error's text.
+        command: the same, its hints worded for the command line.
         row: the row that the error is about, or the rows that were being scored; "" if none was.
         again: whether another try may help: a row that cannot be read or scored fails each time.
         full: the output cannot be written, nor will that of any other unit.
@@ -82,6 +83,7 @@ class Failure:
 
     unit: Unit
     error: str
+    command: str
     row: str
     again: bool
     full: bool = False
@@ -91,6 +93,7 @@ class Failure:
         return {
             "unit": self.unit.to_dict(),
             "error": self.error,
+            "command": self.command,
             "row": self.row,
             "again": self.again,
             "full": self.full,
@@ -171,6 +174,9 @@ def _scored(job: Job, unit: Unit, classifier: Model, places: _Places) -> Iterato
 
 def failure_of(unit: Unit, error: BaseException, row: str = "", *, again: bool = True) -> Failure:
     """Return the failure of a unit by an error."""
-    text = str(error) if isinstance(error, LiteftError) else f"{type(error).__name__}: {first_line(error)}"
+    if isinstance(error, LiteftError):
+        text, command = str(error), error.command_text()
+    else:
+        text = command = f"{type(error).__name__}: {first_line(error)}"
     cause = error.__cause__ if isinstance(error, LiteftError) else error
-    return Failure(unit, text, row, again, full=isinstance(cause, OSError) and cause.errno in _FULL)
+    return Failure(unit, text, command, row, again, full=isinstance(cause, OSError) and cause.errno in _FULL)

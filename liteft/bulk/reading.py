@@ -107,19 +107,25 @@ def _of_lines(unit: Unit, schema: Any, texts: Sequence[str]) -> Iterator[Block]:
     newline: dict[str, Any] = {"jsonl": None, "txt": "\n"}
     with opened(unit.path) as file:
         ends = [row_start(file, offset, first, unit.bytes, dialect) for offset in (unit.start, unit.stop)]
-        place = f"{unit.path}, after byte {ends[0]:,}" if ends[0] else unit.path
+        place, before = f"{unit.path}, after byte {ends[0]:,}", 0  # lines are counted from there
+        if ends[0] <= first:
+            file.seek(0)
+            place, before = unit.path, len(file.read(first).splitlines())
         path = Path(place)  # for messages
         # without the mark of utf-8-sig, which only the first bytes have, after it
         named = str(encoding) if ends[0] == 0 else str(encoding).removesuffix("-sig")
         lines = io.TextIOWrapper(
             io.BufferedReader(_Range(file, *ends), 1 << 20), encoding=named, newline=newline.get(unit.kind, "")
         )
-        reader = {
-            "jsonl": JsonLines(path, named, ()).rows_in,
-            "txt": PlainText(path, named).rows_in,
-        }.get(unit.kind, Delimited(path, named, delimiter, quoting, tuple(columns)).rows_in)
+        checked = checked_lines(lines, path)
+        if unit.kind == "jsonl":
+            rows = JsonLines(path, named, ()).rows_in(checked)
+        elif unit.kind == "txt":
+            rows = PlainText(path, named).rows_in(checked)
+        else:
+            rows = Delimited(path, named, delimiter, quoting, tuple(columns)).rows_in(checked, before)
         try:
-            yield from _of_rows(reader(checked_lines(lines, path)), schema, texts, f"{place}, line")
+            yield from _of_rows(rows, schema, texts, f"{place}, line")
         except UnicodeError as error:
             raise DataError(
                 f"{place} is not {named}: {error.reason if isinstance(error, UnicodeDecodeError) else error}.",

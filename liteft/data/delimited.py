@@ -103,13 +103,17 @@ class Delimited:
             if row >= start:
                 yield line, dict(zip(self.columns, fields, strict=True))
 
-    def rows_in(self, lines: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (line counted from 1, column -> text) of some of the file's lines, which begin with a row.
+    def rows_in(self, lines: Iterator[str], before: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (line, column -> text) of some of the file's lines, which begin with a row.
+
+        Args:
+            lines: these lines.
+            before: number of the line before the first of them.
 
         Raises:
             DataError: as `rows`.
         """
-        for line, fields in self._parsed(lines, 0):
+        for line, fields in self._parsed(lines, before):
             self._check_width(line, fields)
             yield line, dict(zip(self.columns, fields, strict=True))
 

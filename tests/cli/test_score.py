@@ -43,7 +43,8 @@ def test_units_that_are_set_aside_end_in_status_3(call: Any, artifact: Artifact,
         file.write("b40,one,too many\n")
     called = call("score", artifact.path, lake, "--out", tmp_path / "out", "-q")
     assert called.status == 3
-    assert "1 of 2 parts, 40 rows" in called.out and "line 41 has 3 fields" in called.out
+    assert "1 of 2 parts, 40 rows" in called.out and "b.csv, line 42 has 3 fields" in called.out
+    assert "try: --delimiter tab" in called.out
 
 
 def test_a_plan_scores_nothing(call: Any, artifact: Artifact, lake: Path, tmp_path: Path) -> None:
