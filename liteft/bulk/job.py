@@ -17,6 +17,7 @@ from liteft.bulk.parts import Identity, PartWriter
 from liteft.bulk.plan import Unit
 from liteft.bulk.reading import blocks_of, read_ahead
 from liteft.bulk.storage import Target
+from liteft.data.notes import Words
 from liteft.errors import DataError, LiteftError, first_line
 from liteft.runtime.repeats import Repeats
 from liteft.runtime.row_formats import require_pyarrow
@@ -98,6 +99,10 @@ class Failure:
             "again": self.again,
             "full": self.full,
         }
+
+    def told(self, what: str) -> Words:
+        """Return a line that says that ``what`` failed, and why."""
+        return Words(f"failed: {what}: {self.error}", f"failed: {what}: {self.command}")
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> Failure:

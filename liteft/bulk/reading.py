@@ -9,7 +9,6 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from liteft.bulk.boundaries import Dialect, row_start
@@ -19,7 +18,7 @@ from liteft.data.delimited import Delimited
 from liteft.data.jsonlines import JsonLines
 from liteft.data.rows import PlainText, open_rows
 from liteft.data.text_files import checked_lines
-from liteft.errors import DataError
+from liteft.errors import DataError, Hint
 from liteft.runtime.row_formats import arrow_array, require_pyarrow
 from liteft.runtime.scored_questions import flat_questions
 
@@ -108,16 +107,16 @@ def _of_lines(unit: Unit, schema: Any, texts: Sequence[str]) -> Iterator[Block]:
     with opened(unit.path) as file:
         ends = [row_start(file, offset, first, unit.bytes, dialect) for offset in (unit.start, unit.stop)]
         place, before = f"{unit.path}, after byte {ends[0]:,}", 0  # lines are counted from there
-        if ends[0] <= first:
+        if ends[0] == first:
             file.seek(0)
-            place, before = unit.path, len(file.read(first).splitlines())
-        path = Path(place)  # for messages
+            place, before = unit.path, sum(line.endswith((b"\r", b"\n")) for line in file.read(first).splitlines(True))
+        path: Any = _Place(place, unit.path)
         # without the mark of utf-8-sig, which only the first bytes have, after it
         named = str(encoding) if ends[0] == 0 else str(encoding).removesuffix("-sig")
         lines = io.TextIOWrapper(
             io.BufferedReader(_Range(file, *ends), 1 << 20), encoding=named, newline=newline.get(unit.kind, "")
         )
-        checked = checked_lines(lines, path)
+        checked = checked_lines(lines, path, before)
         if unit.kind == "jsonl":
             rows = JsonLines(path, named, ()).rows_in(checked)
         elif unit.kind == "txt":
@@ -133,6 +132,16 @@ def _of_lines(unit: Unit, schema: Any, texts: Sequence[str]) -> Iterator[Block]:
             ) from None
         finally:
             lines.detach()
+
+
+class _Place:
+    """A path for messages: a Path would make one slash of the two in a URL."""
+
+    def __init__(self, place: str, path: str) -> None:
+        self._place, self.name = place, path.rsplit("/", 1)[-1]
+
+    def __str__(self) -> str:
+        return self._place
 
 
 class _Range(io.RawIOBase):
@@ -184,7 +193,10 @@ def _column(field: Any, values: list[Any], where: str, places: Sequence[int]) ->
         raise DataError(
             f"{where} {places[row]:,}: column {field.name!r} holds {str(values[row])[:80]!r}.",
             accepted={field.name: f"{field.type}, as the first rows hold"},
-            fix="leave the column out of keep, write one type into it, or write the input as parquet",
+            fix=[
+                Hint("leave the column out of keep", "leave the column out of --keep"),
+                "write one type into the column, or the input as parquet",
+            ],
         ) from None
 
 

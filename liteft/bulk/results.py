@@ -10,6 +10,7 @@ from typing import Any
 from liteft.bulk.attempts import Event
 from liteft.bulk.job import Failure
 from liteft.bulk.plan import Unit
+from liteft.data.notes import lines as joined
 from liteft.results import Result
 from liteft.runtime.scored_blocks import Counts
 
@@ -77,25 +78,18 @@ class Scored(Result):
 
     def render(self) -> str:
         """Return a line with the rows, and one for each unit that failed."""
-        return self._text([each.error for each in self.failed])
-
-    def command_text(self) -> str:
-        """Return the same for the command line, whose hints name flags."""
-        return self._text([each.command for each in self.failed])
-
-    def _text(self, errors: list[str]) -> str:
         share = f" ({self.repeated / self.rows:.1%})" if self.rows else ""
         notes = {"from an earlier run": self.resumed, "without a text": self.refused, "cut": self.truncated}
         notes |= {"empty": self.empty, f"repeated{share}": self.repeated}
         counted = "".join(f", {count:,} {name}" for name, count in notes.items() if count)
         done = self.units - len(self.failed)
         lines = [f"{self.out}: {done:,} of {self.units:,} parts, {self.rows:,} rows{counted}, {self.seconds:.1f} s"]
-        for failure, error in list(zip(self.failed, errors, strict=True))[:_SHOWN]:
-            where = f" ({failure.row})" if failure.row and failure.row not in error else ""
-            lines.append(f"failed: {failure.unit}{where}: {error}")
+        for failure in self.failed[:_SHOWN]:
+            where = f" ({failure.row})" if failure.row and failure.row not in failure.error else ""
+            lines.append(failure.told(f"{failure.unit}{where}"))
         if len(self.failed) > _SHOWN:
             lines.append(f"and {len(self.failed) - _SHOWN:,} more")
-        return "\n".join(lines)
+        return joined(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain data for JSON."""
@@ -141,13 +135,6 @@ class Planned(Result):
 
     def render(self) -> str:
         """Return the units, their bytes and the estimated hours, and a line for each of the first units."""
-        return self._text([each.error for each in self.failed])
-
-    def command_text(self) -> str:
-        """Return the same for the command line, whose hints name flags."""
-        return self._text([each.command for each in self.failed])
-
-    def _text(self, errors: list[str]) -> str:
         files = len({unit.path for unit in self.units})
         counted = [unit.rows for unit in self.units if unit.rows is not None]
         rows = f", {sum(counted):,} rows" if len(counted) == len(self.units) else ""
@@ -165,8 +152,7 @@ class Planned(Result):
         lines += [f"  {unit}: {unit.size / 1e6:,.1f} MB" for unit in self.units[:_SHOWN]]
         if len(self.units) > _SHOWN:
             lines.append(f"  and {len(self.units) - _SHOWN:,} more")
-        failed = zip(self.failed, errors, strict=True)
-        return "\n".join([*lines, *(f"failed: {each.unit.path}: {error}" for each, error in failed)])
+        return joined([*lines, *(each.told(each.unit.path) for each in self.failed)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain data for JSON."""

@@ -20,7 +20,7 @@ from liteft.bulk.plan import UNIT_BYTES, UNIT_ROWS
 from liteft.bulk.preparing import Asked, Prepared, prepare
 from liteft.bulk.results import Planned, Scored, ScoreProgress, Tally
 from liteft.bulk.storage import Target, is_url, plain_path
-from liteft.errors import ConfigError, RunError, option
+from liteft.errors import ConfigError, Hint, RunError, option
 from liteft.locks import one_writer
 from liteft.runtime.classifier import OnError
 from liteft.runtime.scored_blocks import Counts
@@ -122,7 +122,7 @@ def score(
                         raise RunError(
                             f"{target.path} cannot be written: {event.failure.error.splitlines()[0].rstrip('.')}.",
                             accepted={"parts that are saved": f"{len(done) + tally.parts:,}"},
-                            fix=["free some space", "the same call, to go on"],
+                            fix=["free some space", Hint("the same call, to go on", "the same command, to go on")],
                         )
                     tally.add(event)
         tally.tell()

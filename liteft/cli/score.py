@@ -81,10 +81,10 @@ def score(
     artifact = console.artifact_of(artifact)
     if plan:
         planned = liteft.plan_score(artifact, inputs, out, tell=console.progress, **settings)
-        console.result(planned.command_text(), planned.to_dict())
+        console.result(planned.render(), planned.to_dict())
         return
     settings |= {"overwrite": overwrite, "progress": console.progress}
     done = liteft.score(artifact, inputs, out, tell=console.progress, **settings)
-    console.result(done.command_text(), done.to_dict())
+    console.result(done.render(), done.to_dict())
     if done.failed:
         raise typer.Exit(_SET_ASIDE)

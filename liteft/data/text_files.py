@@ -145,13 +145,18 @@ def text_lines(path: Path, *, encoding: str, newline: Literal["", "\n"] | None) 
         ) from None
 
 
-def checked_lines(file: IO[str], path: Path) -> Iterator[str]:
-    """Yield the lines of an open text, ``path`` in errors.
+def checked_lines(file: IO[str], path: Path, before: int = 0) -> Iterator[str]:
+    """Yield the lines of an open text.
+
+    Args:
+        file: the text.
+        path: what errors name.
+        before: number of the line before the first one.
 
     Raises:
         DataError: a line has a NUL, or more than 64 Mi characters.
     """
-    number = 0
+    number = before
     while line := file.readline(MAX_LINE):
         number += 1
         if "\0" in line:

@@ -22,7 +22,7 @@ from liteft.serving.refusals import Refused, draining, expired, overloaded
 __all__ = ["JobQueue"]
 
 _BATCH_SECONDS = 0.02  # of one run: short enough for those who come next, long beside the cost of starting it
-_NEW = 0.05  # of what a job usually takes, by the last one
+_NEWEST = 0.05  # weight of the newest job in the running mean of what jobs cost
 
 
 class JobQueue:
@@ -32,9 +32,8 @@ class JobQueue:
         max_queue_ms: the longest projected wait, in milliseconds, at which a job is admitted.
 
     Attributes:
-        lag: seconds that a request waits for the event loop, because that is busy or rests. Half of what is accepted
-            is the most that counts: a server that is busy with refusing would admit nothing, and go on to refuse.
-        expected: what requests that have come, and are not put yet, will probably take in the engine, in seconds.
+        lag: seconds that a request waits for the event loop, because that is busy or rests.
+        expected: seconds in the engine of requests that have come and are not read yet, at the mean of earlier ones.
     """
 
     def __init__(self, *, max_queue_ms: float) -> None:
@@ -48,7 +47,7 @@ class JobQueue:
         self._closed = False
         self.lag = 0.0
         self.expected = 0.0
-        self._usual = 0.0
+        self._mean_cost = 0.0
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -79,10 +78,14 @@ class JobQueue:
         return self._started
 
     def wait(self) -> float:
-        """Return how long a job that comes now would wait, in seconds."""
+        """Return how long a job that comes now would wait, in seconds.
+
+        ``lag`` and ``expected`` count up to half of what is accepted: else a server that is busy with refusing, or
+        guesses wrong, would refuse while its engine has nothing to do.
+        """
         started = self._started
-        rest = 0.0 if started is None else max(0.0, self._running - (time.perf_counter() - started))
-        return self.queued_seconds + self.expected + rest + min(self.lag, self._most / 2)
+        left = 0.0 if started is None else max(0.0, self._running - (time.perf_counter() - started))
+        return self.queued_seconds + left + min(self.lag + self.expected, self._most / 2)
 
     def wait_if_full(self) -> float | None:
         """Return how long a job that comes now would wait, in seconds, if that is too long; else None."""
@@ -96,11 +99,11 @@ class JobQueue:
             raise overloaded(wait * 1000, most_ms=self._most * 1000)
 
     def expect_one(self) -> None:
-        """Count a request before it is read, as much as they usually are: of many that come at once not all fit."""
-        self.expected += self._usual
+        """Count a request before it is read, at the mean cost of earlier ones: of many at once not all may fit."""
+        self.expected += self._mean_cost
 
     def expect_none(self) -> None:
-        """End that: from now on they are put, or are of no use."""
+        """Count none of them any more: they are being read now."""
         self.expected = 0.0
 
     def put(self, job: Job) -> None:
@@ -116,7 +119,7 @@ class JobQueue:
             self._jobs.append(job)
             self._queued += job.cost
             self._tokens += job.tokens
-            self._usual += _NEW * (job.cost - self._usual)
+            self._mean_cost += _NEWEST * (job.cost - self._mean_cost)
             self._changed.notify()
 
     def leave(self, job: Job) -> bool:
@@ -124,8 +127,10 @@ class JobQueue:
         with self._changed:
             if job.state != "queued":
                 return False
+            self._jobs.remove(job)
             self._count_out(job, "left")
-            job.values = []  # its place is freed with those before it, its texts at once
+            if not self._jobs:
+                self._queued = 0.0
             return True
 
     def take(self) -> tuple[list[Job], list[tuple[Job, Refused]]]:
@@ -157,9 +162,7 @@ class JobQueue:
         seconds = 0.0
         while self._jobs:
             job = self._jobs[0]
-            if job.state == "left":
-                self._jobs.popleft()
-            elif job.deadline is not None and now > job.deadline:
+            if job.deadline is not None and now > job.deadline:
                 self._drop(job, "left")
                 late.append((job, expired((now - job.arrived) * 1000)))
             elif batch and job.loaded is not batch[0].loaded:

@@ -22,6 +22,7 @@ from typing import Any
 
 import uvicorn
 
+from liteft.data.notes import Words
 from liteft.errors import ConfigError, LiteftError, option
 from liteft.serving.app import create_app, create_service, metrics_app
 from liteft.serving.protocol import shedding_protocol
@@ -57,6 +58,7 @@ def serve(
     service = create_service(artifacts, chosen, loading)
     say = tell or (lambda _: None)
     with contextlib.ExitStack() as opened:
+        opened.enter_context(_collecting_seldom())
         listening = opened.enter_context(_listening(chosen.host, chosen.port))
         apart = chosen.metrics_port
         metrics = None if apart is None else opened.enter_context(_listening(chosen.host, apart))
@@ -136,8 +138,9 @@ class _Run:
         """Load the models, while probes are answered, and say where."""
         service = self._service
         await asyncio.to_thread(service.load)
+        gc.collect()
+        gc.freeze()
         service.start()
-        _collect_seldom()
         for name, model in service.models.items():
             loaded = model.loaded
             engine = loaded.classifier
@@ -172,21 +175,27 @@ class _Run:
             try:
                 loaded = await asyncio.to_thread(self._service.reload, name)
             except LiteftError as error:
-                self._say(f"{name} goes on with what was loaded before: {error}")
+                text = f"{name} goes on with what was loaded before: "
+                self._say(Words(f"{text}{error}", f"{text}{error.command_text()}"))
             except Exception as error:  # nobody awaits this task, and the other models are to be loaded
                 _log.error("%s goes on with what was loaded before", name, exc_info=error)
             else:
                 self._say(f"{name} was loaded again: revision {loaded.revision}, {loaded.seconds:.2f} s")
 
 
-def _collect_seldom() -> None:
-    """Look for garbage in cycles at every 50,000th object, and never among those that were there before requests.
+@contextlib.contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """Meanwhile look for garbage in cycles at every 50,000th new object, and never among those of the start.
 
     Requests leave next to none; looking as often as Python does took a tenth of the core at 12,000 requests a second.
     """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 10, 10)
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def _server(app: Any, service: Service) -> _Server:

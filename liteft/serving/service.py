@@ -33,7 +33,7 @@ _PUNCTUAL = 0.005  # seconds by which timers of an idle event loop may be late
 _ROUNDS = 4  # of the event loop that a request waits for: to be read, admitted, told its result, and answered
 _LONGEST_RUN = 120.0  # seconds of a run after which the engine is taken to hang
 _FAILURES = 3  # runs in a row that fail before the server says that it is not ready
-_REST = 15.0  # seconds for which it says so after the last of them
+_UNREADY = 15.0  # seconds for which it says so after the last of them
 
 
 class Unread:
@@ -114,9 +114,8 @@ class Service:
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
-        late = 0.0 if due is None else now - due - self.rest.slept
-        self.queue.lag = _ROUNDS * max(0.0, late - _PUNCTUAL)
-        self.rest.slept = 0.0
+        late = 0.0 if due is None else now - due
+        self.queue.lag = _ROUNDS * max(0.0, late - self.rest.take_slept() - _PUNCTUAL)
         loop.call_later(_TICK, self._tick, now + _TICK)
 
     @property
@@ -133,7 +132,7 @@ class Service:
         failed gets requests again after a while, since only those can show that it works.
         """
         lane = self._lane
-        fails = lane is not None and lane.failures >= _FAILURES and time.perf_counter() - lane.failed < _REST
+        fails = lane is not None and lane.failures >= _FAILURES and time.perf_counter() - lane.failed < _UNREADY
         return self.state == "ready" and not fails
 
     def reload(self, name: str) -> Loaded:
@@ -208,6 +207,7 @@ class Service:
             for timer in timers:
                 timer.cancel()
             self.queue.leave(job)  # only if this task was cancelled: else it is not queued any more
+            del job  # an error's traceback has this frame, and the job's future the error: texts would stay in a cycle
 
     def _check_size(self, values: int, characters: int, tokens: int) -> None:
         settings = self.settings

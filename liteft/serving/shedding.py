@@ -50,7 +50,10 @@ class Refusals:
         return self._last[1], headers
 
     def response(self) -> bytes | None:
-        """Return a refusal as HTTP/1.1, head and body, and count it; None where an application has to answer."""
+        """Return a refusal as HTTP/1.1, head and body, and count it; None where an application has to answer.
+
+        After a refusal the event loop rests. A request that is let through counts as one that is expected.
+        """
         service = self._service
         if service.state != "ready" or service.settings.cors_origin is not None:
             return None  # the connection has to be closed, or headers for another origin to be added

@@ -94,6 +94,7 @@ def test_killed_ray_workers_lose_nothing_but_time(
             os.kill(worker, signal.SIGKILL)
             killed += 1
             time.sleep(draw.uniform(0.0, 0.3))
+        time.sleep(0.01)
     driver.join()
     assert killed and results[0].failed == ()
     assert parts_of(tmp_path / "out") == whole

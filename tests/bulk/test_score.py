@@ -19,7 +19,10 @@ import pytest
 import liteft
 from liteft.artifact import Artifact
 from liteft.bulk import ScoreProgress, job, plan_score, results, score
-from liteft.errors import ConfigError, DataError, RunError
+from liteft.bulk.job import failure_of
+from liteft.bulk.plan import Unit
+from liteft.bulk.results import Planned
+from liteft.errors import ConfigError, DataError, RunError, option
 from liteft.runtime import Classifier, load, predict_file, repeats, scored_blocks
 from tests.modules import module_of
 
@@ -328,6 +331,22 @@ def test_a_value_that_fits_no_column_names_its_row(tmp_path: Path, classifier: C
     assert "in.jsonl, line 251: column 'id' holds 'x'" in done.failed[0].error
 
 
+def test_a_url_keeps_its_slashes_in_messages(tmp_path: Path, classifier: Classifier) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    with fsspec.open("memory://lake/in.csv", "w") as file:
+        file.write("id,text\n" + "1,a text\n" * 100 + "2,a,b\n3,a\0b\n")
+    done = score(classifier, "memory://lake/in.csv", tmp_path / "out", unit_bytes=300)
+    assert {"memory:///lake/in.csv" in each.error for each in done.failed} == {True}
+
+
+def test_a_plan_words_hints_for_python_and_for_the_command_line() -> None:
+    unit = Unit("in.csv", 9, "1", "csv", 0, 0, 9, 9, None)
+    failed = failure_of(unit, DataError("in.csv is odd.", fix=option("keep", ["id"])))
+    planned = Planned("out", (unit,), 0, (failed,), 1, 1, None, 0, None)
+    assert "try: keep=['id']" in planned.render()
+    assert "try: --keep id" in planned.render().command
+
+
 def test_a_broken_row_of_csv_is_named_from_where_its_unit_begins(tmp_path: Path, classifier: Classifier) -> None:
     lines = [f"{n},text {n}\n" for n in range(100)]
     lines[70] = "70,text,70\n"
@@ -337,6 +356,19 @@ def test_a_broken_row_of_csv_is_named_from_where_its_unit_begins(tmp_path: Path,
     begin = int(done.failed[0].error.split("after byte ")[1].split(", line")[0].replace(",", ""))
     line = int(done.failed[0].error.split(", line ")[1].split(" ")[0])
     assert (tmp_path / "in.csv").read_bytes()[begin:].decode().splitlines()[line - 1] == "70,text,70"
+
+
+@pytest.mark.parametrize(
+    "head", ["id,text\n", "\ufeffid,text\r\n", "sep=,\n\nid,text\n", '"id","text"\n', 'id,"text\n"\n']
+)
+@pytest.mark.parametrize(("row", "said"), [("8,a,b\n", "3 fields"), ("8,a\0b\n", "a NUL byte")])
+def test_lines_of_a_csv_file_in_one_unit_are_its_own(
+    tmp_path: Path, classifier: Classifier, head: str, row: str, said: str
+) -> None:
+    (tmp_path / "in.csv").write_text(head + "1,a text\n" * 7 + row, encoding="utf-8", newline="")
+    done = score(classifier, tmp_path / "in.csv", tmp_path / "out")
+    line = len((tmp_path / "in.csv").read_bytes().splitlines())
+    assert f"in.csv, line {line} " in done.failed[0].error and said in done.failed[0].error
 
 
 def test_files_that_cannot_be_read_or_have_other_columns_are_set_aside(tmp_path: Path, classifier: Classifier) -> None:

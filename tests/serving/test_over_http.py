@@ -115,6 +115,27 @@ def test_a_connection_goes_on_after_a_request_that_was_refused_before_its_body_h
     run(test)
 
 
+def test_a_result_ends_the_event_loops_rest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("liteft.serving.resting._SECONDS", 60.0)
+
+    async def test() -> None:
+        async with listening(folder, max_queue_ms=20) as (port, service, held):
+            first, kept = await sent(port, "a text")
+            await until(held.started.is_set)
+            service.queue._running = 60.0
+            woken, wait = list[bool](), service.rest._over.wait
+            monkeypatch.setattr(service.rest._over, "wait", lambda seconds: woken.append(wait(seconds)))
+            threading.Timer(0.5, held.go.set).start()  # this loop will rest, and with it this test
+            second, other = await sent(port, "refused")
+            assert (await answer(second))[0] == b"HTTP/1.1 429 Too Many Requests"
+            assert (await answer(first))[0] == b"HTTP/1.1 200 OK"
+            assert woken == [True]
+            kept.close()
+            other.close()
+
+    run(test)
+
+
 def test_requests_on_one_connection_are_answered_in_order(folder: Path) -> None:
     async def test() -> None:
         async with listening(folder) as (port, _, held):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.client
 import json
 import os
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from liteft.cli import main
+from liteft.serving import running as running_module
 from tests.cache import Cache
 from tests.runtime.tiny import graph, write_artifact
 from tests.serving.serving import ROOT, Server, running
@@ -283,3 +285,12 @@ def test_a_taken_port_is_an_error_that_names_another(artifact: Path) -> None:
         assert done.returncode == 2
         assert f"127.0.0.1:{server.port} cannot be listened on" in done.stderr
         assert f"--port {server.port + 1}" in done.stderr
+
+
+def test_garbage_is_collected_as_before_once_a_server_has_ended() -> None:
+    before = gc.get_threshold()
+    with running_module._collecting_seldom():
+        assert gc.get_threshold()[0] == 50_000
+        gc.freeze()
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ import liteft
 from liteft.errors import DeviceError, ModelError
 from liteft.serving import ServeSettings, create_app
 from liteft.serving.models import Loaded, ServedModel
+from liteft.serving.refusals import Refused
 from liteft.serving.service import Service
 from tests.cache import Cache
 from tests.runtime.tiny import write_artifact
@@ -218,6 +221,33 @@ def test_a_client_that_leaves_frees_its_place_in_the_queue(folder: Path) -> None
             await first
             assert held.ran == [1]
             assert b'liteft_refused_total{reason="cancelled"} 1.0' in service.metrics.text()
+
+    run(test)
+
+
+def test_a_request_that_expires_behind_a_long_run_leaves_no_text(folder: Path) -> None:
+    class Text(str):
+        """A text that can be watched."""
+
+    async def test() -> None:
+        async with served(folder) as (client, service, held):
+            first = asyncio.ensure_future(client.ask("/predict", {"inputs": "a text"}))
+            await until(held.started.is_set)
+            text = Text("another text")
+            seen = weakref.ref(text)
+            gc.disable()
+            try:
+                try:  # pytest.raises would keep the error, and with it all that is looked for
+                    await service.ask(service.models["tickets"], [text], asyncio.Event().wait, timeout_ms=20)
+                except Refused as refused:
+                    assert "was over" in str(refused)
+                del text
+                await asyncio.sleep(0.05)
+                assert seen() is None, gc.get_referrers(seen())
+            finally:
+                gc.enable()
+            held.go.set()
+            assert (await first)[0] == 200
 
     run(test)
 
