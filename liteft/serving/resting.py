@@ -14,7 +14,7 @@ from liteft.serving.queueing import JobQueue
 
 __all__ = ["Rest"]
 
-_SECONDS = 0.01  # in which probes and new requests wait; results end it
+_SECONDS = 0.02  # in which probes and new requests wait; results end it
 
 
 class Rest:
