@@ -245,7 +245,8 @@ def main() -> int:
     measures = {"kills": under_kills, "memory": memory, "cost": cost}
     measured = {name: measures[name](arguments, arguments.work, texts) for name in arguments.parts.split(",")}
     shutil.rmtree(arguments.work, ignore_errors=True)
-    own = {str(arguments.artifact): "ARTIFACT", str(arguments.data): "DATA"}  # where they lie here says nothing
+    # where they lie here says nothing
+    own = {str(arguments.artifact): "ARTIFACT", str(arguments.data): "DATA", str(arguments.work): "WORK"}
     result = {
         "command": shlex.join(["python", "bench/score_tables.py", *(own.get(word, word) for word in sys.argv[1:])]),
         "machine": here,

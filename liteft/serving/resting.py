@@ -15,6 +15,8 @@ from liteft.serving.queueing import JobQueue
 __all__ = ["Rest"]
 
 _SECONDS = 0.02  # in which probes and new requests wait; results end it
+_FEW = 8  # refusals that came together: after more of them half the time is enough
+_MANY = 32  # refusals that came together already: whoever sends so many should not wait for a sleep, too
 
 
 class Rest:
@@ -29,9 +31,11 @@ class Rest:
         self._slept = 0.0
         self._over = threading.Event()
         self._asked = False
+        self._refused = 0
 
     def soon(self) -> None:
-        """Sleep soon. In the event loop."""
+        """Sleep soon, for one request that was refused. In the event loop."""
+        self._refused += 1
         if not self._asked:
             self._asked = True
             loop = asyncio.get_running_loop()
@@ -47,11 +51,11 @@ class Rest:
         return slept
 
     def _sleep(self) -> None:
-        self._asked = False
-        if self._queue.idle:  # nothing would wake it
+        together, self._asked, self._refused = self._refused, False, 0
+        if self._queue.idle or together > _MANY:  # nothing would wake it, or nothing would be gained
             return
         started = time.perf_counter()
-        self._over.wait(_SECONDS)
+        self._over.wait(_SECONDS if together <= _FEW else _SECONDS / 2)
         self._over.clear()
         seconds = time.perf_counter() - started
         self._slept += seconds

@@ -69,6 +69,21 @@ def test_it_does_not_sleep_where_no_result_will_come(monkeypatch: pytest.MonkeyP
     asyncio.run(test())
 
 
+@pytest.mark.parametrize(("refused", "sleeps"), [(32, True), (33, False)])
+def test_it_does_not_sleep_where_many_came_together(refused: int, sleeps: bool) -> None:
+    async def test() -> None:
+        rest = Rest(busy_queue())
+        for _ in range(refused):
+            rest.soon()
+        await asyncio.sleep(0.001)
+        assert (rest.take_slept() > 0) == sleeps
+        rest.soon()
+        await asyncio.sleep(0.001)
+        assert rest.take_slept() > 0
+
+    asyncio.run(test())
+
+
 def test_of_requests_that_come_at_once_no_more_are_let_through_than_fit() -> None:
     async def test() -> None:
         service = Service({}, ServeSettings(max_queue_ms=50_000))
