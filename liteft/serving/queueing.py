@@ -129,8 +129,6 @@ class JobQueue:
                 return False
             self._jobs.remove(job)
             self._count_out(job, "left")
-            if not self._jobs:
-                self._queued = 0.0
             return True
 
     def take(self) -> tuple[list[Job], list[tuple[Job, Refused]]]:

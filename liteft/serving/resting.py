@@ -1,7 +1,7 @@
 """A short sleep of the event loop after refusals, so that requests are refused several at a time.
 
-A refusal takes 7 us of Python on a core whose caches hold what it needs, and took 150 to 200 us where the engine fills
-them in between: 7% of what a server with one core could do, when it was offered ten times that.
+A refusal is short on a core whose caches hold what it needs, and many times as long where the engine has filled them
+in between.
 """
 
 from __future__ import annotations
