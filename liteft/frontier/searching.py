@@ -95,7 +95,7 @@ def search(
         progress: called with lines of text; True prints them to stderr.
         callbacks: transformers callbacks, such as your own loggers.
         engine: "local", or "ray", which trains all shapes first, each in a Ray task, also those that turn out to be
-            unneeded; exports and timings stay on this machine, after them. See docs/distributed.md.
+            unneeded; exports and timings stay on this machine, after them. See docs/guides/distributed.md.
         settings: keys of the recipe's ``[search]`` table, which override the recipe. At least one of ``max_mb``,
             ``max_ms`` and ``max_drop`` must be set.
 

@@ -1,4 +1,4 @@
-"""docs/serving.md: its requests get answers of the shape that it shows, and its tables are complete."""
+"""docs/guides/serving.md: its requests get answers of the shape that it shows, and its tables are complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from liteft.serving.metrics import Metrics
 from liteft.serving.queueing import JobQueue
 from tests.serving.served import Client, listening_server
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "serving.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r"^    POST (/\S+)\n    (\{.*\})\n\n    (\d{3})\n    (.+)$", TEXT, re.M)
 KINDS = {"intents": "topics", "slots": "words", "policies": "questions", "ranking": "ranking"}
 
