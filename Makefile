@@ -17,7 +17,8 @@ NATIVE_TESTS := $(wildcard cpp_ext/tests/*)
 CPP := $(shell find cpp_ext -name '*.h' -o -name '*.cpp' -o -name '*.inc' -o -name '*.cu' -o -name '*.cuh')
 PYTHON_CODE := liteft tests bench cpp_ext examples
 
-.PHONY: setup demo test durations lint fix hooks sanitize cuda gpu gpu-wheels check-full bench-setup clean
+.PHONY: setup demo test durations lint fix hooks sanitize cuda gpu gpu-wheels check-full bench bench-save bench-results \
+	bench-setup clean
 
 setup: $(STAMP)
 
@@ -100,6 +101,19 @@ gpu-wheels:
 
 check-full: lint sanitize cuda
 	$(PYTEST) --durations=20
+
+# Benchmarks of pytest-benchmark, compared with the newest baseline of this machine; BENCH="-k predict" takes some of them.
+COMPARE_FAIL ?= min:25%
+bench: setup
+	$(BIN)/pytest bench/micro --benchmark-compare --benchmark-compare-fail=$(COMPARE_FAIL) $(BENCH)
+
+# Stores a baseline of this machine in .benchmarks/. Take it while nothing else runs.
+bench-save: setup
+	$(BIN)/pytest bench/micro --benchmark-save=baseline $(BENCH)
+
+# Five runs: bench/results/micro.json, with what runs of this machine lie apart.
+bench-results: setup
+	$(BIN)/python bench/micro_results.py --runs 5
 
 # An environment with the other engines that bench/peers.py compares with, and a library built from the sources of now.
 bench-setup: .bench/.installed

