@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TAKEN = (".gitignore", "LICENSE", "README.md", "pyproject.toml", "cpp_ext", "liteft")
+TAKEN = ("CHANGELOG.md", "CITATION.cff", "LICENSE", "README.md", "pyproject.toml", "cpp_ext", "liteft")
+LEFT = (".gitignore", "CONTRIBUTING.md", "Makefile", "docs", "deploy")
 LIBRARY = "liteft/lib/libliteft.so"
 CORPUS = {f"liteft/data/corpus/{split}.jsonl" for split in ("train", "validation", "test")}
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -82,12 +83,12 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("build")
     checkout = folder / "checkout"
     checkout.mkdir()
-    for name in TAKEN:
+    for name in (*TAKEN, *LEFT):
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, checkout / name)
-    for name in ("runs", "demo-run", "out", "build/native", ".venv", "models", "tests"):
+    for name in ("runs", "demo-run", "out", "build/native", ".venv", "models", "tests", "liteft/__pycache__"):
         (checkout / name).mkdir(parents=True)
         (checkout / name / "file.json").write_text("{}")
     archive = build("build_sdist", checkout, folder / "archive")
@@ -99,6 +100,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_source_distribution_holds_what_a_build_needs_and_no_runs(sdist: Path) -> None:
     assert {path.name for path in sdist.iterdir()} == {*TAKEN, "PKG-INFO"}
+    assert not list(sdist.rglob("__pycache__"))
     assert {path.name for path in (ROOT / "cpp_ext" / "engine").iterdir()} == {
         path.name for path in (sdist / "cpp_ext" / "engine").iterdir()
     }
