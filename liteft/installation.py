@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["extra_of", "install_hint"]
 
 _EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
-_DEVELOPMENT = ("bench", "dev")
+_DEVELOPMENT = ("bench", "dev", "release")
 
 
 def install_hint(*extras: str, flags: str = "") -> str:

@@ -160,3 +160,22 @@ def test_a_required_library_that_cannot_be_built_is_an_error(
 def test_a_mistyped_wish_is_an_error(sdist: Path, tmp_path: Path) -> None:
     wheel = build("build_wheel", sdist, tmp_path / "wheel", LITEFT_NATIVE="of")
     assert wheel.path is None and "'required', 'off' or unset are accepted" in wheel.said
+
+
+@pytest.mark.slow  # compiles the library
+def test_a_library_for_other_machines_asks_for_none_but_the_c_librarys_files(tmp_path: Path) -> None:
+    missing = [name for name in ("cmake", "c++", "readelf") if shutil.which(name) is None]
+    if missing or sys.platform != "linux":
+        pytest.skip(f"the library is built on Linux, with cmake and c++; missing: {', '.join(missing) or 'Linux'}")
+    settings = ["-DLITEFT_STATIC_RUNTIME=ON", "-DLITEFT_TESTS=OFF", "-DLITEFT_CUDA=OFF"]
+    for command in (["-S", str(ROOT / "cpp_ext"), "-B", str(tmp_path), *settings], ["--build", str(tmp_path), "-j2"]):
+        done = subprocess.run(["cmake", *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    said = subprocess.run(
+        ["readelf", "--dynamic", "--wide", str(tmp_path / "libliteft.so")], capture_output=True, text=True, check=True
+    ).stdout
+    needed = {line.partition("[")[2].rstrip("]") for line in said.splitlines() if "(NEEDED)" in line}
+    assert needed and {name.partition(".so")[0] for name in needed} <= {"libc", "libm", "libgcc_s", "ld-linux-x86-64"}
+    library = ctypes.CDLL(str(tmp_path / "libliteft.so"))
+    library.liteft_version.restype = ctypes.c_char_p
+    assert library.liteft_version().decode() == VERSION
