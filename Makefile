@@ -17,7 +17,7 @@ NATIVE_TESTS := $(wildcard cpp_ext/tests/*)
 CPP := $(shell find cpp_ext -name '*.h' -o -name '*.cpp' -o -name '*.inc' -o -name '*.cu' -o -name '*.cuh')
 PYTHON_CODE := liteft tests bench cpp_ext examples release
 
-.PHONY: setup demo test durations lint fix hooks sanitize cuda gpu gpu-wheels check-full bench bench-save bench-results \
+.PHONY: setup demo readme test durations lint fix hooks sanitize cuda gpu gpu-wheels check-full bench bench-save bench-results \
 	bench-setup sdist wheels release-check release release-tools clean
 
 setup: $(STAMP)
@@ -30,6 +30,10 @@ $(STAMP): pyproject.toml constraints.txt $(NATIVE)
 
 demo: setup
 	$(BIN)/liteft demo --out demo-run
+
+# Fills the numbers of README.md and docs/ from the stored results.
+readme: setup
+	$(BIN)/python bench/readme.py
 
 lint: setup
 	$(BIN)/ruff check $(PYTHON_CODE)

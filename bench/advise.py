@@ -6,7 +6,7 @@
 The first call writes bench/results/advise.json: for each set the time, the recommended student, the table of layers,
 and the errors of the fits of a learning curve: fitted on 1/16 to 1/2 of the texts, each predicts the metric with all of
 them. A set that is already in the file is not measured again, so a call can be stopped and repeated. The second writes
-the advice on the bundled corpus, as text and as data, to bench/results/advise_demo.json, from which README quotes.
+the advice on the bundled corpus, as text and as data, to bench/results/advise_demo.json; docs/benchmarks.md shows it.
 
 One thread; only training splits are fitted on, and labels of test splits are never read.
 """

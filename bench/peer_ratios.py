@@ -1,4 +1,4 @@
-"""Evaluates the timings of bench/peers.py: operations, ratios to the best peer, and the table of the README."""
+"""Evaluates the timings of bench/peers.py: operations, ratios to the best peer, and the table of docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _best_peak(rows: Sequence[Row], cores: str) -> float | None:
 
 
 def table(rows: Sequence[Row], cores: str) -> str:
-    """Return the README's table: texts per second of each contestant, tokenization included.
+    """Return the table of docs/benchmarks.md: texts per second of each contestant, tokenization included.
 
     Each set of texts has three columns: one text per call, 32 in arrival order, and the best of all measurements on any
     cores, which for peers is mostly with texts sorted by length.

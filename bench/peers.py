@@ -85,7 +85,7 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, help="default: bench/results/peers.json; peers_tokens.json or peers_answers.json"
     )
-    parser.add_argument("--table", action="store_true", help="print the README's table from --out; measure nothing")
+    parser.add_argument("--table", action="store_true", help="print the table of --out; measure nothing")
     arguments = parser.parse_args()
     kind = OF_A_TEXT if arguments.model is None else kind_of(arguments.model)
     out = ROOT / "bench" / "results" / f"peers_{'tokens' if kind.classes else 'answers'}.json"
