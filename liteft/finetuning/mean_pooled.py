@@ -1,26 +1,57 @@
 """A classifier without a class in transformers: one linear layer on the mean of the hidden states.
 
-Its folder has a model type of its own, so that transformers refuses it: under the encoder's own type it would load the
-folder into another class, with some weights initialised at random.
+Its folder is one of its encoder: `AutoModel` loads the trained encoder from it, and has every weight. For that alone
+the file holds the weights of the pooler that some families have, as zeros, since nothing was trained into it.
+`AutoModelForSequenceClassification` would put another head on the encoder, at random. One tensor of that head is stored
+without elements, so that transformers refuses the folder, and the name of another says why in its report. With
+``trust_remote_code=True`` it takes the right class instead, whose file is beside the weights (modeling_mean_pooled.py).
+LiteFT itself never runs that file.
+
+With an adapter, the folder has a model type of its own, which transformers refuses, as folders of earlier versions had:
+peft would put the adapter on whatever class is asked for.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import CONFIG_MAPPING, MODEL_MAPPING, PretrainedConfig
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    MODEL_MAPPING,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+)
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from liteft import files
+from liteft.finetuning import modeling_mean_pooled
+from liteft.foreign.weights import UNUSED_WEIGHTS, WEIGHTS
 
-__all__ = ["MEAN_TYPE", "MeanPooledClassifier", "config_of_encoder", "mark_config", "pooler_argument"]
+__all__ = [
+    "MEAN_TYPE",
+    "MeanPooledClassifier",
+    "config_of_encoder",
+    "load_mean_pooled",
+    "mark_config",
+    "pooler_argument",
+    "save_mean_pooled",
+]
 
 MEAN_TYPE = "liteft-mean-pooled"
 _ENCODER = "encoder_type"
+_HEAD = modeling_mean_pooled.HEAD
+_CLASS = modeling_mean_pooled.MeanPooledForSequenceClassification.__name__
+_SAID = "AutoModelForSequenceClassification needs trust_remote_code=True, since LiteFT pools the mean"
 
 
 class MeanPooledClassifier(nn.Module):
@@ -79,6 +110,68 @@ class MeanPooledClassifier(nn.Module):
         pooled = total / real.sum(dim=1).clamp(min=1)
         logits = self.classifier(self.dropout(pooled.to(self.classifier.weight.dtype)))
         return SequenceClassifierOutput(logits=logits, hidden_states=output.hidden_states)
+
+
+def save_mean_pooled(model: MeanPooledClassifier, folder: Path) -> None:
+    """Write config.json, the weights and the file of the class with which transformers computes the same logits.
+
+    Args:
+        model: the classifier.
+        folder: an existing folder.
+    """
+    kept = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
+    stored = {_stored_name(name): tensor for name, tensor in kept.items()}
+    unused = _unused_weights(model.config, stored.keys())
+    metadata = {"format": "pt", UNUSED_WEIGHTS: json.dumps(sorted(unused))}
+    model.config.architectures = [_CLASS]
+    model.config.save_pretrained(folder)
+    save_file(stored | unused, folder / WEIGHTS, metadata=metadata)
+    source = Path(modeling_mean_pooled.__file__)
+    shutil.copyfile(source, folder / source.name)
+    content = files.read_json(folder / "config.json")
+    named = {"AutoModelForSequenceClassification": f"{source.stem}.{_CLASS}"}
+    files.write_json(folder / "config.json", content | {"auto_map": named})
+
+
+def load_mean_pooled(model: MeanPooledClassifier, path: Path) -> None:
+    """Read what `save_mean_pooled` wrote, or an earlier version, into a classifier of the same configuration.
+
+    Args:
+        model: changed in place.
+        path: of the weights.
+
+    Raises:
+        SafetensorError, RuntimeError, OSError: the file is broken, or does not fit the configuration.
+    """
+    with safe_open(path, framework="pt") as file:
+        unused = json.loads((file.metadata() or {}).get(UNUSED_WEIGHTS, "null"))
+        stored = {name: file.get_tensor(name) for name in file.keys() if name not in (unused or ())}  # noqa: SIM118
+    if unused is not None:
+        stored = {_own_name(name): tensor for name, tensor in stored.items()}
+    model.load_state_dict(stored)
+
+
+def _stored_name(name: str) -> str:
+    """Return the name on disk: that of the encoder alone, or of the head that transformers does not know."""
+    return name.removeprefix("encoder.") if name.startswith("encoder.") else f"{_HEAD}.{name.rsplit('.', 1)[-1]}"
+
+
+def _own_name(stored: str) -> str:
+    return f"classifier.{stored.rsplit('.', 1)[-1]}" if stored.startswith(f"{_HEAD}.") else f"encoder.{stored}"
+
+
+def _unused_weights(config: PretrainedConfig, stored: Any) -> dict[str, Tensor]:
+    """Return what is stored for transformers alone: a pooler of zeros, and an empty tensor that no head fits."""
+    with torch.device("meta"):
+        encoder = AutoModel.from_config(config).state_dict()
+        known = type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+        other: Any = AutoModelForSequenceClassification.from_config(config) if known else None
+    unused = {name: torch.zeros(tensor.shape) for name, tensor in encoder.items() if name not in stored}
+    if other is None:
+        return unused
+    prefix = f"{other.base_model_prefix}."
+    head = [name for name, _ in other.named_parameters() if not name.startswith(prefix) and name not in encoder]
+    return unused | {head[-1]: torch.zeros(0), _SAID: torch.zeros(0)}
 
 
 def mark_config(path: Path) -> None:

@@ -2,9 +2,9 @@
 
 Pooling "cls" (encoders) and "last" (decoders) use transformers' own class for sequence
 classification, unchanged. Pooling "mean" puts one linear layer on the mean of the hidden states of the real
-tokens; transformers has no class for that, so LiteFT does. Either way the folder is what transformers
-writes, with an extra key, ``liteft``, in config.json, and a separate model type for mean pooling; a classifier
-with an adapter is stored as peft writes it.
+tokens; transformers has no class for that, so LiteFT does (mean_pooled.py says what its folder holds). Either way the
+folder is what transformers writes, with an extra key, ``liteft``, in config.json; a classifier with an adapter is
+stored as peft writes it.
 Settings are in settings.py, training in trainer.py, creation from a base in base.py, prediction in logits.py.
 """
 
@@ -17,7 +17,6 @@ from typing import cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
@@ -28,8 +27,10 @@ from liteft.finetuning.mean_pooled import (
     MEAN_TYPE,
     MeanPooledClassifier,
     config_of_encoder,
+    load_mean_pooled,
     mark_config,
     pooler_argument,
+    save_mean_pooled,
 )
 from liteft.finetuning.pretrained import load_pretrained, model_class, plain_names, quiet_transformers
 from liteft.finetuning.settings import (
@@ -142,13 +143,16 @@ def read_config(folder: Path) -> PretrainedConfig:
     try:
         if content.get("model_type") == MEAN_TYPE:
             return config_of_encoder(content)
-        return cast(PretrainedConfig, AutoConfig.from_pretrained(folder, trust_remote_code=False))
+        config = cast(PretrainedConfig, AutoConfig.from_pretrained(folder, trust_remote_code=False))
     except (ValueError, KeyError, OSError) as error:
         raise ModelError(
             f"{folder / 'config.json'} cannot be used: {first_line(error)}.",
             accepted={"a model": "an architecture that transformers itself knows; a model's own code is never run"},
             fix="a base of the BERT family, or save the model in one of transformers' own classes",
         ) from error
+    if written_here(config) and hasattr(config, "auto_map"):
+        del config.auto_map  # it belongs to the folder: an artifact has no such file
+    return config
 
 
 def save_classifier(
@@ -172,15 +176,12 @@ def save_classifier(
         config.architectures = [type(model).__name__]
         config.save_pretrained(folder)
         save_adapter(model, folder)
+        if isinstance(model, MeanPooledClassifier):
+            mark_config(folder / "config.json")
     elif isinstance(model, MeanPooledClassifier):
-        weights = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
-        config.architectures = ["MeanPooledClassifier"]
-        config.save_pretrained(folder)
-        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        save_mean_pooled(model, folder)
     else:
         model.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
-    if isinstance(model, MeanPooledClassifier):
-        mark_config(folder / "config.json")
     found = read_tokenizer(Path(tokenizer_source), config)
     tokenizer = found.cutting(settings.max_tokens, truncation_side=settings.truncation_side, pad_id=config.pad_token_id)
     write_tokenizer(found.settings, tokenizer, folder, types=uses_type_ids(config))
@@ -217,8 +218,8 @@ def untrained_classifier(config: PretrainedConfig, settings: ModelSettings) -> n
 def _build(folder: Path, config: PretrainedConfig, settings: ModelSettings) -> nn.Module:
     quiet_transformers()
     if settings.pooling == "mean":
-        model = untrained_classifier(config, settings)
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        model = cast(MeanPooledClassifier, untrained_classifier(config, settings))
+        load_mean_pooled(model, folder / WEIGHTS)
         return model
     with plain_names(folder) as place:
         loaded, info = model_class(settings.pooling, extractive=settings.task.extractive).from_pretrained(

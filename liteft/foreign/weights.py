@@ -18,6 +18,7 @@ __all__ = [
     "ADAPTER",
     "BASE",
     "INDEX",
+    "UNUSED_WEIGHTS",
     "WEIGHTS",
     "adapter_alone",
     "common_prefix",
@@ -33,6 +34,9 @@ WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
 ADAPTER = "adapter_model.safetensors"
 BASE = "base.json"
+UNUSED_WEIGHTS = "liteft_unused"
+"""Key in the metadata of a file of weights: a JSON list of the tensors that no classifier computes with."""
+
 _PARTS = "model-*-of-*.safetensors"
 _OTHERS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack", "*.onnx", "*.gguf")
 _PREFIXES = ("module.", "_orig_mod.")

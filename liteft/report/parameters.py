@@ -14,6 +14,7 @@ from pathlib import Path
 
 from liteft.encoder.layout import WORDS
 from liteft.errors import ArtifactError, ModelError
+from liteft.foreign.weights import UNUSED_WEIGHTS
 
 __all__ = ["onnx_parameters", "safetensors_parameters"]
 
@@ -25,7 +26,7 @@ _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 
 
 def safetensors_parameters(path: Path) -> int:
-    """Return the number of elements of all tensors in a safetensors file.
+    """Return the number of elements of all tensors in a safetensors file, without those that it says are not used.
 
     Raises:
         ModelError: the file is not a safetensors file.
@@ -34,7 +35,8 @@ def safetensors_parameters(path: Path) -> int:
         with open(path, "rb") as file:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size) if size < 2**27 else b"")
-        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+        left_out = {"__metadata__", *json.loads(header.get("__metadata__", {}).get(UNUSED_WEIGHTS, "[]"))}
+        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name not in left_out)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{path} is not a readable safetensors file: {error}.", fix="copy the whole folder again"

@@ -16,6 +16,7 @@ from liteft.errors import DeviceError
 from liteft.runtime.backends import Engine
 from liteft.runtime.counters import Counters, EngineCounters, Stats
 from liteft.runtime.scoring import Reader, run_rows
+from liteft.runtime.token_ids import check_encoded
 
 if TYPE_CHECKING:
     from liteft.artifact import Artifact, Manifest
@@ -88,6 +89,31 @@ class OpenArtifact:
         """The native engine's own counters in this process; None on onnxruntime, or once closed."""
         engine = self._engine
         return None if engine is None else engine.counters()
+
+    def run_tokens(self, encoded: Encoded, *, check: bool = True) -> np.ndarray:
+        """Run the model on rows of token ids that another tokenizer call made, such as that of transformers.
+
+        Safe to call from several threads. A row is a text, or whatever the model reads at once; nothing is cut.
+
+        Args:
+            encoded: ids without padding, as ``Encoded.of`` makes them.
+            check: check the token ids; False saves that for ids that are known to be this artifact's.
+
+        Returns:
+            Logits, float32: (rows, labels) or, of a model that judges tokens, (tokens, labels) in the order of
+            ``encoded.ids``. On the native backend a row's are bit-identical whatever rows are beside it.
+
+        Raises:
+            InputError: ``encoded`` is not an Encoded, or has a row without tokens or with too many, or ids that this
+                artifact's tokenizer or model does not have.
+            DeviceError: the classifier was closed, or the backend failed.
+        """
+        engine = self._open_engine()
+        if check:
+            check_encoded(encoded, self._reader.tokenizer, self.manifest.token_types)
+        self._reader.refuse(encoded, "text {}")
+        empty = encoded.lengths <= self.special_tokens
+        return self._run_windows(encoded, engine, truncated=encoded.truncated, empty=empty, token_budget=None)
 
     def close(self) -> None:
         """Release the model. Calls that are running in other threads finish normally; later ones raise DeviceError.
