@@ -31,14 +31,13 @@ from liteft.data.trainable import as_read, resolve_data
 from liteft.distillation import check_student_of, distill_students
 from liteft.distillation.general import open_general
 from liteft.distillation.ready import TeacherSource, ready_teachers
-from liteft.distillation.teachers import Teacher, with_labels
+from liteft.distillation.teachers import Teacher, can_teach, with_labels
 from liteft.distilled import Distillation
 from liteft.errors import ConfigError, LiteftError, ModelError, closest, leave_out, option
 from liteft.exporting import Limits, export, refuse_another, trimming_of
 from liteft.fan_out import checked_engine
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
-from liteft.finetuning.model import is_classifier
 from liteft.finetuning.run_folder import RECIPE
 from liteft.floors import FLOORS_FILE, Floors, can_train, read_floors, stored_floors
 from liteft.picking import TO_LABEL_FILE, ToLabel, stored_to_label
@@ -211,7 +210,7 @@ def _is_finished(teacher: Path) -> bool:
     """Return whether a teacher is a classifier, and no base that is fine-tuned first."""
     if (teacher / RUN_FILE).is_file():
         return base_of_run(teacher) is None
-    return is_classifier(resolve_base(str(teacher)))
+    return can_teach(resolve_base(str(teacher)))
 
 
 def _folds_of_few() -> ConfigError:
@@ -298,7 +297,7 @@ def _base_folder(teacher: TeacherSource) -> Path | None:
         folder = resolve_base(named) if named else None
     except LiteftError:  # the teacher is finished, so its base was there once
         return None
-    return None if folder is None or is_classifier(folder) else folder
+    return None if folder is None or can_teach(folder) else folder
 
 
 def _resolved(recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:

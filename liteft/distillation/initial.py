@@ -31,6 +31,7 @@ from liteft.finetuning.model import (
     read_config,
     untrained_classifier,
 )
+from liteft.finetuning.setfit import NormalizedLinear
 from liteft.finetuning.settings import ModelSettings, position_limit
 from liteft.recipe_checks import require_student
 from liteft.recipes import StudentRecipe, parse_size
@@ -133,6 +134,9 @@ def create_student(teacher: TorchClassifier, recipe: StudentRecipe, *, encoder: 
         return _own_encoder(teacher, encoder, seed=recipe.seed)
     check_student(recipe, teacher.config)
     config, weights = cut_out(teacher.config, plain_weights(teacher.model), recipe)
+    head = getattr(teacher.model, "classifier", None)
+    if isinstance(head, NormalizedLinear):  # the student's own head reads vectors of any length
+        weights["classifier.weight"] /= head.typical_length
     model = untrained_classifier(config, teacher.settings)
     model.load_state_dict(weights)
     return TorchClassifier(model.eval(), teacher.tokenizer, teacher.settings, teacher.path)

@@ -24,15 +24,17 @@ from liteft.finetuning.context import RunContext
 from liteft.finetuning.foreign_tags import refuse_iob1
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, is_classifier, load_classifier
+from liteft.finetuning.setfit import load_setfit
 from liteft.finetuning.settings import ModelSettings
 from liteft.finetuning.teacher import train_teacher
 from liteft.foreign import Said, adopted_labels
 from liteft.foreign.meaning import LABELS_HINT, renamed_text
+from liteft.foreign.setfit import is_setfit, setfit_sha256
 from liteft.recipes import Recipe
 from liteft.run import RUN_FILE, Run, base_of_run, model_weights_sha256, read_run
 from liteft.tasks import task_asked
 
-__all__ = ["Base", "FoldTeachers", "Teacher", "find_teacher", "ready_teacher", "with_labels"]
+__all__ = ["Base", "FoldTeachers", "Teacher", "can_teach", "find_teacher", "ready_teacher", "with_labels"]
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,11 @@ class Base:
     folder: Path
 
 
+def can_teach(folder: Path) -> bool:
+    """Return whether a model folder is a classifier, which teaches as it is, and no base that is fine-tuned first."""
+    return is_setfit(folder) or is_classifier(folder)
+
+
 def find_teacher(
     source: Run | str | Path,
     *,
@@ -155,7 +162,8 @@ def find_teacher(
     """Return the teacher that ``source`` names, or the base that is to become it.
 
     Args:
-        source: a finished run or its folder, a classifier's folder, or a base (folder or hub name).
+        source: a finished run or its folder, a classifier's folder (transformers' or SetFit's), or a base (folder or
+            hub name).
         dataset: the data; it fills in what a classifier written by transformers does not state.
         recipe: ``teacher.labels`` and ``data.task`` fill this in too.
         tell: called with a line of text if the teacher's labels get the names in the data.
@@ -173,11 +181,13 @@ def find_teacher(
             source = read_run(path)
         else:
             folder = resolve_base(str(path))
-            if is_classifier(folder):
-                loaded = load_classifier(folder, said=said)
+            if can_teach(folder):
+                setfit = is_setfit(folder)
+                loaded = load_setfit(folder, said=said) if setfit else load_classifier(folder, said=said)
                 _adopt_labels(loaded, dataset, tell)
                 _refuse_reading(loaded.settings.pooling, loaded.settings.max_tokens, recipe, source)
-                return Teacher.loaded_from(loaded, None, model_weights_sha256(folder))
+                sha256 = setfit_sha256(folder) if setfit else model_weights_sha256(folder)
+                return Teacher.loaded_from(loaded, None, sha256)
             _refuse_labels(said, source)
             return Base(os.fspath(source), folder)
     _refuse_labels(said, source.path)

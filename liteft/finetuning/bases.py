@@ -18,6 +18,7 @@ from liteft.run import base_of_run
 __all__ = ["base_name", "resolve_base", "weights_bytes", "weights_hash"]
 
 _BUNDLED = "minilm"
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "model_head.pkl"]  # the last is SetFit's, never unpickled
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -45,9 +46,7 @@ def resolve_base(base: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        found = snapshot_download(
-            base, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"], max_workers=2, etag_timeout=10
-        )
+        found = snapshot_download(base, allow_patterns=_FILES, max_workers=2, etag_timeout=10)
     except Exception as error:  # the client raises many types, including network and HTTP errors
         near = [_BUNDLED] if closest(base, [_BUNDLED]) else []
         raise ModelError(

@@ -26,6 +26,7 @@ __all__ = [
     "position_limit",
     "read_settings",
     "require_positions",
+    "stated_max_tokens",
     "written_here",
 ]
 
@@ -131,9 +132,7 @@ def read_settings(
                 fix="copy the whole folder again, or train again",
             ) from error
     refuse_quantized(folder, content)
-    max_tokens, cut_by = _stated_limit(config, tokenizer)
-    if (length := stated_length(folder)) is not None and length < max_tokens:
-        max_tokens, cut_by = length, "max_seq_length of sentence-transformers"
+    max_tokens, cut_by = stated_max_tokens(folder, config, tokenizer)
     settings = ModelSettings(
         labels=meaning.labels,
         task=meaning.settled_task,
@@ -144,6 +143,14 @@ def read_settings(
         activation=meaning.activation,
     )
     return settings, cut_by
+
+
+def stated_max_tokens(folder: Path, config: PretrainedConfig, tokenizer: FolderTokenizer) -> tuple[int, str]:
+    """Return the tokens to which a folder from elsewhere says that texts are cut, and in words what says so."""
+    max_tokens, cut_by = _stated_limit(config, tokenizer)
+    if (length := stated_length(folder)) is not None and length < max_tokens:
+        return length, "max_seq_length of sentence-transformers"
+    return max_tokens, cut_by
 
 
 def _stated_limit(config: PretrainedConfig, tokenizer: FolderTokenizer) -> tuple[int, str]:

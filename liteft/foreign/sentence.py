@@ -12,7 +12,7 @@ from typing import Any, Literal
 from liteft import files
 from liteft.errors import ModelError, option
 
-__all__ = ["encoder_folder", "lowers_case", "read_pooling", "stated_length"]
+__all__ = ["default_prompt", "encoder_folder", "lowers_case", "normalizes", "read_pooling", "stated_length"]
 
 _OLD = "0_Transformer"
 _IGNORED = {"Transformer", "Pooling", "Normalize", "Dropout"}  # a new head learns its own scale
@@ -67,6 +67,20 @@ def stated_length(folder: Path) -> int | None:
 def lowers_case(folder: Path) -> bool:
     """Return whether sentence-transformers lowercases texts before the tokenizer reads them."""
     return _settings(folder).get("do_lower_case") is True
+
+
+def normalizes(folder: Path) -> bool:
+    """Return whether sentence-transformers divides each embedding by its length after the pooling."""
+    return any(_kind(entry) == "Normalize" for entry in _modules(folder))
+
+
+def default_prompt(folder: Path) -> str:
+    """Return what sentence-transformers puts before every text that it is not told otherwise; "" for nothing."""
+    path = folder / "config_sentence_transformers.json"
+    content = _read(path) if path.is_file() else {}
+    prompts = content.get("prompts") if isinstance(content, dict) else None
+    found = prompts.get(content.get("default_prompt_name")) if isinstance(prompts, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def _settings(folder: Path) -> dict[str, Any]:
