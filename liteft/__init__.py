@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # the same names as in the table below
     from liteft.pretraining import Pretrained as Pretrained
     from liteft.pretraining import pretrain as pretrain
     from liteft.pretraining import read_pretrained as read_pretrained
+    from liteft.privacy import hide_texts as hide_texts
     from liteft.recipes import Recipe as Recipe
     from liteft.report import compare as compare
     from liteft.run import Run as Run
@@ -87,6 +88,7 @@ _NAMES = {
     "picking": ("ToLabel", "to_label"),
     "pipeline": ("distill",),
     "pretraining": ("Pretrained", "pretrain", "read_pretrained"),
+    "privacy": ("hide_texts",),
     "recipes": ("Recipe",),
     "report": ("compare",),
     "run": ("Run", "read_run"),

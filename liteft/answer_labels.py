@@ -79,6 +79,10 @@ class AnswerLabels(Ragged):
             "context": np.array([number[text] for text in self.texts], dtype=np.int64),
         }
 
+    def stored_alone(self) -> dict[str, np.ndarray]:
+        """Return arrays with the places of the answers, without the contexts, so that nothing restores the strings."""
+        return {"labels": self.values, "label_offsets": self.offsets}
+
     @property
     def strings(self) -> list[list[str]]:
         """The answers of each question as they are written in its context."""

@@ -78,14 +78,14 @@ class Distillation(Result):
         """Students beside their arms and their teacher; None for one student alone, or without labels.
 
         A teacher that was trained on other data has predictions of other texts, so it is left out: hours of training
-        must not end in an error about it.
+        must not end in an error about it. Answers that were stored without their texts cannot be compared either.
         """
         students, teacher = self.students, self.teacher
         trained = [run for runs in self.arms.values() for run in runs]
         if len(trained) < 2:
             return None
         split = next((name for name in reversed(_SPLITS) if students[0].metrics.get(name)), None)
-        if split is None:
+        if split is None or not all(run.tells_answers(split) for run in trained):
             return None
         same = teacher is not None and teacher.labels == students[0].labels and _data(teacher) == _data(students[0])
         return seeds_table([*trained, *((teacher,) if teacher is not None and same else ())], split=split)
@@ -111,12 +111,21 @@ class Distillation(Result):
         )
 
     @property
+    def uncompared(self) -> str:
+        """A sentence that says why the arms are not compared, and what does it; "" if they are."""
+        trained = [run for runs in self.arms.values() for run in runs]
+        split = next((name for name in reversed(_SPLITS) if trained and trained[0].metrics.get(name)), None)
+        if len(trained) < 2 or split is None or all(run.tells_answers(split) for run in trained):
+            return ""
+        return "the arms are not compared here: answers were stored without texts; a comparison on the data can."
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What a reader must know first: better arms, floors that are not beaten, too few test texts."""
         seeds = self.seeds
         return (
             *(() if self.folds is None else self.folds.warnings),
-            *((self.few_to_test,) if self.few_to_test else ()),
+            *(line for line in (self.few_to_test, self.uncompared) if line),
             *self.unbeaten,
             *(() if seeds is None else (f"{line}." for line in seeds.warnings)),
         )

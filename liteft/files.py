@@ -3,8 +3,9 @@
 A file is written to a temporary sibling, flushed to the disk and renamed over its target. A folder is built beside its
 target, in ``.NAME.writing``, and then exchanged with it: ``rename`` fails on a folder that is not empty, so Linux's
 ``renameat2(RENAME_EXCHANGE)`` is used, and two renames on other systems. One process at a time builds a folder; the
-next one removes what a killed process left. Files and folders get the permissions that the umask allows. Reading JSON
-and hashing are here, too. This module is independent of what it writes.
+next one removes what a killed process left. Files and folders get the permissions that the umask allows, or with
+LITEFT_PRIVATE those of their owner alone. Reading JSON and hashing are here, too. This module is independent of what
+it writes.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from typing import Any
 
 from liteft.errors import LiteftError, RunError
 from liteft.locks import LOCK, is_free, one_writer
+from liteft.privacy import PRIVATE, switched_on
 from liteft.untrusted import parse_json, read_bytes
 
 __all__ = [
     "is_lfs_pointer",
     "os_reason",
+    "own",
     "read_json",
     "replace_folder",
     "settle",
@@ -39,6 +42,7 @@ __all__ = [
     "sync_folder",
     "temporary_folder",
     "write_json",
+    "write_privately",
     "write_text",
     "writing_file",
     "writing_folder",
@@ -47,6 +51,22 @@ __all__ = [
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _ABANDONED = 60.0  # seconds; a younger temporary folder may still be in the making
+
+
+def write_privately() -> None:
+    """Give files and folders that this process makes from now on, and its own processes, to their owner alone.
+
+    The umask of the process is set, so this also holds for what other libraries write: 0600 for files, 0700 for
+    folders.
+    """
+    os.environ[PRIVATE] = "1"
+    os.umask(0o077)
+
+
+def own(folder: Path) -> None:
+    """Give a folder that was there before to its owner alone, if files are written privately."""
+    if switched_on(PRIVATE):
+        _chmod(folder, 0o700)
 
 
 def sha256_file(path: Path) -> str:
@@ -262,10 +282,14 @@ def _umask() -> int:
     """Return the process's umask: from the kernel on Linux; elsewhere it can only be read by setting another one."""
     with contextlib.suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-        return int(next(line.split()[1] for line in lines if line.startswith("Umask:")), 8)
+        return int(next(line.split()[1] for line in lines if line.startswith("Umask:")), 8) | _closed()
     umask = os.umask(0o077)
     os.umask(umask)
-    return umask
+    return umask | _closed()
+
+
+def _closed() -> int:
+    return 0o077 if switched_on(PRIVATE) else 0
 
 
 def is_lfs_pointer(head: bytes) -> bool:
@@ -321,3 +345,7 @@ def _refused(path: Path, error: OSError, kind: type[LiteftError] = RunError) -> 
         errno.EEXIST: "choose a path whose parent is a folder",
     }.get(error.errno or 0, "choose another folder")
     return kind(f"{path} could not be written: {os_reason(error)}.", fix=fix)
+
+
+if switched_on(PRIVATE):  # of a library's process; the command line says it with a flag
+    write_privately()

@@ -168,6 +168,10 @@ class TeacherRecipe(TrainingRecipe):
     lora_rank: int | None = Field(default=None, ge=0, description="None: 16 with base_quantization, else 0, no adapter")
     lora_alpha: float | None = Field(default=None, gt=0, description="None: twice the rank")
     lora_dropout: float | None = Field(default=None, ge=0, lt=1, description="None: 0.05")
+    epsilon: float | None = Field(
+        default=None, gt=0, le=1000, description="differential privacy of the training texts; None: none"
+    )
+    delta: float | None = Field(default=None, gt=0, lt=1, description="None: 1 / training texts, with epsilon")
     labels: list[str] | None = Field(default=None, description="of a classifier from elsewhere, in its logits' order")
     lora_targets: list[str] | None = Field(default=None, description="None: every linear layer, in known families")
 

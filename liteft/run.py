@@ -142,11 +142,22 @@ class Run(Result):
             RunError: the run has no predictions for that split.
         """
         stored = self._stored(split, "logits", "labels")
+        if not self.tells_answers(split):
+            raise RunError(
+                f"{self.path} holds the answers of split {split!r} without their contexts: it was made without texts.",
+                accepted={"answers to compare": "of a run whose texts were shown"},
+                fix="train again without hiding texts, or compare the models on the data",
+            )
         if "contexts" in stored:
             return Ragged(stored["logits"], stored[WORDS]), AnswerLabels.restored(stored)
         if WORDS not in stored:
             return stored["logits"], stored["labels"]
         return Ragged(stored["logits"], stored[WORDS]), Ragged(stored["labels"], stored[WORDS])
+
+    def tells_answers(self, split: str) -> bool:
+        """Return whether predictions can be compared: not those of questions that were stored without their texts."""
+        stored = self._stored(split, "logits")
+        return "label_offsets" not in stored or "contexts" in stored
 
     def unseen_label(self, split: str) -> np.ndarray | None:
         """Return which texts carry a label that training lacked, bool (texts,), or None where none does.

@@ -20,6 +20,8 @@ _OptionalInfo = TypedDict(  # noqa: UP013  # a class with a key named float woul
         "vocabulary": dict[str, Any],  # what trimming made of it
         # of a classifier of scores
         "activation": str,  # "sigmoid" or "none"
+        # where it was trained with an epsilon
+        "privacy": dict[str, Any],  # PrivacyInfo
         # where it was trained by more than one
         "processes": int,
         # of a classifier with an adapter
@@ -51,6 +53,32 @@ class FitInfo(_OptionalInfo):
     precision: str
     learning_rate: float
     warnings: list[str]
+
+
+class PrivacyInfo(TypedDict):
+    """What is promised of each row of the training split: differential privacy of the weights.
+
+    Attributes:
+        epsilon, delta: if one row is added or left out, the odds of any weights change by a factor of at most
+            exp(epsilon), except with probability delta. Epsilon is what the steps have spent.
+        noise_multiplier: deviation of the noise, in lengths to which gradients are clipped.
+        max_grad_norm: that length.
+        sampling, sample_rate: "Poisson": each step draws each row with that probability.
+        steps, rows: of the training.
+        accountant: that added the steps up.
+        trains: what was trained: the rest is the base's.
+    """
+
+    epsilon: float
+    delta: float
+    noise_multiplier: float
+    max_grad_norm: float
+    sampling: str
+    sample_rate: float
+    steps: int
+    rows: int
+    accountant: str
+    trains: str
 
 
 class CalibrationInfo(TypedDict):

@@ -14,6 +14,7 @@ from liteft.advising.sample import Sample
 from liteft.advising.sizes import ShapeCost
 from liteft.data import DataCheck
 from liteft.data.findings import short_place
+from liteft.privacy import shown
 from liteft.tasks import fit_temperature
 
 __all__ = ["DoubtfulText", "Evidence", "Floor", "TextLengths", "doubtful_texts"]
@@ -141,7 +142,7 @@ def doubtful_texts(floor: Scored, probe: Scored, sample: Sample) -> tuple[tuple[
         found.append(
             DoubtfulText(
                 where=short_place(sample.split.where(int(row))),
-                text=" ".join((sample.split.texts[row] + pair).split())[:100],
+                text=" ".join(shown(sample.split.texts[row] + pair).split())[:100],
                 label=", ".join(task.names_of(sample.gold[row], sample.labels)) or "(none)",
                 found=sample.labels[label],
                 score=float(score[row]),

@@ -18,7 +18,8 @@ from liteft.bulk.plan import Unit
 from liteft.bulk.reading import blocks_of, read_ahead
 from liteft.bulk.storage import Target
 from liteft.data.notes import Words
-from liteft.errors import DataError, LiteftError, first_line
+from liteft.errors import DataError, LiteftError
+from liteft.privacy import hide_texts, reason_of, shows_all
 from liteft.runtime.repeats import Repeats
 from liteft.runtime.row_formats import require_pyarrow
 from liteft.runtime.scored_blocks import BlockScorer, Counts
@@ -153,6 +154,18 @@ def scored_blocks(job: Job, unit: Unit, classifier: Model) -> Iterator[int | Cou
         The rows of each block that was scored; in the end the counts of the part, or why there is none. A part that is
         there already is replaced by the same bytes.
     """
+    with _hiding(job):
+        yield from _tried(job, unit, classifier)
+
+
+@contextlib.contextmanager
+def _hiding(job: Job) -> Iterator[None]:
+    """Hide texts as the process did that made the job, on whatever machine."""
+    with contextlib.nullcontext() if job.settings.get("texts") is None or not shows_all() else hide_texts():
+        yield
+
+
+def _tried(job: Job, unit: Unit, classifier: Model) -> Iterator[int | Counts | Failure]:
     places = _Places()
     try:
         yield from _scored(job, unit, classifier, places)
@@ -182,6 +195,6 @@ def failure_of(unit: Unit, error: BaseException, row: str = "", *, again: bool =
     if isinstance(error, LiteftError):
         text, command = str(error), error.command_text()
     else:
-        text = command = f"{type(error).__name__}: {first_line(error)}"
+        text = command = f"{type(error).__name__}: {reason_of(error)}"
     cause = error.__cause__ if isinstance(error, LiteftError) else error
     return Failure(unit, text, command, row, again, full=isinstance(cause, OSError) and cause.errno in _FULL)

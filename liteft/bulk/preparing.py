@@ -7,7 +7,7 @@ import glob
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,7 +17,8 @@ from liteft.bulk.sources import Source, open_source
 from liteft.bulk.storage import Found, is_url, plain_path, stored_at
 from liteft.data.compressed import COMPRESSED
 from liteft.data.formats import FORMATS, exists, neighbour
-from liteft.errors import ConfigError, DataError, LiteftError, closest, option
+from liteft.errors import ConfigError, DataError, LiteftError, closest, leave_out, option
+from liteft.privacy import shows_all
 from liteft.runtime.answers import AnswerClassifier
 from liteft.runtime.row_formats import require_pyarrow
 from liteft.runtime.scored_kinds import Model, reading_line, row_scorer, text_columns
@@ -129,6 +130,10 @@ def prepare(asked: Asked, classifier: Model, tell: Callable[[str], None] | None 
     if tell is not None and first.kind != "txt":
         tell(reading_line(columns, f"{len(found):,} files" if len(found) > 1 else first.found.path))
     settings = {"columns": columns, **asked.scoring, "token_budget": None}
+    if not shows_all():  # workers elsewhere cannot ask a function of this process
+        settings["texts"] = "hidden"
+        _refuse_texts(asked.keep, columns)
+        asked = replace(asked, keep=asked.keep or ())
     scorer = row_scorer(classifier, **settings)
     schema = _kept(first, asked.keep)
     scorer.check_names(schema.names, first.found.path)
@@ -154,6 +159,21 @@ def prepare(asked: Asked, classifier: Model, tell: Callable[[str], None] | None 
             units += new
             expected += [unit.size / source.row_bytes if source.row_bytes else unit.rows for unit in new]
     return Prepared(job, tuple(units), tuple(expected), tuple(failed))
+
+
+def _refuse_texts(keep: Sequence[str] | None, columns: Sequence[str]) -> None:
+    """Refuse to keep the texts of a table where texts are hidden.
+
+    Raises:
+        ConfigError: ``keep`` names a column of texts.
+    """
+    texts = [name for name in keep or () if name in columns]
+    if texts:
+        raise ConfigError(
+            f"keep names {texts[0]!r}, which holds the texts, and texts are hidden.",
+            accepted={"keep": "columns without texts, such as an id"},
+            fix=leave_out("keep"),
+        )
 
 
 def _opened(found: Found, asked: Asked, questions: bool) -> Source | LiteftError:

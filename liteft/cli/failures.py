@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
 
 import typer
 
@@ -21,6 +22,7 @@ from liteft.cli.signals import Ended, ending_like_interrupts
 from liteft.cli.usage import usage_text
 from liteft.errors import ConfigError, LiteftError, MissingExtraError, first_line
 from liteft.installation import extra_of, install_hint
+from liteft.privacy import NO_TEXTS, PRIVATE, shows_all
 
 __all__ = ["run_command"]
 
@@ -36,6 +38,26 @@ def run_command(app: typer.Typer, arguments: list[str]) -> int:
         if hasattr(stream, "reconfigure"):
             # a character that the terminal cannot show must not end the command
             stream.reconfigure(errors="backslashreplace")
+    with _as_before():
+        return _ended(app, arguments)
+
+
+@contextlib.contextmanager
+def _as_before() -> Iterator[None]:
+    """Restore the umask and the environment, which flags may change, after the command: others may follow it."""
+    umask, environment = os.umask(0o077), dict(os.environ)
+    os.umask(umask)
+    try:
+        yield
+    finally:
+        os.umask(umask)
+        for name in (NO_TEXTS, PRIVATE):
+            os.environ.pop(name, None)
+            os.environ.update({name: environment[name]} if name in environment else {})
+
+
+def _ended(app: typer.Typer, arguments: list[str]) -> int:
+    """Run ``app``, and tell how it failed if it did."""
     try:
         with ending_like_interrupts():
             return _run(app, arguments)
@@ -92,19 +114,19 @@ def _interrupted_text(error: KeyboardInterrupt, arguments: list[str]) -> str:
     resumed = resumed or any(argument.split("=")[0] == "--input" for argument in arguments)
     goes_on, anew = "the same command resumes where it stopped", "nothing half done stays; the same command starts over"
     then = goes_on if resumed else anew
-    return str(LiteftError(f"{how}; {then}.", fix=shlex.join(["liteft", *arguments])))
+    return str(LiteftError(f"{how}; {then}.", fix=_command(arguments)))
 
 
 def _mistake_text(error: Exception, arguments: list[str]) -> str:
     """Return the message for an unexpected error, and write its traceback to a file."""
-    words = f"{type(error).__name__}: {first_line(error)}"
+    words = f"{type(error).__name__}: {first_line(error)}" if shows_all() else type(error).__name__
     if isinstance(error, MemoryError):
         return str(LiteftError(f"the memory does not suffice: {words}", fix="a smaller batch size, or shorter texts"))
-    lines = traceback.format_exception(error)
+    lines = traceback.format_exception(error) if shows_all() else _without_messages(error)
     with contextlib.suppress(OSError):
         number, path = tempfile.mkstemp(prefix="liteft-traceback-", suffix=".txt")
         with os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines([f"{shlex.join(['liteft', *arguments])}\n\n", *lines])
+            file.writelines([f"{_command(arguments)}\n\n", *lines])
         return str(
             LiteftError(
                 f"probably a bug in LiteFT: {words}",
@@ -113,6 +135,22 @@ def _mistake_text(error: Exception, arguments: list[str]) -> str:
             )
         )
     return "".join(lines)
+
+
+def _without_messages(error: BaseException) -> list[str]:
+    """Return an error's traceback without what it says, which may quote a text."""
+    lines = []
+    cause: BaseException | None = error
+    while cause is not None:
+        lines += [*traceback.format_tb(cause.__traceback__), f"{type(cause).__name__}\n"]
+        cause = cause.__cause__ or cause.__context__
+    return lines
+
+
+def _command(arguments: list[str]) -> str:
+    """Return the command, without what may be a text if texts are hidden."""
+    hidden = not shows_all() and arguments[:1] == ["predict"]
+    return shlex.join(["liteft", *(arguments[:2] if hidden else arguments)]) + (" ..." if hidden else "")
 
 
 def _drop_stdout() -> None:

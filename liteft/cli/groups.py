@@ -8,6 +8,7 @@ flag are set by --set.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ from liteft.cli.flags.export import (
     Tolerance,
     WeightBits,
 )
-from liteft.cli.flags.machine import AsJson, Assigned, Quiet, RecipeFile, Threads
+from liteft.cli.flags.machine import AsJson, Assigned, NoTexts, Private, Quiet, RecipeFile, Threads
 from liteft.cli.flags.models import (
     BaseQuantization,
     BatchSize,
@@ -62,6 +63,7 @@ from liteft.cli.flags.models import (
     TrainingPrecision,
 )
 from liteft.errors import ConfigError, closest
+from liteft.privacy import NO_TEXTS, PRIVATE, shows_all, switched_on
 
 __all__ = [
     "Adapter",
@@ -185,10 +187,22 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """How the command prints."""
+    """How the command prints, and what of its texts it shows to whom."""
 
     as_json: AsJson = False
     quiet: Quiet = False
+    no_texts: NoTexts = False
+    private: Private = False
+
+    def begin(self) -> None:
+        """Hide texts and write privately as the flags say, before the command reads or writes anything."""
+        if self.no_texts:
+            os.environ[NO_TEXTS] = "1"
+        shows_all()  # an unknown value of a variable, or a function that cannot be imported, is refused at once
+        if self.private or switched_on(PRIVATE):
+            from liteft.files import write_privately
+
+            write_privately()
 
     def console(self) -> Console:
         """Return the console that prints accordingly."""
@@ -253,6 +267,9 @@ def flat(verb: Callable[..., None]) -> Callable[..., None]:
     def called(**values: Any) -> None:
         for name, group in groups.items():
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        for value in values.values():
+            if isinstance(value, Output):
+                value.begin()
         verb(**values)
 
     called.__name__, called.__doc__, called.__module__ = verb.__name__, verb.__doc__, verb.__module__

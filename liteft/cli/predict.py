@@ -25,6 +25,7 @@ from liteft.cli.flags.answers import (
 from liteft.cli.flags.data import Delimiter, Encoding, Pair, Text
 from liteft.cli.flags.machine import Backend, Device, EnginePrecision, Overwrite, Threads, Trust
 from liteft.errors import ConfigError
+from liteft.privacy import Shown, policy, shown
 from liteft.text_tables import one_line, shortened
 
 if TYPE_CHECKING:
@@ -112,18 +113,23 @@ def _classify_texts(
     console: Console,
     answering: dict[str, Any],
 ) -> None:
-    shown: list[str] = []
+    from liteft.runtime.shown_answers import shown_answer
+
+    names: list[str] = []
+    how = policy()
     predictions: list[dict[str, Any] | None] = []
     cut = 0
 
     def kept() -> Iterator[Any]:
         for value in inputs:
-            shown.append(" / ".join(map(str, value)) if isinstance(value, tuple) else value)
+            text = " / ".join(map(str, value)) if isinstance(value, tuple) else value
+            names.append(f"text {len(names) + 1}" if how == "hidden" else shown(text))
             yield value
 
-    for number, prediction in enumerate(classifier.stream(kept(), **answering)):
-        console.line(_line(prediction, shown[number]))
-        shown[number] = ""
+    for number, answer in enumerate(classifier.stream(kept(), **answering)):
+        prediction = shown_answer(answer, how)
+        console.line(_line(prediction, names[number], how))
+        names[number] = ""
         cut += prediction is not None and prediction.truncated
         if console.as_json:
             predictions.append(None if prediction is None else prediction.to_dict())
@@ -153,22 +159,23 @@ def _classify_file(artifact: str, source: str, target: str, console: Console, se
     console.result(done.render(), done.to_dict())
 
 
-def _line(prediction: Prediction | Score | TaggedText | Answer | None, text: str) -> str:
+def _line(prediction: Prediction | Score | TaggedText | Answer | None, text: str, how: Shown) -> str:
     from liteft.runtime import Answer, Score, TaggedText
 
-    shown = shortened(one_line(text), _SHOWN)
+    name = shortened(one_line(text), _SHOWN)
     if prediction is None:
-        return f"-\t-\t{shown}"
+        return f"-\t-\t{name}"
     if isinstance(prediction, TaggedText):
-        return prediction.render()
+        lines = prediction.render().split("\n")
+        return "\n".join(lines if how == "shown" else [name, *lines[1:]])
     if isinstance(prediction, Answer):
-        return f"{prediction.render()}\t{shown}"
+        return f"{prediction.render()}\t{name}"
     if isinstance(prediction, Score):
-        return f"{prediction.score:.4f}\t{shown}"
+        return f"{prediction.score:.4f}\t{name}"
     columns = [", ".join(prediction.labels) or "(none)", f"{prediction.score:.4f}"]
     if prediction.top:
         columns.append(", ".join(f"{name} {score:.4f}" for name, score in prediction.top))
-    return "\t".join([*columns, shown])
+    return "\t".join([*columns, name])
 
 
 def _inputs(texts: Sequence[str], seconds: Sequence[str] | None, *, paired: bool) -> Iterator[Any]:

@@ -19,7 +19,8 @@ from liteft.data import argilla, label_studio, prodigy
 from liteft.data.annotated_rows import AnnotatedRows, Reader, Row
 from liteft.data.notes import Words
 from liteft.data.tables import MemoryTable, Source, Table
-from liteft.errors import DataError, first_line
+from liteft.errors import DataError
+from liteft.privacy import reason_of
 from liteft.tasks import Task
 
 __all__ = ["annotated", "with_spans"]
@@ -53,7 +54,7 @@ def annotated(source: Source, label: str | Sequence[str] | None) -> tuple[Source
             except (AttributeError, KeyError, TypeError, ValueError) as error:  # edited by hand
                 raise DataError(
                     f"{table.name} looks like an export of {tool}, but has a different shape.",
-                    accepted={"seen": first_line(error)},
+                    accepted={"seen": reason_of(error)},
                     fix="write it as jsonl or csv, with a column of texts and one of labels and no others",
                 ) from error
             if not read.rows:

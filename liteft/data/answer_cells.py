@@ -16,7 +16,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from liteft.data.cells import is_blank, is_list, is_missing
-from liteft.text_tables import shortened
+from liteft.privacy import quoted
 
 __all__ = ["Found", "read_answers"]
 
@@ -88,7 +88,7 @@ def _place(start: Any) -> int:
         return int(start)
     whole = isinstance(start, Integral) or (isinstance(start, Real) and float(start).is_integer())
     if not whole or isinstance(start, bool):
-        raise ValueError(f"answer_start is {shortened(repr(start), _SHOWN)}, and not a whole number")
+        raise ValueError(f"answer_start is {quoted(start, _SHOWN)}, and not a whole number")
     return int(start)
 
 

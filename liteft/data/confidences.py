@@ -17,6 +17,7 @@ from liteft.data.columns import Columns, find_column
 from liteft.data.labels import label_name
 from liteft.data.tables import Source, TableView
 from liteft.errors import ConfigError, DataError, leave_out, option
+from liteft.privacy import quoted
 from liteft.tasks import SINGLE_LABEL, Task
 
 __all__ = ["Confident", "task_with_confidences", "with_confidences"]
@@ -72,7 +73,7 @@ class _Confidences(TableView):
             value = -1.0
         if not 0 < value <= 1:
             raise DataError(
-                f"{where}: the confidence is {share!r}.",
+                f"{where}: the confidence is {quoted(share)}.",
                 accepted={"confidence": "a probability above 0 and up to 1, or nothing"},
                 fix=option("label", self.confidence, note=" alone, if it holds maps of probabilities")
                 if isinstance(share, Mapping) or str(share).lstrip().startswith("{")

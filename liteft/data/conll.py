@@ -18,6 +18,7 @@ from typing import Any
 
 from liteft.data.text_files import EMPTY, text_encoding, text_lines
 from liteft.errors import DataError
+from liteft.privacy import shown
 
 __all__ = ["TAG", "TAGS", "Block", "ConllFile", "column_of", "looks_like_conll"]
 
@@ -147,7 +148,7 @@ class ConllFile:
                     f"{self.path}, line {first + at} has {len(row)} column{'s' if len(row) > 1 else ''}, "
                     f"and the lines before it have {len(self.columns)}.",
                     accepted={
-                        "line": line[:80],
+                        "line": shown(line)[:80],
                         "format": f"a word and its tags per line, separated by {'tabs' if self.tabs else 'spaces'}",
                     },
                     fix="correct that line, or separate all columns by tabs",

@@ -21,6 +21,7 @@ from liteft.data.labels import label_error
 from liteft.data.listed import listed
 from liteft.data.notes import worded
 from liteft.errors import DataError, option
+from liteft.privacy import quoted
 from liteft.tasks import Task
 
 __all__ = ["joined_by", "settle", "single"]
@@ -104,7 +105,7 @@ def _refuse_joined(labels: Sequence[Any], names: set[str], place: Provenance, co
         return
     row, example = next((row, text) for row, text in enumerate(texts) if mark in text)
     raise DataError(
-        f"{place.where(row)}: the column {column!r} holds {example!r}, which looks like several labels.",
+        f"{place.where(row)}: the column {column!r} holds {quoted(example, 80)}, which looks like several labels.",
         accepted={"label": "one name per cell, a list of names, or names joined by a separator that you specify"},
         fix=[
             option("label_separator", mark),
@@ -203,7 +204,7 @@ def _chosen(content: Any, place: Provenance, row: int) -> list[str] | None:
         one = bit(cell)
         if one is None:
             raise DataError(
-                f"{place.where(row)}: the label is an object, in which {name!r} is {cell!r}.",
+                f"{place.where(row)}: the label is an object, in which {name!r} is {quoted(cell)}.",
                 accepted={
                     "label": "a name, a list of names, or an object of names with 1 or 0, or with a probability, each"
                 },

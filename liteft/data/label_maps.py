@@ -14,7 +14,7 @@ from typing import Any
 
 from liteft.data.dataset import Provenance
 from liteft.errors import DataError
-from liteft.text_tables import shortened
+from liteft.privacy import quoted
 
 __all__ = ["opened"]
 
@@ -32,9 +32,9 @@ def opened(labels: Sequence[Any], place: Provenance) -> list[Any]:
     looks = _PIECE if any(isinstance(value, Mapping) for value in found) else _LOOKS
     for row, value in enumerate(found):
         if isinstance(value, str) and looks.match(value.strip()):
-            shown = shortened(value, 80)
             raise DataError(
-                f"{place.where(row)}: the label {shown!r} looks like a map of labels, and is not a valid one.",
+                f"{place.where(row)}: the label {quoted(value, 80)} looks like a map of labels, "
+                "and is not a valid one.",
                 accepted={"label": 'JSON with one finite number for each name, such as {"joy": 0.7, "anger": 0.3}'},
                 fix="correct that row, or write the column again as JSON",
             )

@@ -11,6 +11,7 @@ from liteft.data.cells import bit, is_empty, is_list, is_missing
 from liteft.data.dataset import Provenance
 from liteft.data.folders import NAME_FILES
 from liteft.errors import DataError, Hint, option
+from liteft.privacy import quoted
 
 __all__ = ["Labels", "from_vectors"]
 
@@ -135,7 +136,7 @@ def _named(value: Any, names: tuple[str, ...], place: Provenance, row: int) -> l
             return None
         raise DataError(
             f"{place.where(row)}: the label is not a vector of {len(names)} zeros and ones, but those before it are.",
-            accepted={"seen": str(value)[:80]},
+            accepted={"seen": quoted(value, 80)},
             fix=f"write {len(names)} zeros and ones in this row, one per label",
         )
     return [name for name, one in zip(names, bits, strict=True) if one]

@@ -15,7 +15,7 @@ from typing import Any
 from liteft.data.cells import is_missing
 from liteft.data.dataset import Provenance
 from liteft.errors import DataError
-from liteft.text_tables import shortened
+from liteft.privacy import quoted
 
 __all__ = ["listed"]
 
@@ -51,9 +51,8 @@ def listed(labels: list[Any], place: Provenance) -> list[Any] | None:
         return None
     if others:
         other = min(others, key=first.__getitem__)
-        shown = shortened(other, 80)
         raise DataError(
-            f"{place.where(first[other])}: the label {shown!r} is not a list, where most labels are lists.",
+            f"{place.where(first[other])}: the label {quoted(other, 80)} is not a list, where most labels are lists.",
             accepted={"label": "a list such as ['joy', 'anger'], in every row; [] for no label"},
             fix="correct that row, or write the column again as JSON",
         )
@@ -68,7 +67,7 @@ def _parsed(text: str, place: Provenance, row: int) -> list[Any] | None:
         return None
     if _CUT.fullmatch(text):
         raise DataError(
-            f"{place.where(row)}: the label, {text[:60]}, is a list that numpy abbreviated when printing.",
+            f"{place.where(row)}: the label, {quoted(text, 60)}, is a list that numpy abbreviated when printing.",
             accepted={"lists": "with all entries"},
             fix="write labels.tolist() instead, to jsonl or parquet",
         )

@@ -17,6 +17,7 @@ from liteft.data.labelling import LabelForm, labelled_rows
 from liteft.data.labels import OTHER_LABEL
 from liteft.data.records import Records
 from liteft.errors import ConfigError, DataError, leave_out, option
+from liteft.privacy import quoted
 
 __all__ = ["SCORE", "quantile_names", "read_numbers"]
 
@@ -94,14 +95,13 @@ def _number(value: Any, records: Records, row: int) -> tuple[str] | None:
 
 
 def _no_number(value: Any, where: str) -> DataError:
-    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
     given = value.strip() if isinstance(value, str) else ""
     thousands = [f"write {given.replace(',', '')}, if commas separate thousands"] if _THOUSANDS.fullmatch(given) else []
     point = [f"write {given.replace(',', '.')}: a point, not a comma, marks decimals"]
     point = thousands + (point if _DECIMAL_COMMA.fullmatch(given) else [])
     names = [option("task", "single_label", note=", if labels are names")] if isinstance(value, str) else []
     return DataError(
-        f"{where}: the score is {shown}, which is not a finite number.",
+        f"{where}: the score is {quoted(value, 60)}, which is not a finite number.",
         accepted={"score": "a number, or a number written as text"},
         fix=[*point, OTHER_LABEL, *names],
     )

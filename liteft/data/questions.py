@@ -26,9 +26,9 @@ from liteft.data.dataset import MAIN_SPLITS, Dataset, Split
 from liteft.data.records import Records, read_records, usable_rows
 from liteft.data.splitting import carve, text_keys
 from liteft.data.tables import MemoryTable, Source, Table, TableView
-from liteft.errors import ConfigError, DataError, first_line, leave_out, option
+from liteft.errors import ConfigError, DataError, leave_out, option
+from liteft.privacy import quoted, reason_of, shown_parts
 from liteft.tasks import ANSWERS, Task
-from liteft.text_tables import shortened
 from liteft.words import find_words
 
 __all__ = ["LABELS", "Asked", "question_columns", "questions_dataset", "questions_of", "questions_of_documents"]
@@ -253,7 +253,7 @@ def questions_of_documents(table: Table) -> MemoryTable | None:
         raise DataError(
             f"{table.name} has {nested!r} as SQuAD's documents have, but another form.",
             accepted={
-                "seen": f"no key {error}" if isinstance(error, KeyError) else first_line(error),
+                "seen": f"no key {error}" if isinstance(error, KeyError) else reason_of(error),
                 "paragraphs": '[{"context": ..., "qas": [{"question", "answers"}]}]',
             },
             fix="write a line for each question, with the keys question, context and answers, in a .jsonl file",
@@ -324,7 +324,7 @@ def _given(cell: _Cell, row: int, records: Records) -> Found | None:
             accepted={
                 "answers": f"{_FORM}; in csv the same as JSON, with double quotes",
                 "places": "answer_start: where the answer begins, in characters of the context from 0",
-                "seen": shortened(str(cell.answers), 80),
+                "seen": quoted(cell.answers, 80),
             },
             fix="write answers in one of these forms; an empty list if the context does not answer the question",
         ) from None
@@ -336,7 +336,7 @@ def _given(cell: _Cell, row: int, records: Records) -> Found | None:
 def _contradiction(cell: _Cell, answers: Found | None) -> str:
     """Return how the answers of a row contradict what it says of having any, or ""."""
     if cell.impossible and answers:
-        return f"is_impossible is true, and the answer {shortened(answers[0][0], 60)!r} is given"
+        return f"is_impossible is true, and the answer {quoted(answers[0][0], 60)} is given"
     return "is_impossible is false, and no answer is given" if cell.impossible is False and answers == [] else ""
 
 
@@ -423,7 +423,6 @@ def _error(
             accepted={"no answer": "an empty list"},
             fix=["answers = [] if the context does not answer the question", dropped],
         )
-    shown = text if len(text) <= 60 else f"{text[:59]}…"
     places = [] if len(text) > len(context) else list(_places(context, text))
     at = ", ".join(f"{place:,}" for place in places[:5]) + (" and more" if len(places) > 5 else "")
     allowed = {"the answer": f"at {at}" if places else "nowhere in the context"}
@@ -432,8 +431,8 @@ def _error(
     elif start >= len(context):
         seen = f"answer_start is {start:,}, beyond the context of {len(context):,} characters"
     else:
-        seen = f"the answer {shown!r} is not at answer_start {start:,}"
-        allowed = {"there": repr(context[start : start + 40])} | allowed
+        seen = f"the answer {quoted(text, 60)} is not at answer_start {start:,}"
+        allowed = {"there": repr(shown_parts([context[start : start + 40]], context)[0])} | allowed
     fixes = [f"answer_start = {places[0]}"] if len(places) == 1 else ["correct the answer or its place"]
     every = list(_stated(records, given))
     misplaced = [number for number, own, part, place in every if _span(own, part, place, unit) is None]

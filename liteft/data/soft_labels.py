@@ -20,6 +20,7 @@ from liteft.data.dataset import Provenance
 from liteft.data.label_vectors import Labels
 from liteft.data.labels import infer_task, label_name
 from liteft.errors import DataError, Hint, option
+from liteft.privacy import quoted
 from liteft.tasks import SINGLE_LABEL, Task
 
 __all__ = ["Soft", "soft_array", "soft_labels"]
@@ -104,7 +105,7 @@ def _probabilities(value: Mapping[str, Any], place: Provenance, row: int) -> Sof
             continue
         if not isinstance(number, Real) or not 0 <= float(number) <= 1:
             raise DataError(
-                f"{place.where(row)}: the probability of {name!r} is {cell!r}.",
+                f"{place.where(row)}: the probability of {name!r} is {quoted(cell)}.",
                 accepted=_ACCEPTED,
                 fix="correct that row",
             )

@@ -18,6 +18,7 @@ from typing import Any
 from liteft.data.cells import is_list, is_missing
 from liteft.data.tag_schemes import tags_of_spans
 from liteft.errors import DataError, option
+from liteft.privacy import quoted, shown_parts
 from liteft.text_tables import shortened
 
 __all__ = ["NO_TAG", "Misfit", "SpanReader", "looks_like_spans"]
@@ -203,7 +204,7 @@ def _entries(cell: Any) -> list[Any]:
             raise ValueError("the spans are an object without start, end and label")
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     if not is_list(cell):
-        raise ValueError(f"the spans are {shortened(repr(cell), _SHOWN)}, not a list")
+        raise ValueError(f"the spans are {quoted(cell, _SHOWN)}, not a list")
     return list(cell)
 
 
@@ -214,14 +215,14 @@ def _span(entry: Any) -> Span:
     elif is_list(entry) and len(entry) == 3:
         start, end, label = entry
     else:
-        raise ValueError(f"{shortened(repr(entry), _SHOWN)} is not a span")
+        raise ValueError(f"{quoted(entry, _SHOWN)} is not a span")
     if is_list(label):
         names = list(label)
         if len(names) != 1:
             raise ValueError(f"a span has {len(names)} labels, and a word has one tag")
         label = names[0]
     if isinstance(label, bool) or not isinstance(label, str | Integral) or not str(label).strip():
-        raise ValueError(f"the span {shortened(repr(entry), _SHOWN)} has no label")
+        raise ValueError(f"the span {quoted(entry, _SHOWN)} has no label")
     return _offset(start, entry), _offset(end, entry), str(label).strip()
 
 
@@ -232,7 +233,7 @@ def _first(entry: Mapping[Any, Any], names: Sequence[str]) -> Any:
 def _offset(value: Any, entry: Any) -> int:
     whole = isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer()
     if not whole:
-        raise ValueError(f"the span {shortened(repr(entry), _SHOWN)} has no whole numbers as start and end")
+        raise ValueError(f"the span {quoted(entry, _SHOWN)} has no whole numbers as start and end")
     return int(value)
 
 
@@ -251,7 +252,8 @@ def _overlapping(spans: Sequence[Span]) -> list[list[Span]]:
 
 def _shown(span: Span, text: str) -> str:
     start, end, kind = span
-    return f"{shortened(text[start:end], _SHOWN)!r} ({start} to {end}, {kind})"
+    part = shown_parts([text[start:end]], text)[0]
+    return f"{shortened(part, _SHOWN)!r} ({start} to {end}, {kind})"
 
 
 def _other_units(text: str, spans: Sequence[Span], words: Sequence[tuple[int, int]]) -> str:

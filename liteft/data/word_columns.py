@@ -17,8 +17,8 @@ from liteft.data.rows import RowFile
 from liteft.data.spans import looks_like_spans
 from liteft.data.tables import Table
 from liteft.errors import DataError, option
+from liteft.privacy import quoted
 from liteft.tasks import Task
-from liteft.text_tables import shortened
 
 __all__ = ["WordColumns", "given_words", "look_for_words"]
 
@@ -378,7 +378,7 @@ def _none_found(table: Table, text: str | None, label: str | Sequence[str] | Non
         + (f", as {' and '.join(named)} would have it." if named else "."),
         accepted={
             "columns": ", ".join(table.columns),
-            **({} if shown is None else {f"a cell of {shown[0]!r}": shortened(shown[1], _CELL)}),
+            **({} if shown is None else {f"a cell of {shown[0]!r}": quoted(shown[1], _CELL)}),
             "words": ("" if delimited else lists)
             + "strings that spaces separate, such as the text 'Olga flies' with the tags 'B-person O'; a CoNLL file",
         },

@@ -37,8 +37,8 @@ from liteft.data.tag_schemes import (
 )
 from liteft.data.word_columns import WordColumns
 from liteft.errors import DataError, option
+from liteft.privacy import quoted
 from liteft.ragged import Ragged
-from liteft.text_tables import shortened
 from liteft.words import find_words, joined_words, words_of_texts
 
 __all__ = ["WordForm", "read_given_words", "read_word_rows"]
@@ -125,13 +125,13 @@ def _texts_of_words(cells: Sequence[Any], provenance: Provenance) -> tuple[list[
         words = [] if is_missing(cell) else list(cell) if is_list(cell) else None
         if words is None:
             raise DataError(
-                f"{provenance.where(row)}: the words are {shortened(repr(cell), 40)}, not a list.",
+                f"{provenance.where(row)}: the words are {quoted(cell)}, not a list.",
                 accepted={"words": "a list of strings in every row"},
                 fix="write this row's words as the others are",
             )
         for at, word in enumerate(words, 1):
             if not isinstance(word, str) or not word.strip():
-                what = f"is {shortened(repr(word), 40)}, not a string" if not isinstance(word, str) else "is empty"
+                what = f"is {quoted(word)}, not a string" if not isinstance(word, str) else "is empty"
                 raise DataError(
                     f"{provenance.where(row)}: word {at} of {len(words)} {what}.",
                     accepted={"words": "strings with a visible character"},
@@ -249,7 +249,7 @@ def _cut_further(records: Records) -> list[str]:
     example = max(cut, key=lambda word: cut[word])
     return [
         f"train: {sum(cut.values()):,} of {len(bounds):,} words would be cut further in a plain text, such as "
-        f"{shortened(repr(example), 40)}: give the model lists of words where there are such"
+        f"{quoted(example)}: give the model lists of words where there are such"
     ]
 
 
@@ -304,7 +304,7 @@ def _predicate_number(records: Records, row: int, cell: Any) -> int:
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         return int(value)
     raise DataError(
-        f"{records.provenance.where(row)}: the predicate is {shortened(repr(value), 40)}, not the number of a word.",
+        f"{records.provenance.where(row)}: the predicate is {quoted(value)}, not the number of a word.",
         accepted={"predicate": "the number of a word, counted from 0"},
         fix=["correct or remove that row", "rename or remove the column, if it holds something else"],
     )
@@ -329,7 +329,7 @@ def _per_predicate(records: Records, predicates: list[Any], notes: list[str]) ->
     for row, cell in enumerate(predicates):
         if not is_missing(cell) and not is_list(cell):
             raise DataError(
-                f"{records.provenance.where(row)}: the predicates are {shortened(repr(cell), 40)}, not a list.",
+                f"{records.provenance.where(row)}: the predicates are {quoted(cell)}, not a list.",
                 accepted={"predicates": "a list with the number of each predicate's word, counted from 0"},
                 fix="correct or remove that row",
             )

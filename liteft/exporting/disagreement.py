@@ -10,6 +10,7 @@ from liteft.data import Split
 from liteft.errors import REPORT, VerificationError, option
 from liteft.exporting.probes import ProbeResult
 from liteft.form import Precision
+from liteft.privacy import shown, shows_all
 from liteft.ragged import Rows, row_differences
 from liteft.tasks import Task
 
@@ -76,13 +77,15 @@ def _worst_texts(comparison: Comparison, labels: tuple[str, ...]) -> dict[str, s
     model, exported = (comparison.task.decide(each) for each in (comparison.model, comparison.exported))
     changed = ~comparison.task.same(model, exported)
     differences = comparison.differences
-    shown: dict[str, str] = {}
+    lines: dict[str, str] = {}
     for row in np.lexsort((-differences, ~changed)):
         pairs = comparison.split.pairs
-        text = comparison.split.texts[row] + ("" if pairs is None else f" | {pairs[row]}")
+        whole = comparison.split.texts[row] + ("" if pairs is None else f" | {pairs[row]}")
+        text = shown(whole)
         text = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+        place = "" if shows_all() else f"{comparison.split.where(int(row))}: "
         names = " -> ".join(comparison.task.shown(each[row], labels) for each in (model, exported))
-        shown.setdefault(text, f"{names}, logits {differences[row]:.3g} apart: {text!r}")
-        if len(shown) == _WORST:
+        lines.setdefault(whole, f"{names}, logits {differences[row]:.3g} apart: {place}{text!r}")
+        if len(lines) == _WORST:
             break
-    return {f"worst text {rank}": line for rank, line in enumerate(shown.values(), start=1)}
+    return {f"worst text {rank}": line for rank, line in enumerate(lines.values(), start=1)}

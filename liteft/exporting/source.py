@@ -33,6 +33,7 @@ from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.finetuning.pretrained import model_class, output_logits, plain_names
 from liteft.finetuning.reading import read_split
 from liteft.finetuning.tokenizer_files import load_auto_tokenizer
+from liteft.privacy import shown
 from liteft.ragged import Ragged, Rows, row_differences
 from liteft.words import words_of_texts
 
@@ -339,6 +340,7 @@ def _logits(
 
 def _shown(reading: SourceReading, row: int) -> str:
     text = reading.texts[row] + ("" if reading.pairs is None else f" | {reading.pairs[row]}")
+    text = shown(text)
     return repr(text if len(text) <= 70 else f"{text[:69]}…")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from liteft.errors import REPORT, VerificationError, first_line
+from liteft.privacy import shown
 from liteft.ragged import Ragged
 from liteft.tokenization import TextTokenizer
 from liteft.windows import WordTokenizer
@@ -72,7 +73,7 @@ def check_word_ids(reading: Worded, theirs: Any, tokenizer: TextTokenizer) -> di
             raise VerificationError(
                 "transformers and LiteFT read different ids of a text that is cut into words; nothing was exported.",
                 accepted={
-                    "text": repr(reading.texts[row][:70]),
+                    "text": repr(shown(reading.texts[row])[:70]),
                     "transformers": " ".join(map(str, expected[:12])),
                     "LiteFT": " ".join(map(str, found.ids[:12].tolist())),
                 },

@@ -24,7 +24,7 @@ from liteft.finetuning.model import MeanPooledClassifier, TorchClassifier
 from liteft.finetuning.task_training import training_of
 from liteft.tasks import Task, task_of_labels
 
-__all__ = ["discriminants", "last_layer", "start_from_discriminants"]
+__all__ = ["discriminants", "last_layer", "layer_inputs", "start_from_discriminants"]
 
 _TEXTS = 16_384  # more texts would hardly change the means
 _SHRINKAGE = 0.3
@@ -66,18 +66,30 @@ def start_from_discriminants(loaded: TorchClassifier, split: Split, *, seed: int
     # Sorted as predict_logits sorts, so the layer sees the texts in this order.
     rows = rows[np.argsort(loaded.tokenizer.encode(drawn.texts, drawn.pairs).lengths, kind="stable")]
     chosen = split.take(rows)
-    read: list[Tensor] = []
-    hook = layer.register_forward_pre_hook(lambda _, given: read.append(given[0].float().cpu()))
-    try:
-        predict_logits(loaded, chosen, bf16=bf16)
-    finally:
-        hook.remove()
-    weight, bias = discriminants(
-        torch.cat(read).numpy(), split.labels[rows], count=layer.out_features, task=loaded.settings.task
-    )
+    read = _read_inputs(loaded, chosen, layer, bf16=bf16)
+    weight, bias = discriminants(read.numpy(), split.labels[rows], count=layer.out_features, task=loaded.settings.task)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weight))
         layer.bias.copy_(torch.from_numpy(bias))
+
+
+def layer_inputs(loaded: TorchClassifier, split: Split, layer: nn.Linear) -> Tensor:
+    """Return what the last layer reads of each text, float32, shape (texts, width), in the order of the split."""
+    order = np.argsort(loaded.tokenizer.encode(split.texts, split.pairs).lengths, kind="stable")  # as in predict_logits
+    found = torch.empty(len(split), layer.in_features)
+    found[torch.from_numpy(order)] = _read_inputs(loaded, split, layer, bf16=False)
+    return found
+
+
+def _read_inputs(loaded: TorchClassifier, split: Split, layer: nn.Linear, *, bf16: bool) -> Tensor:
+    """Return what a layer reads, in the order in which `predict_logits` runs the texts: shortest first."""
+    read: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, given: read.append(given[0].float().cpu()))
+    try:
+        predict_logits(loaded, split, bf16=bf16)
+    finally:
+        hook.remove()
+    return torch.cat(read)
 
 
 def discriminants(features: np.ndarray, labels: np.ndarray, *, count: int, task: Task) -> tuple[np.ndarray, np.ndarray]:

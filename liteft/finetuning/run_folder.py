@@ -36,6 +36,7 @@ from liteft.finetuning.soundness import warnings_of_metrics
 from liteft.locks import LOCK, one_writer
 from liteft.machine import package_versions
 from liteft.metrics import named_intervals
+from liteft.privacy import shows_all
 from liteft.ragged import Ragged, Rows, values_of
 from liteft.recipes import Recipe, TrainingRecipe
 from liteft.run import (
@@ -347,7 +348,7 @@ def split_metrics(logits: Rows, split: Split, task: Task) -> dict[str, Any]:
 def _write_predictions(folder: Path, name: str, logits: Rows, split: Split, dataset: Dataset) -> None:
     gold: dict[str, Any] = {} if split.labels is None else {"labels": values_of(split.labels)}
     if isinstance(split.labels, AnswerLabels):
-        gold = split.labels.stored()
+        gold = split.labels.stored() if shows_all() else split.labels.stored_alone()
     if isinstance(logits, Ragged):
         gold[WORDS] = logits.offsets
     if split.unseen_label is not None:
@@ -375,14 +376,20 @@ def _label_rows(logits: Rows, split: Split, dataset: Dataset) -> Iterator[list[s
 
 
 def _answer_rows(logits: Rows, split: Split) -> Iterator[list[str]]:
-    """Yield the gold answers of each question, the one that is given, "" for none, and its probability."""
+    """Yield the gold answers of each question, the one that is given, "" for none, and its probability.
+
+    Where texts are hidden, an answer is its place in its context.
+    """
     found, totals = best_spans(logits), log_totals(logits)
     decided = found.decided(0.0)
     scores = np.exp(np.where(decided[:, 0] >= 0, found.scores, found.nothing) - totals)
     gold = split.labels.strings if isinstance(split.labels, AnswerLabels) else [()] * len(split)
     for row, (begin, end) in enumerate(decided.tolist()):
-        answer = (split.pairs or [])[row][begin:end] if begin >= 0 else ""
-        yield [" | ".join(gold[row]), answer, f"{scores[row]:.6f}"]
+        answers = [*gold[row], (split.pairs or [])[row][begin:end] if begin >= 0 else ""]
+        if not shows_all():
+            places = split.labels[row].tolist() if isinstance(split.labels, AnswerLabels) else []
+            answers = [f"{first}:{last}" for first, last in places] + [f"{begin}:{end}" if begin >= 0 else ""]
+        yield [" | ".join(answers[:-1]), answers[-1], f"{scores[row]:.6f}"]
 
 
 def _bind(out: Path, recipe: Recipe, inputs: dict[str, Any]) -> None:
@@ -426,6 +433,7 @@ def _remove_leftovers(out: Path) -> None:
 def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
+        files.own(out)
     except OSError as error:
         raise RunError(
             f"{out} cannot be made: {files.os_reason(error)}.", fix="choose a folder that you may write to"

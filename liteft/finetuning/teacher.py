@@ -35,6 +35,7 @@ from liteft.finetuning.fit import fit, training_threads
 from liteft.finetuning.from_scratch import USUAL_WIDTH, create_from_scratch
 from liteft.finetuning.head import start_from_discriminants
 from liteft.finetuning.model import TorchClassifier, read_config
+from liteft.finetuning.private_settings import refuse_for_privacy, settled_privately
 from liteft.finetuning.run_folder import (
     filled_from,
     finish_run,
@@ -49,6 +50,7 @@ from liteft.ranks import checked_processes, launch
 from liteft.recipe_checks import require_shares, require_teacher
 from liteft.recipes import Recipe, TeacherRecipe, parse_size
 from liteft.run import RUN_FILE, Run, read_run
+from liteft.run_info import CalibrationInfo, FitInfo
 from liteft.tasks import Task
 
 __all__ = ["finetune", "pooling_of", "train_teacher"]
@@ -130,6 +132,7 @@ def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContex
     source = None if teacher.base is None else resolve_base(teacher.base)
     require_threshold(teacher, dataset, None if source is None else read_config(source))
     require_answerable(teacher, dataset)
+    refuse_for_privacy(teacher, dataset, processes=context.state.num_processes)
     inputs = {"kind": "teacher", "data": dataset.fingerprint, "base": weights_hash(source)}
     if source is None and teacher.vocabulary_file is not None and Path(teacher.vocabulary_file).is_file():
         inputs["vocabulary"] = files.sha256_file(Path(teacher.vocabulary_file))
@@ -153,6 +156,7 @@ def _settled(teacher: TeacherRecipe, base: Path | None, dataset: Dataset) -> Tea
         shape, pretrained = Shape.of(config), not family_of(config.model_type).decoder
         most = position_limit(config)
     texts, several = len(dataset.train), dataset.task.several
+    teacher = teacher if teacher.epsilon is None else settled_privately(teacher, texts)
     length = read_length(extractive=dataset.task.extractive, most=most)
     return settled_teacher(teacher, shape, texts=texts, several=several, pretrained=pretrained, max_tokens=length)
 
@@ -178,14 +182,7 @@ def _train(
             loaded.model.to(state.device)
             bf16 = resolve_precision(teacher.training_precision) == "bf16"
             start_from_discriminants(loaded, dataset.train, seed=teacher.seed, bf16=bf16)
-        stats = fit(
-            loaded,
-            dataset,
-            teacher,
-            context,
-            trainer_class=ConsistencyTrainer if teacher.rdrop_weight else ClassifierTrainer,
-            name="teacher",
-        )
+        stats, calibrated = _fitted(context, loaded, dataset, teacher)
         if state.is_main_process:
             finish_run(
                 context,
@@ -198,13 +195,35 @@ def _train(
                     "base": base_name(teacher.base) if teacher.base else f"from scratch, {teacher.size}",
                     "teacher": None,
                     "seed": teacher.seed,
-                    **calibrate(loaded, dataset.validation, teacher),
+                    **calibrated,
                     "seconds": round(time.monotonic() - started, 1),
                     **stats,
                     "warnings": [*stats["warnings"], *too_few],
                 },
             )
     state.wait_for_everyone()
+
+
+def _fitted(
+    context: RunContext, loaded: TorchClassifier, dataset: Dataset, teacher: TeacherRecipe
+) -> tuple[FitInfo, CalibrationInfo]:
+    """Train a classifier in place, and fit on validation what the recipe asks for: nothing of texts with an epsilon."""
+    if teacher.epsilon is not None:
+        from liteft.finetuning.private_training import fit_privately
+
+        context.tell("nothing is chosen or fitted on validation: the last weights are kept, and the temperature is 1")
+        return fit_privately(loaded, dataset, teacher, context), {"temperature": 1.0}
+    stats = fit(
+        loaded,
+        dataset,
+        teacher,
+        context,
+        trainer_class=ConsistencyTrainer if teacher.rdrop_weight else ClassifierTrainer,
+        name="teacher",
+    )
+    return stats, calibrate(loaded, dataset.validation, teacher) if context.state.is_main_process else {
+        "temperature": 1.0
+    }
 
 
 def pooling_of(recipe: TeacherRecipe, base: Path | None, task: Task) -> Pooling:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from liteft import files
+from liteft.privacy import HIDDEN, hides_all, shown, shown_parts
 from liteft.results import Result
 from liteft.text_tables import aligned, shortened
 
@@ -48,7 +49,9 @@ class NextText:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain data."""
         found = {name: getattr(self, name) for name in self.__slots__}
-        return found | {"predicted": list(self.predicted), "words": None if self.words is None else list(self.words)}
+        words = None if self.words is None else shown_parts(list(self.words), self.text)
+        found |= {"predicted": list(self.predicted), "words": words, "text": shown(self.text)}
+        return found | {"pair": None if self.pair is None else shown(self.pair)}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> NextText:
@@ -58,11 +61,16 @@ class NextText:
         return cls(**values | {"predicted": tuple(row["predicted"]), "words": words})
 
     @property
+    def place(self) -> str:
+        """Where the text is: its file and its line or row; HIDDEN if that is unknown."""
+        return HIDDEN if self.source is None or self.row is None else f"{self.source}, {self.row}"
+
+    @property
     def shown(self) -> str:
         """What is predicted, in a few words: the labels, or the words with tags other than "O"."""
         if self.words is None:
             return ", ".join(self.predicted) or "none"
-        tagged = zip(self.words, self.predicted, strict=True)
+        tagged = zip(shown_parts(list(self.words), self.text), self.predicted, strict=True)
         return shortened(" ".join(f"{word}/{tag}" for word, tag in tagged if tag != "O") or "none", _WIDTH)
 
 
@@ -133,7 +141,8 @@ class ToLabel(Result):
 def _table(name: str, texts: tuple[NextText, ...]) -> str:
     rows = [(name, "predicted", "probability", "margin")]
     for each in texts[:_SHOWN]:
-        whole = " ".join((each.text if each.pair is None else f"{each.text} | {each.pair}").split())
+        whole = shown(each.text if each.pair is None else f"{each.text} | {each.pair}")
+        whole = each.place if hides_all() else " ".join(whole.split())
         words = shortened(whole, _WIDTH)
         rows.append((words, each.shown, f"{each.probability:.2f}", f"{each.margin:.2f}"))
     more = len(texts) - _SHOWN

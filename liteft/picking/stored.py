@@ -15,6 +15,7 @@ from liteft.artifact import Artifact
 from liteft.data import Dataset, Split
 from liteft.picking.next_texts import NextText, ToLabel
 from liteft.picking.picked import to_label
+from liteft.privacy import policy, shows_all
 from liteft.run import Run
 
 __all__ = ["TO_LABEL_FILE", "stored_to_label"]
@@ -52,11 +53,13 @@ def stored_to_label(
         aside = _put_aside(path)
         if aside is not None:
             tell(
-                f"{path} is of another student or pool, or lacks keys that were written into it; it is {aside.name} now"
+                f"{path} is of another student or pool, shows other texts, or lacks keys that were written into it; "
+                f"it is {aside.name} now"
             )
         tell(f"picking the texts to label next of {len(pool):,}")
         found = to_label(student if artifact is None else artifact, pool, labelled=data, trust=trust)
-        found.write(path, list=key, asked=found.asked, pool=found.pool)
+        how = {} if shows_all() else {"texts": policy()}
+        found.write(path, list=key, asked=found.asked, pool=found.pool, **how)
     return found
 
 
@@ -71,7 +74,7 @@ def _read(path: Path, key: str) -> ToLabel | None:
     """Return the list in a file, without texts that were deleted; None if it is missing, unreadable, or another."""
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-        if not rows or any(row["list"] != key for row in rows):
+        if not rows or any(row["list"] != key or row.get("texts", "shown") != policy() for row in rows):
             return None
         lists: dict[str, list[NextText]] = {"doubtful": [], "sure": []}
         for row in rows:

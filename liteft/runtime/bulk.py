@@ -5,7 +5,7 @@ only on the rows, and no batch crosses them, so a run that was killed and resume
 that was not.
 
 Every column of the input is kept, including a gold `label`; the added columns have their own names and overwrite
-nothing. A run resumes only if the finished parts were made from the same input, artifact and settings. The input is
+nothing. Where texts are hidden (privacy.py), any column may hold one, so a number for each row is all that is kept. A run resumes only if the finished parts were made from the same input, artifact and settings. The input is
 identified by its size, time and beginning: hashing a hundred gigabytes would take as long as reading them.
 """
 
@@ -15,7 +15,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from liteft import files
 from liteft.arguments import require_count
 from liteft.data.rows import RowFile, Rows, open_rows
 from liteft.errors import ConfigError, DataError, RunError, option
+from liteft.privacy import hides_all, shown_value, shows_all
 from liteft.results import Result
 from liteft.runtime.answers import AnswerClassifier
 from liteft.runtime.classifier import OnError
@@ -38,6 +39,7 @@ __all__ = ["Classified", "Progress", "predict_file"]
 
 _PART_ROWS = 4096
 _HEAD_BYTES = 1 << 20
+_ROW = "row"  # the only column of the input that is written where texts are hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +175,12 @@ def predict_file(
         }
         scorer = row_scorer(classifier, tagged=target.suffix.casefold() == ".conll", **settings)
         scorer.check_names(file.columns, str(source))
+        if hides_all():
+            scorer.check_names((_ROW,), "an output without texts")
         if tell is not None and file.format != "txt":  # which has lines
             tell(reading_line(settings["columns"], source.name))
-        format = row_format(target.suffix, columns=file.columns, schema=file.schema, added=scorer.added)
+        kept = file if shows_all() else _as_shown(file)
+        format = row_format(target.suffix, columns=kept.columns, schema=kept.schema, added=scorer.added)
         looks = _identity(source)
         state = {
             "input": looks | {"format": file.format, "encoding": encoding, "delimiter": delimiter},
@@ -218,9 +223,17 @@ def _write_parts(parts: Parts, file: RowFile, format: RowFormat, scorer: RowScor
 
 
 def _read(rows: Rows, format: RowFormat, scorer: RowScorer) -> Iterator[ScoredRow]:
-    for _, values in rows:
-        format.check(values, rows.where)
-        yield scorer.read(values, rows.where)
+    for number, values in rows:
+        row = scorer.read(values, rows.where)
+        if scorer.texts != "shown":
+            row.values = {_ROW: number + 1} if scorer.texts == "hidden" else shown_value(values)
+        format.check(row.values, rows.where)
+        yield row
+
+
+def _as_shown(file: RowFile) -> RowFile:
+    """Return a file with the columns that are written of it where texts are hidden or redacted."""
+    return replace(file, columns=(_ROW,), schema=None) if hides_all() else replace(file, schema=None)
 
 
 def _identity(path: Path) -> dict[str, Any]:

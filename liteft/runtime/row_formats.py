@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from liteft.data.formats import FORMATS as INPUT_FORMATS
 from liteft.errors import ConfigError, DataError, MissingExtraError, closest, option
 from liteft.installation import install_hint
+from liteft.privacy import shows_all
 
 __all__ = ["FORMATS", "RowFormat", "added_fields", "arrow_array", "require_pyarrow", "row_format"]
 
@@ -271,7 +272,8 @@ class _Parquet:
             raise
         except (self._arrow.ArrowException, OverflowError) as error:
             raise DataError(
-                f"{what}: {error}.", fix=option("output", "NAME.jsonl", note=", in which values may differ")
+                f"{what}: {error if shows_all() else type(error).__name__}.",
+                fix=option("output", "NAME.jsonl", note=", in which values may differ"),
             ) from None
 
 

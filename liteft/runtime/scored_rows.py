@@ -15,7 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from liteft.errors import DataError, InputError, option
+from liteft.privacy import Shown, policy
 from liteft.runtime.inputs import Text, as_text, kind_of, text_error
+from liteft.runtime.shown_answers import shown_answer
 from liteft.runtime.streaming import OnError
 from liteft.runtime.word_texts import WordText
 
@@ -53,6 +55,7 @@ class RowScorer:
         threshold: as in ``Classifier.predict``.
         on_error: what to do with a row without a usable text: "raise" an error or write nulls ("null").
         token_budget: as in ``Classifier.stream``.
+        texts: what is shown of words of the texts, as `privacy.policy` says it; None for what that says here.
 
     Attributes:
         columns: column of the text, or of both texts of a pair.
@@ -75,8 +78,10 @@ class RowScorer:
         threshold: float | Sequence[float] | None,
         on_error: OnError,
         token_budget: int | None,
+        texts: Shown | None = None,
     ) -> None:
         self._classifier = classifier
+        self.texts: Shown = texts or policy()
         self.columns = tuple(columns)
         self._top_k = top_k
         self._threshold = threshold
@@ -96,6 +101,7 @@ class RowScorer:
             "device": classifier.device,
             "backend": classifier.backend,
             "precision": classifier.precision,
+            **({} if self.texts == "shown" else {"texts": self.texts}),
         }
 
     def check_names(self, names: Container[str], where: str) -> None:
@@ -165,7 +171,7 @@ class RowScorer:
         for place in at:
             if place == len(done):
                 answer = next(answers)
-                done.append((None, False) if answer is None else (self._cells(answer), answer.truncated))
+                done.append((None, False) if answer is None else (self._cells_of(answer), answer.truncated))
             yield done[place]
 
     def refuse_text(self, text: Text | WordText, where: str) -> None:
@@ -200,6 +206,9 @@ class RowScorer:
             token_budget=self._token_budget,
         )
         return answers
+
+    def _cells_of(self, answer: Any) -> list[Any]:
+        return self._cells(answer if self.texts == "shown" else shown_answer(answer, self.texts))
 
     def _cells(self, answer: Any) -> list[Any]:
         """Return the values of the added columns for an answer."""

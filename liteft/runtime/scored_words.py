@@ -8,6 +8,7 @@ from typing import Any
 from liteft.data.columns import choose_columns
 from liteft.errors import ConfigError, DataError, leave_out
 from liteft.runtime.scored_rows import RowScorer
+from liteft.runtime.shown_answers import shown_words
 from liteft.runtime.word_texts import WordText, as_words, predicate_error, words_error
 
 __all__ = ["TAGGED_WORDS", "WordScorer", "refuse_text_settings", "word_columns"]
@@ -57,7 +58,7 @@ class WordScorer(RowScorer):
     def _cells(self, answer: Any) -> list[Any]:
         if not self._tagged:
             return super()._cells(answer)
-        words = (answer.text[start:end] for start, end in answer.words)
+        words = shown_words([answer.text[start:end] for start, end in answer.words], answer.text, self.texts)
         return [list(zip(words, answer.tags, strict=True))]
 
 

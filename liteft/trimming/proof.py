@@ -11,6 +11,7 @@ from liteft.encoded import Encoded
 from liteft.errors import REPORT, VerificationError, leave_out
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
+from liteft.privacy import quoted
 from liteft.ragged import row_differences
 from liteft.tokenization import TextTokenizer
 from liteft.trimming.vocabulary import TrimmedVocabulary, uncut
@@ -56,14 +57,14 @@ def prove_trimming(
     _check_ids(before, after, same, vocabulary, split)
     lost = np.flatnonzero(unknown_after & ~unknown_before)
     if len(lost):
-        raise _wrong(f"{split.texts[lost[0]]!r} has an unknown word that it did not have before")
+        raise _wrong(f"{quoted(split.texts[lost[0]], 80)} has an unknown word that it did not have before")
     compared = np.flatnonzero(same)[:_LOGITS]
     if len(compared):
         part = split.take(compared)
         logits = [predict_logits(classifier, part) for classifier in (full, trimmed)]
         different = np.flatnonzero(row_differences(logits[0], logits[1]) != 0)  # NaN, too
         if len(different):
-            raise _wrong(f"the logits of {part.texts[different[0]]!r} have changed")
+            raise _wrong(f"the logits of {quoted(part.texts[different[0]], 80)} have changed")
     around = _around(full.tokenizer, split) * len(split)
     tokens = int(before.lengths.sum()) - around
     unchanged = _tokens_of_kept_words(before, kept, full.tokenizer.continuations()) - around
@@ -96,9 +97,9 @@ def _check_ids(before: Encoded, after: Encoded, same: np.ndarray, vocabulary: Tr
     """Raise VerificationError if a text of ``same``, bool (texts,), has other tokens or type ids than before."""
     for row in np.flatnonzero(same):
         if not np.array_equal(vocabulary.old_ids[after[row].ids], before[row].ids):
-            raise _wrong(f"{split.texts[row]!r} is tokenized differently, though all of its tokens were kept")
+            raise _wrong(f"{quoted(split.texts[row], 80)} is tokenized differently, though all of its tokens were kept")
         if not np.array_equal(after[row].type_ids, before[row].type_ids):
-            raise _wrong(f"{split.texts[row]!r} has different type ids")
+            raise _wrong(f"{quoted(split.texts[row], 80)} has different type ids")
 
 
 def _tokens_of_kept_words(encoded: Encoded, kept: np.ndarray, continues: np.ndarray) -> int:

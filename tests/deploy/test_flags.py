@@ -55,7 +55,9 @@ def test_the_arguments_of_a_container_are_understood(words: list[str]) -> None:
     command().make_context("serve", list(words[1:])).close()
 
 
-@pytest.mark.parametrize("path", [DEPLOY / "README.md", ROOT / "docs" / "guides" / "deploying.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [DEPLOY / "README.md", ROOT / "docs" / "guides" / "deploying.md"], ids=lambda path: path.name
+)
 def test_a_flag_of_serve_that_a_page_names_exists(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     lines = re.findall(r"liteft serve .*", text) + re.findall(r"`--[^`]*`", text)

@@ -78,4 +78,18 @@ Assigned = Annotated[
     ),
 ]
 AsJson = Annotated[bool, _general("--json", help="Print the result as one JSON document.")]
+NoTexts = Annotated[
+    bool,
+    _general(
+        "--no-texts",
+        help="Show no text in files, lists, progress and errors, but file and row; or LITEFT_NO_TEXTS=1.",
+    ),
+]
+Private = Annotated[
+    bool,
+    _general(
+        "--private",
+        help="Write files and folders for their owner alone (0600, 0700), whatever the umask; or LITEFT_PRIVATE=1.",
+    ),
+]
 Quiet = Annotated[bool, _general("--quiet", "-q", help="Print no progress on stderr.")]
