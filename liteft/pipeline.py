@@ -358,6 +358,7 @@ def export_student(
         calibrate=data.train,
         vocabulary=settings.vocabulary,
         fill_vocabulary=settings.fill_vocabulary,
+        vocabulary_min_count=settings.vocabulary_min_count,
         texts=None if settings.vocabulary is None else texts,
         verify=data.validation,
         unlabeled=pool,

@@ -172,6 +172,7 @@ def _require_used(recipe: StudentRecipe) -> None:
         "general_epochs": (recipe.general is not None, "general, the texts that come before the task"),
         "general_learning_rate": (recipe.general is not None, "general, the texts that come before the task"),
         "fill_vocabulary": (recipe.vocabulary is not None, "vocabulary, the number of tokens to keep"),
+        "vocabulary_min_count": (recipe.vocabulary is not None, "vocabulary, the number of tokens to keep"),
         "augment_labelled": (recipe.augmentation != "none" or not recipe.augment_labelled, "augmentation"),
         "rate_search": (recipe.epochs != 0 or not recipe.rate_search, "epochs above 0"),
     }

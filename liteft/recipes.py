@@ -236,6 +236,9 @@ class StudentRecipe(TrainingRecipe):
     )
     vocabulary: int | None = Field(default=None, gt=0, description="tokens to keep at most; None keeps all")
     fill_vocabulary: bool = Field(default=False, description="fill it up to that number with unused tokens")
+    vocabulary_min_count: int = Field(
+        default=1, ge=1, description="different texts that a kept token occurs in, single characters apart"
+    )
     unlabeled: str | None = None
     pool_select: int | None = Field(
         default=None, gt=0, description="unlabelled texts to keep: the teacher is sure of them, the student is not"
@@ -270,6 +273,9 @@ class ExportRecipe(_Table):
     tolerance: float = Field(default=0.5, ge=0, le=100, description="points of accuracy that may be lost")
     vocabulary: int | None = Field(default=None, gt=0, description="tokens to keep at most; None keeps all")
     fill_vocabulary: bool = Field(default=False, description="fill it up to that number with unused tokens")
+    vocabulary_min_count: int = Field(
+        default=1, ge=1, description="different texts that a kept token occurs in, single characters apart"
+    )
 
     @property
     def form(self) -> ExportForm:
@@ -281,9 +287,14 @@ class ExportRecipe(_Table):
         return ExportForm(**{field.name: getattr(self, field.name) for field in fields(ExportForm)})
 
     @property
-    def trimming(self) -> tuple[int | None, bool]:
-        """Pieces of the vocabulary to keep at most, and whether unused ones fill it; (None, False) keeps all."""
-        return self.vocabulary, self.vocabulary is not None and self.fill_vocabulary
+    def trimming(self) -> tuple[int | None, bool, int]:
+        """Pieces of the vocabulary to keep at most, whether unused ones fill it, and the texts that each occurs in.
+
+        (None, False, 1) keeps all.
+        """
+        if self.vocabulary is None:
+            return None, False, 1
+        return self.vocabulary, self.fill_vocabulary, self.vocabulary_min_count
 
 
 class SearchRecipe(_Table):

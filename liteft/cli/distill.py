@@ -8,7 +8,19 @@ from typing import Any
 from liteft.cli import groups
 from liteft.cli.flags.data import Data, Task
 from liteft.cli.flags.machine import Engine, Out, Overwrite, Processes, Trust
-from liteft.cli.flags.models import Arms, Control, Folds, General, Labels, Seeds, Student, Teacher, Until, Vocabulary
+from liteft.cli.flags.models import (
+    Arms,
+    Control,
+    Folds,
+    General,
+    Labels,
+    Seeds,
+    Student,
+    Teacher,
+    Until,
+    Vocabulary,
+    VocabularyMinCount,
+)
 from liteft.errors import ConfigError
 
 EXAMPLES = (
@@ -28,6 +40,7 @@ def distill(
     student: Student = None,
     general: General = None,
     vocabulary: Vocabulary = None,
+    vocabulary_min_count: VocabularyMinCount = None,
     control: Control = False,
     arms: Arms = None,
     seeds: Seeds = None,
@@ -59,6 +72,7 @@ def distill(
     named = said_of_model(labels).labels
     more: dict[str, Any] = {"student": student, "vocabulary": vocabulary, "control": control or None, "seeds": seeds}
     more |= {
+        "vocabulary_min_count": vocabulary_min_count,
         "general": general,
         "folds": folds,
         "arms": None if arms is None else [name.strip() for name in arms.split(",")],

@@ -11,7 +11,7 @@ from liteft.cli import groups
 from liteft.cli.flags.data import Data, Split, Task, Unlabeled
 from liteft.cli.flags.export import ModelName
 from liteft.cli.flags.machine import Out, Overwrite, Threads, Trust
-from liteft.cli.flags.models import Activation, Labels, MaxTokens, Vocabulary
+from liteft.cli.flags.models import Activation, Labels, MaxTokens, Vocabulary, VocabularyMinCount
 from liteft.errors import ConfigError, leave_out
 
 Source = Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A finished run, or a model folder.")]
@@ -29,6 +29,7 @@ def export(
     out: Out,
     form: groups.Form,
     vocabulary: Vocabulary = None,
+    vocabulary_min_count: VocabularyMinCount = None,
     task: Task = None,
     labels: Labels = None,
     max_tokens: MaxTokens = None,
@@ -59,7 +60,7 @@ def export(
     from liteft.report.gold import find_gold, find_test
     from liteft.report.subjects import find_subjects
 
-    table = {**asdict(form), "vocabulary": vocabulary}
+    table = {**asdict(form), "vocabulary": vocabulary, "vocabulary_min_count": vocabulary_min_count}
     recipe = resolve(settings, data={"source": data, **asdict(reading)}, export=table)
     console = output.console()
     if recipe.export.target == "triton" and is_artifact(source):
@@ -109,6 +110,7 @@ def export(
         calibrate=train if asked.calibrated else None,
         vocabulary=chosen.vocabulary,
         fill_vocabulary=chosen.fill_vocabulary,
+        vocabulary_min_count=chosen.vocabulary_min_count,
         texts=[each for each in (train, more) if each is not None] or [verify],
         verify=verify,
         unlabeled=more,

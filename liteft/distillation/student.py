@@ -238,7 +238,9 @@ def _trimmed(
     recipe, dataset = training.recipe, training.dataset
     assert recipe.vocabulary is not None
     splits = [dataset.train, *([] if unlabeled is None else [unlabeled])]
-    trimmed, vocabulary = trim_classifier(student, splits, most=recipe.vocabulary, fill=recipe.fill_vocabulary)
+    trimmed, vocabulary = trim_classifier(
+        student, splits, most=recipe.vocabulary, fill=recipe.fill_vocabulary, min_count=recipe.vocabulary_min_count
+    )
     if training.context.state.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         write_tokenizer_files(vocabulary, student.path, folder)

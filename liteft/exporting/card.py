@@ -147,6 +147,8 @@ def _precision(manifest: Manifest) -> str:
 
 def _vocabulary(found: Mapping[str, Any]) -> str:
     text = f"{found['tokens']:,} of {found['of']:,} tokens, trimmed {found['trimmed']}"
+    if "min_count" in found:
+        text += f", those of the texts in {found['min_count']} different ones or more"
     if found["unchanged_tokens"] is not None:
         text += (
             f"; read as before: {100 * found['unchanged_tokens']:.1f}% of the tokens and "

@@ -66,6 +66,7 @@ def export(
     calibrate: Split | None = None,
     vocabulary: int | None = None,
     fill_vocabulary: bool = False,
+    vocabulary_min_count: int = 1,
     texts: Split | Sequence[Split] | None = None,
     verify: Split | None = None,
     unlabeled: Split | None = None,
@@ -99,6 +100,8 @@ def export(
             embeddings. The export is then verified against the model with the trimmed vocabulary. The manifest's
             ``vocabulary`` says how that compares with the whole one, which the limits do not judge.
         fill_vocabulary: keep exactly that many tokens, even if the texts use fewer.
+        vocabulary_min_count: keep only tokens that occur in so many different texts, single characters apart: a rare
+            one may be a name.
         texts: the texts by which tokens are chosen, usually the training split and unlabelled texts.
         verify: texts to verify on, usually the validation split. Their labels are matched with the model's by name if
             the split has names, and are otherwise in the model's order. Without labels, the export is compared with the
@@ -160,7 +163,7 @@ def export(
     loaded = load_classifier(folder, said=said, max_tokens=max_tokens)
     weights_sha256 = model_weights_sha256(folder)
     if not overwrite:
-        trimming = (vocabulary, vocabulary is not None and fill_vocabulary)
+        trimming = (vocabulary, vocabulary is not None and fill_vocabulary, vocabulary_min_count)
         refuse_another(Path(out), form, weights_sha256, loaded.settings, trimming=trimming)
     if loaded.config.pad_token_id is None:
         loaded.config.pad_token_id = loaded.tokenizer.pad_id
@@ -178,7 +181,15 @@ def export(
     trimmed = None
     if vocabulary is not None:
         with computing_threads(threads):
-            trimmed = trim(whole, vocabulary, texts, verify, limits or Limits(), fill=fill_vocabulary)
+            trimmed = trim(
+                whole,
+                vocabulary,
+                texts,
+                verify,
+                limits or Limits(),
+                fill=fill_vocabulary,
+                min_count=vocabulary_min_count,
+            )
         whole = reference = trimmed.loaded
         source_reading = replace(source_reading, logits=None)  # of the model with the whole vocabulary
         _tell(progress, trimming_text(trimmed.described))

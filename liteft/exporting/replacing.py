@@ -14,6 +14,7 @@ from liteft.form import ExportForm
 
 __all__ = ["refuse_another", "trimming_of"]
 
+_TRIMMING = ("vocabulary", "fill_vocabulary", "vocabulary_min_count")
 _WAYS_OUT = (option("out", "ANOTHER_FOLDER"), option("overwrite", note=", to replace it"))
 
 
@@ -23,7 +24,7 @@ def refuse_another(
     weights_sha256: str | None,
     settings: ModelSettings | None = None,
     *,
-    trimming: tuple[int | None, bool] = (None, False),
+    trimming: tuple[int | None, bool, int] = (None, False, 1),
 ) -> None:
     """Refuse to replace an artifact by one of another form or of other weights.
 
@@ -32,7 +33,7 @@ def refuse_another(
         form: of the new artifact.
         weights_sha256: of the new artifact's weights; None if they are still to be trained.
         settings: labels, task and limits of the new artifact's model; None if they are not known yet.
-        trimming: vocabulary size and whether it is filled, as ``ExportRecipe.trimming``, of the new artifact.
+        trimming: of the new artifact, as ``ExportRecipe.trimming``.
 
     Raises:
         ArtifactError: there is another artifact; the error lists what differs.
@@ -49,7 +50,7 @@ def refuse_another(
         now = "those of a student that has not been trained yet" if weights_sha256 is None else weights_sha256[:12]
         differing["weights"] = f"{before[:12]} -> {now}"
     differing |= manifest.form.differences(form)
-    for name, here, there in zip(("vocabulary", "fill_vocabulary"), trimming_of(manifest), trimming, strict=True):
+    for name, here, there in zip(_TRIMMING, trimming_of(manifest), trimming, strict=True):
         if here != there:
             differing[name] = f"{here} -> {there}"
     for name in () if settings is None else (field.name for field in fields(settings)):
@@ -65,12 +66,12 @@ def refuse_another(
         )
 
 
-def trimming_of(manifest: Manifest) -> tuple[int | None, bool]:
-    """Return to how many tokens the export trimmed the vocabulary (None if it did not), and whether it was filled."""
+def trimming_of(manifest: Manifest) -> tuple[int | None, bool, int]:
+    """Return how the export trimmed the vocabulary, as ``ExportRecipe.trimming``; (None, False, 1) if it did not."""
     trimmed = manifest.vocabulary or {}
     if trimmed.get("trimmed") != "at export":
-        return None, False
-    return trimmed.get("most"), bool(trimmed.get("filled", False))
+        return None, False, 1
+    return trimmed.get("most"), bool(trimmed.get("filled", False)), int(trimmed.get("min_count", 1))
 
 
 def _listed(value: Any) -> str:

@@ -48,6 +48,7 @@ def trim(
     limits: Limits,
     *,
     fill: bool = False,
+    min_count: int = 1,
 ) -> Trimmed:
     """Trim the vocabulary of a finished classifier to the tokens that texts use.
 
@@ -58,6 +59,7 @@ def trim(
         verify: real texts on which the two are compared, at most ``limits.texts`` of them.
         limits: of the export.
         fill: keep exactly ``most`` tokens, even if the texts use fewer.
+        min_count: keep only tokens that occur in so many different texts.
 
     Raises:
         ConfigError: there are no texts, or ``most`` does not cover the single characters.
@@ -73,7 +75,7 @@ def trim(
         )
     if len(verify) > limits.texts:
         verify = verify.take(np.linspace(0, len(verify) - 1, limits.texts).round().astype(np.int64))
-    trimmed, vocabulary = trim_classifier(loaded, splits, most=most, fill=fill)
+    trimmed, vocabulary = trim_classifier(loaded, splits, most=most, fill=fill, min_count=min_count)
     described = prove_trimming(loaded, trimmed, vocabulary, verify) | {"trimmed": "at export"}
     described |= {"filled": True} if fill else {}
     if not len(verify):

@@ -5,8 +5,10 @@ only on the rows, and no batch crosses them, so a run that was killed and resume
 that was not.
 
 Every column of the input is kept, including a gold `label`; the added columns have their own names and overwrite
-nothing. Where texts are hidden (privacy.py), any column may hold one, so a number for each row is all that is kept. A run resumes only if the finished parts were made from the same input, artifact and settings. The input is
-identified by its size, time and beginning: hashing a hundred gigabytes would take as long as reading them.
+nothing. Where texts are hidden (privacy.py), any column may hold one, so a number for each row is all that is kept.
+
+A run resumes only if the finished parts were made from the same input, artifact and settings. The input is identified
+by its size, time and beginning: hashing a hundred gigabytes would take as long as reading them.
 """
 
 from __future__ import annotations

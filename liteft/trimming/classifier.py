@@ -21,7 +21,7 @@ __all__ = ["trim_classifier"]
 
 
 def trim_classifier(
-    classifier: TorchClassifier, splits: Sequence[Split], *, most: int, fill: bool = False
+    classifier: TorchClassifier, splits: Sequence[Split], *, most: int, fill: bool = False, min_count: int = 1
 ) -> tuple[TorchClassifier, TrimmedVocabulary]:
     """Return a copy of a classifier whose vocabulary has only tokens that texts use, and that vocabulary.
 
@@ -30,6 +30,7 @@ def trim_classifier(
         splits: the texts, labelled or not.
         most: maximum number of tokens.
         fill: keep ``most`` tokens, even if the texts do not use as many.
+        min_count: keep only tokens that occur in so many different texts, single characters and what fills apart.
 
     Returns:
         The copy and the vocabulary. The copy's ``path`` is that of the original, whose folder has the original
@@ -40,7 +41,9 @@ def trim_classifier(
         ModelError: the vocabulary cannot be trimmed, or the word embeddings do not fit it.
     """
     windowed = not classifier.settings.task.of_whole_texts  # long texts are not cut
-    vocabulary = trim_vocabulary(classifier.tokenizer, splits, most=most, fill=fill, whole=windowed)
+    vocabulary = trim_vocabulary(
+        classifier.tokenizer, splits, most=most, fill=fill, whole=windowed, min_count=min_count
+    )
     config = copy.deepcopy(classifier.config)
     ids = {int(old): new for new, old in enumerate(vocabulary.old_ids) if old >= 0}
     from_padding = family_of(config.model_type).positions_from_padding

@@ -37,10 +37,10 @@ def prove_trimming(
 
     Returns:
         A dictionary for run.json and the manifest: tokens (number of tokens kept), of (number before), most (the
-        maximum), split (its name), texts (their number), unchanged_texts (share of texts whose tokens were all kept),
-        unchanged_tokens (share of tokens in words whose tokens were all kept, without special tokens), more_tokens
-        (relative increase in the number of tokens), unknown_texts (shares of texts with unknown words, before and
-        after), logits_compared (number of texts).
+        maximum), min_count (texts that each token occurs in, if more than 1), split (its name), texts (their number),
+        unchanged_texts (share of texts whose tokens were all kept), unchanged_tokens (share of tokens in words whose
+        tokens were all kept, without special tokens), more_tokens (relative increase in the number of tokens),
+        unknown_texts (shares of texts with unknown words, before and after), logits_compared (number of texts).
 
     Raises:
         VerificationError: a check fails, which is a bug in LiteFT or in the tokenizers library.
@@ -72,6 +72,7 @@ def prove_trimming(
         "tokens": len(vocabulary.tokens),
         "of": vocabulary.of,
         "most": vocabulary.most,
+        **({} if vocabulary.min_count == 1 else {"min_count": vocabulary.min_count}),
         "split": split.name,
         "texts": len(split),
         "unchanged_texts": float(same.mean()) if len(split) else None,

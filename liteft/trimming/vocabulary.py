@@ -13,6 +13,7 @@ from liteft.errors import ConfigError, option
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.tokenization import TextTokenizer
 from liteft.trimming.choosing import choose_tokens, count_words, fill_tokens
+from liteft.trimming.frequent import frequent_tokens, recut, texts_of_words, without_rare
 from liteft.trimming.wordpiece import read_wordpiece, with_vocabulary
 
 __all__ = [
@@ -39,6 +40,7 @@ class TrimmedVocabulary:
         made_of: new id of each new token -> old ids of the tokens that contain its character.
         of: number of tokens before trimming.
         most: the requested maximum number of tokens.
+        min_count: different texts that each token occurs in, at least, single characters and what fills apart.
         unknown: old id of the token for unknown words, usually [UNK]; -2 if the vocabulary has none.
     """
 
@@ -48,11 +50,18 @@ class TrimmedVocabulary:
     made_of: dict[int, tuple[int, ...]]
     of: int
     most: int
+    min_count: int
     unknown: int
 
 
 def trim_vocabulary(
-    tokenizer: TextTokenizer, splits: Sequence[Split], *, most: int, fill: bool = False, whole: bool = False
+    tokenizer: TextTokenizer,
+    splits: Sequence[Split],
+    *,
+    most: int,
+    fill: bool = False,
+    whole: bool = False,
+    min_count: int = 1,
 ) -> TrimmedVocabulary:
     """Return the part of a vocabulary that texts use, with a maximum number of tokens.
 
@@ -66,6 +75,8 @@ def trim_vocabulary(
         splits: the texts, labelled or not.
         most: maximum number of tokens, including special tokens and single characters.
         fill: fill the remaining room with the first tokens of the vocabulary that the texts do not use.
+        min_count: keep only tokens that occur in so many different texts; what fills the rest, and the tokens of all
+            characters, tell nothing of the texts.
         whole: count all tokens of a text, as its windows are read, instead of the first ``max_tokens``.
 
     Raises:
@@ -76,8 +87,18 @@ def trim_vocabulary(
     pieces = read_wordpiece(tokenizer)
     old = tokenizer.tokens()
     added = sum(token != "" and token not in pieces.ids for token in old)
-    words = count_words(uncut(tokenizer) if whole else tokenizer, splits, prefix=pieces.prefix)
-    kept = choose_tokens(words, pieces.ids, floor=pieces.floor, prefix=pieces.prefix, most=most - added)
+    reading = uncut(tokenizer) if whole else tokenizer
+    words = count_words(reading, splits, prefix=pieces.prefix)
+    choosing = {"floor": pieces.floor, "prefix": pieces.prefix}
+    if min_count == 1:
+        kept = choose_tokens(words, pieces.ids, most=most - added, **choosing)
+    else:
+        texts = texts_of_words(reading, splits, prefix=pieces.prefix, most=min_count)
+        others = {token for word in texts for token in word if token not in pieces.ids}  # added to the vocabulary
+        judging = {"floor": pieces.floor | others, "prefix": pieces.prefix, "least": min_count}
+        words = recut(words, frequent_tokens(texts, **judging), prefix=pieces.prefix)
+        kept = choose_tokens(words, pieces.ids, most=most - added, **choosing)
+        kept = without_rare(texts, kept | others, **judging) - others
     kept = fill_tokens(kept, pieces.ids, most=most - added) if fill else kept
     padding = old[tokenizer.pad_id] if tokenizer.pad_id < len(old) else None
     ordered = sorted(kept, key=lambda token: (pieces.ids.get(token, len(old)), token))
@@ -96,6 +117,7 @@ def trim_vocabulary(
         made_of=made_of,
         of=tokenizer.vocabulary_size,
         most=most,
+        min_count=min_count,
         unknown=numbers.get(pieces.unknown, NO_TOKEN),
     )
 

@@ -83,6 +83,14 @@ Vocabulary = Annotated[
         help="Most tokens of the vocabulary, such as 8000: those that the texts use; pretrain makes them of its texts.",
     ),
 ]
+VocabularyMinCount = Annotated[
+    int | None,
+    _model(
+        "--vocabulary-min-count",
+        metavar="N",
+        help="With --vocabulary: keep only tokens that occur in N different texts; a rare one may be a name.",
+    ),
+]
 Activation = Annotated[
     str | None,
     _model(
