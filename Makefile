@@ -15,9 +15,9 @@ NATIVE := $(shell find cpp_ext -name tests -prune -o -type f -not -name '*.md' -
 NATIVE_TESTS := $(wildcard cpp_ext/tests/*)
 
 CPP := $(shell find cpp_ext -name '*.h' -o -name '*.cpp' -o -name '*.inc' -o -name '*.cu' -o -name '*.cuh')
-PYTHON_CODE := liteft tests bench cpp_ext examples release
+PYTHON_CODE := liteft tests bench cpp_ext examples release docs/_reference
 
-.PHONY: setup demo readme test durations lint fix hooks sanitize cuda gpu gpu-wheels check-full bench bench-save bench-results \
+.PHONY: setup demo readme test durations docs lint fix hooks sanitize cuda gpu gpu-wheels check-full bench bench-save bench-results \
 	bench-setup sdist wheels release-check release release-tools clean
 
 setup: $(STAMP)
@@ -25,7 +25,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt \
-		--editable '.[cpu,train,lora,serve,otel,score,ray,demo,report,dev]'
+		--editable '.[cpu,train,lora,serve,otel,score,ray,demo,report,docs,dev]'
 	touch $(STAMP)
 
 demo: setup
@@ -39,10 +39,15 @@ lint: setup
 	$(BIN)/ruff check $(PYTHON_CODE)
 	$(BIN)/ruff format --check $(PYTHON_CODE)
 	$(BIN)/clang-format --dry-run --Werror $(CPP)
-	$(BIN)/codespell $(PYTHON_CODE) *.md
+	$(BIN)/codespell $(PYTHON_CODE) docs *.md
 	$(BIN)/mypy
 	$(BIN)/mypy examples
+	$(BIN)/mypy docs/_reference
 	$(BIN)/lint-imports --no-cache
+
+# The site, in build/site: without a network, with warnings, links that lead nowhere among them, as errors.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # Formats all code, and mends what ruff can mend.
 fix: setup

@@ -22,9 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.slow
 def test_the_documented_program_trains_in_two_ray_workers(tmp_path: Path) -> None:
-    (program,) = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / "guides" / "distributed.md").read_text("utf-8"), re.DOTALL
-    )
+    page = (ROOT / "docs" / "guides" / "distributed.md").read_text("utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (tmp_path / "program.py").write_text(program)
     write_data(tmp_path / "topics", make_dataset())
     base = write_base(tmp_path / "bert", "bert", max_position_embeddings=130)

@@ -20,7 +20,7 @@ from liteft.serving.queueing import JobQueue
 from tests.serving.served import Client, listening_server
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "serving.md").read_text(encoding="utf-8")
-SHOWN = re.findall(r"^    POST (/\S+)\n    (\{.*\})\n\n    (\d{3})\n    (.+)$", TEXT, re.M)
+SHOWN = re.findall(r"^POST (/\S+)\n(\{.*\})\n\n(\d{3})\n(.+)$", TEXT, re.M)
 KINDS = {"intents": "topics", "slots": "words", "policies": "questions", "ranking": "ranking"}
 
 
@@ -56,7 +56,7 @@ def test_every_dialect_is_documented_with_a_request() -> None:
         *("/predict", "/rerank", "/classify", "/pipeline", "/invocations"),
         *("/v1/models/NAME:predict", "/v2/models/NAME/infer"),
     }
-    assert len(SHOWN) == TEXT.count("    POST /") == 10
+    assert len(SHOWN) == TEXT.count("\nPOST /") == 10
 
 
 def test_the_documented_limits_are_the_usual_ones() -> None:
