@@ -71,18 +71,18 @@ def read_recipe(path: str | Path, *, overrides: Mapping[str, Mapping[str, Any]] 
                 accepted={"tables": _tables()},
                 fix=f"write [{table}] on a line of its own, and its keys below it",
             )
-        settings[table] = overridden(merged, values) if table == "export" else merged | dict(values)
+        settings[table] = overridden(merged, values) if table == "export" else _laid_over(merged, values)
     return make_recipe(settings, origin=str(path))
 
 
 def toml_value(text: str) -> Any:
-    """Return a TOML value, or the text itself where it is none."""
+    """Return a TOML value (a number, a string, true or false, a list, a table {...}), or the text where it is none."""
     try:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
     value = parsed.get("value")
-    return value if len(parsed) == 1 and isinstance(value, str | int | float | list) else text
+    return value if len(parsed) == 1 and isinstance(value, str | int | float | list | dict) else text
 
 
 def resolve_recipe(
@@ -98,7 +98,8 @@ def resolve_recipe(
             fix=f"recipe=liteft.read_recipe({str(recipe) if isinstance(recipe, str | Path) else 'FILE.toml'!r})",
         )
     tables = (recipe or Recipe()).model_dump()
-    tables[table] = overridden(tables[table], settings) if table == "export" else tables[table] | dict(settings)
+    before = tables[table]
+    tables[table] = overridden(before, settings) if table == "export" else _laid_over(before, settings)
     return make_recipe(tables, origin="settings")
 
 
@@ -117,9 +118,22 @@ def differences(old: BaseModel, new: BaseModel, *, prefix: str = "") -> dict[str
         left, right = getattr(old, name, None), getattr(new, name, None)
         if isinstance(left, BaseModel) and isinstance(right, BaseModel):
             found |= differences(left, right, prefix=f"{prefix}{name}.")
+        elif isinstance(left, dict) and isinstance(right, dict):
+            keys = [key for key in left | right if left.get(key) != right.get(key)]
+            found |= {f"{prefix}{name}.{key}": f"{left.get(key)!r} -> {right.get(key)!r}" for key in keys}
         elif left != right:
             found[f"{prefix}{name}"] = f"{left!r} -> {right!r}"
     return found
+
+
+def _laid_over(before: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with others on top; of a table within (``trainer``) only the keys that are given change."""
+    both = {
+        name: {**before[name], **value}
+        for name, value in values.items()
+        if isinstance(value, dict) and isinstance(before.get(name), dict)
+    }
+    return {**before, **values, **both}
 
 
 def _tables() -> str:

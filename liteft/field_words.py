@@ -39,6 +39,8 @@ def _kind(annotation: Any) -> str:
         return " or ".join(kinds)
     if origin is Literal:
         return ", ".join(str(value) for value in arguments)
+    if origin is dict:
+        return "a table of keys and values"
     if origin is list:
         each = _kind(arguments[0])
         return f"a list of {each}" if get_origin(arguments[0]) is Literal else f"a list, each {each}"

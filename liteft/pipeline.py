@@ -39,6 +39,7 @@ from liteft.fan_out import checked_engine
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.run_folder import RECIPE
+from liteft.finetuning.trainer_keys import checked_trainer
 from liteft.floors import FLOORS_FILE, Floors, can_train, read_floors, stored_floors
 from liteft.picking import TO_LABEL_FILE, ToLabel, stored_to_label
 from liteft.ranks import checked_processes, launch
@@ -115,6 +116,8 @@ def distill(
     sized = recipe.student.size is not None or recipe.student.student is not None
     if stage != "teacher" or sized:
         require_student(recipe.student)
+    checked_trainer(recipe.teacher, table="teacher")
+    checked_trainer(recipe.student, table="student")
     if recipe.student.folds and len(teachers) > 1:
         raise ConfigError(
             f"folds test students of one teacher, and {len(teachers)} teachers were named.",

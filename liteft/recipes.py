@@ -24,6 +24,7 @@ __all__ = [
     "CLASSIFIERS_ONLY",
     "DataRecipe",
     "ExportRecipe",
+    "Logger",
     "PretrainRecipe",
     "Recipe",
     "SearchRecipe",
@@ -36,6 +37,8 @@ __all__ = [
 AUTOMATIC = ("epochs", "learning_rate", "evaluations_per_epoch", "rate_search", "head", "max_tokens")
 """Settings that `liteft.defaults` decides where they are None."""
 CLASSIFIERS_ONLY = ("label_smoothing", "class_weights", "choose_by", "calibrate", "tune_threshold")  # not [pretrain]
+Logger = Literal["tensorboard", "wandb", "mlflow"]
+"""Loggers that a training can write to."""
 _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 
 
@@ -139,6 +142,15 @@ class TrainingRecipe(_Table):
     group_by_length: bool = True
     threads: int | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0, lt=2**32)
+    report_to: list[Logger] = Field(default=[], description="loggers that get losses and metrics, never a text")
+    trainer: dict[str, Any] = Field(
+        default={}, description="keys of transformers' TrainingArguments that no other key sets, as they are"
+    )
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _one_logger(cls, value: Any) -> Any:
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
     @property
     def open_settings(self) -> tuple[str, ...]:

@@ -58,6 +58,8 @@ OTHER: dict[str, dict[str, Any]] = {
         "group_by_length": False,
         "threads": 2,
         "seed": 5,
+        "report_to": ["tensorboard"],
+        "trainer": {"adam_beta2": 0.95, "lr_scheduler_kwargs": {"num_cycles": 2}},
         "base": "minilm",
         "labels": ["bad", "good"],
         "pooling": "mean",

@@ -72,6 +72,9 @@ def resolve(settings: Settings, **flags: Mapping[str, Any]) -> Recipe:
                 fix=[f"leave out --set {table}.{key}", *verb],
             )
         given = overrides.setdefault(table, {})
+        inner, dot, last = key.partition(".")
+        if dot and inner == "trainer":  # the only table within a table
+            given, key, table = given.setdefault(inner, {}), last, f"{table}.{inner}"
         if key in given and given[key] != value:
             raise ConfigError(f"{table}.{key} is given twice: {given[key]!r} and {value!r}.", fix="give it once")
         given[key] = value

@@ -52,6 +52,7 @@ _WITHOUT = leave_out("general")
 _SHARED = (
     *("batch_size", "gradient_accumulation", "optimizer", "schedule", "warmup", "weight_decay", "max_grad_norm"),
     *("training_precision", "gradient_checkpointing", "group_by_length", "threads", "seed"),
+    *("report_to", "trainer"),
 )  # settings of the student that count before the task too
 
 

@@ -99,6 +99,8 @@ def trained_from(trainer: ResumableTrainer, checkpoints: Path) -> None:
                 trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
         trainer.accelerator.wait_for_everyone()  # no process may remove a checkpoint before all have read the weights
     finally:  # also of a training that diverged: another rate may be tried
+        if (noise := getattr(trainer, "neftune_hook_handle", None)) is not None:
+            noise.remove()
         # Accelerate has put bfloat16 autocast around the model's forward; its next user chooses the precision.
         model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
         # It takes transformers' own wrappers off as well, of which one collects the hidden states.

@@ -45,6 +45,7 @@ from liteft.finetuning.run_folder import (
 )
 from liteft.finetuning.settings import Pooling, position_limit
 from liteft.finetuning.trainer import ClassifierTrainer, resolve_precision
+from liteft.finetuning.trainer_keys import checked_trainer
 from liteft.foreign import read_pooling
 from liteft.ranks import checked_processes, launch
 from liteft.recipe_checks import require_shares, require_teacher
@@ -116,6 +117,7 @@ def finetune(
 def _trainable_by(processes: int, data: Dataset | str | Path, recipe: Recipe) -> Dataset:
     """Return the data, read and checked once for all processes."""
     require_teacher(recipe.teacher)
+    checked_trainer(recipe.teacher, table="teacher")
     require_shares(recipe.teacher, processes)
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
@@ -126,6 +128,7 @@ def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContex
     """Fine-tune the base that a recipe names into the folder of ``context``; see ``finetune``."""
     teacher = recipe.teacher
     require_teacher(teacher)
+    checked_trainer(teacher, table="teacher")
     adapter = asked_adapter(teacher, bf16=resolve_precision(teacher.training_precision) == "bf16")
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)

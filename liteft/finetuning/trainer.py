@@ -105,7 +105,7 @@ def training_arguments(
     in_epoch = steps_per_epoch(recipe, texts)
     steps = recipe.max_steps or math.ceil(in_epoch * recipe.epochs)
     evaluate_every = max(1, min(steps, in_epoch // recipe.evaluations_per_epoch))
-    arguments = TrainingArguments(
+    plain: dict[str, Any] = dict(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=recipe.batch_size // processes,
@@ -141,6 +141,7 @@ def training_arguments(
         logging_nan_inf_filter=False,  # it would log a mean in place of NaN
         **_checkpointing_arguments(recipe.gradient_checkpointing),
     )
+    arguments = TrainingArguments(**plain | recipe.trainer)
     # Set afterwards: the constructor refuses saves between evaluations, unaware of SaveEvaluated.
     arguments.save_steps = min(recipe.checkpoint_steps or evaluate_every, evaluate_every)
     # One process, one GPU: DataParallel would multiply the batch size. Several GPUs take as many processes.

@@ -42,6 +42,7 @@ from liteft.finetuning.model import read_config
 from liteft.finetuning.settings import ModelSettings, position_limit
 from liteft.finetuning.teacher import pooling_of
 from liteft.finetuning.tokenizer_files import read_tokenizer
+from liteft.finetuning.trainer_keys import checked_trainer
 from liteft.frontier.budget import Budget
 from liteft.frontier.choosing import choose_winner, compromises, nearest
 from liteft.frontier.loop import Search
@@ -116,6 +117,8 @@ def search(
     require_pipeline_folder(out)
     budget = Budget.of(recipe.search)
     check_recipe(recipe)
+    checked_trainer(recipe.teacher, table="teacher")
+    checked_trainer(recipe.student, table="student")
     checked_engine(engine)
     if training_processes().num_processes > 1:
         raise ConfigError(

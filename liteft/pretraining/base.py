@@ -30,6 +30,7 @@ from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import training_threads
 from liteft.finetuning.model import quiet_transformers, uses_type_ids
 from liteft.finetuning.run_folder import open_run_in_all, withdrawn_on_error, writing_run
+from liteft.finetuning.trainer_keys import checked_trainer
 from liteft.pretraining.batches import MaskedBatches
 from liteft.pretraining.corpus import require_embeddings, tokenized, told_once
 from liteft.pretraining.masking import Masking
@@ -101,6 +102,7 @@ def pretrain(
         settings["texts"] = named
     recipe = resolve_recipe(recipe, "pretrain", settings)
     require_pretraining(recipe.pretrain)
+    checked_trainer(recipe.pretrain, table="pretrain")
     if checked_processes(processes) > 1 and not (context.out / RUN_FILE).is_file():
         require_shares(recipe.pretrain, processes)
         launch(
