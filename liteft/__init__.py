@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # the same names as in the table below
     from liteft.pretraining import pretrain as pretrain
     from liteft.pretraining import read_pretrained as read_pretrained
     from liteft.privacy import hide_texts as hide_texts
+    from liteft.publishing import push_to_hub as push_to_hub
     from liteft.recipes import Recipe as Recipe
     from liteft.report import compare as compare
     from liteft.run import Run as Run
@@ -89,6 +90,7 @@ _NAMES = {
     "pipeline": ("distill",),
     "pretraining": ("Pretrained", "pretrain", "read_pretrained"),
     "privacy": ("hide_texts",),
+    "publishing": ("push_to_hub",),
     "recipes": ("Recipe",),
     "report": ("compare",),
     "run": ("Run", "read_run"),

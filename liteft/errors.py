@@ -28,6 +28,7 @@ __all__ = [
     "DataError",
     "DeviceError",
     "Hint",
+    "HubError",
     "InputError",
     "LiteftError",
     "MissingExtraError",
@@ -160,6 +161,10 @@ class RunError(LiteftError):
 
 class ArtifactError(LiteftError):
     """An artifact folder that is incomplete, was changed, or has an unknown format."""
+
+
+class HubError(LiteftError):
+    """A model hub that cannot be reached, refuses what it was asked for, or does not have it."""
 
 
 class VerificationError(LiteftError):

@@ -1,7 +1,7 @@
 """Recipes: every setting of a run, typed, with its default.
 
-A recipe has one table per step: ``[data]``, ``[teacher]``, ``[student]``, ``[export]``, ``[search]`` and
-``[pretrain]``. Reading and writing them as TOML is in config.py, settings that exclude each other are refused in
+A recipe has one table per step: ``[data]``, ``[teacher]``, ``[student]``, ``[export]``, ``[search]``, ``[pretrain]``
+and ``[hub]``. Reading and writing them as TOML is in config.py, settings that exclude each other are refused in
 recipe_checks.py.
 """
 
@@ -25,6 +25,7 @@ __all__ = [
     "DataRecipe",
     "ExportRecipe",
     "Logger",
+    "HubRecipe",
     "PretrainRecipe",
     "Recipe",
     "SearchRecipe",
@@ -322,6 +323,16 @@ class SearchRecipe(_Table):
     margin: float = Field(default=3.0, ge=0, description="points that a student may still gain after half its steps")
 
 
+class HubRecipe(_Table):
+    """A model on the hub: what only its owner can say of it, and who may see it; see ``liteft.push_to_hub``."""
+
+    license: str | None = Field(default=None, description="the hub's word for it; needed to push")
+    language: str | list[str] | None = Field(default=None, description="of the texts, as a code such as en")
+    dataset: str | list[str] | None = Field(default=None, description="on the hub, that it was trained on")
+    base_model: str | None = Field(default=None, description="on the hub, that it was made from")
+    private: bool = Field(default=True, description="of a new repository; one that is public is refused")
+
+
 class Recipe(_Table):
     """Every setting of all steps; a command uses the tables of its own steps."""
 
@@ -331,6 +342,7 @@ class Recipe(_Table):
     export: ExportRecipe = ExportRecipe()
     search: SearchRecipe = SearchRecipe()
     pretrain: PretrainRecipe = PretrainRecipe()
+    hub: HubRecipe = HubRecipe()
 
 
 def parse_size(size: str) -> tuple[int, int | None]:

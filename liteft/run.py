@@ -20,7 +20,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Unpack, cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -31,8 +31,10 @@ from liteft.errors import Hint, ModelError, RunError, first_line
 from liteft.foreign import train_first
 from liteft.foreign.folders import MANIFEST, RUN_FILE, finished_runs, likely_run
 from liteft.foreign.weights import ADAPTER, BASE, WEIGHTS, require_weights, weights_sha256
+from liteft.hub import Pushed, PushOptions, push
 from liteft.ragged import Ragged, Rows
 from liteft.results import Result
+from liteft.run_card import run_upload
 from liteft.run_info import RunInfo
 from liteft.tasks import Task, task_named
 from liteft.text_tables import aligned, metric_words, share
@@ -130,6 +132,27 @@ class Run(Result):
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Metrics by split name."""
         return self.info["metrics"]
+
+    def push_to_hub(self, repo: str, **options: Unpack[PushOptions]) -> Pushed:
+        """Push the model and a model card to a repository on the hub, and nothing else of the run.
+
+        The weights are compared with run.json before. The repository is a model folder for transformers, with
+        liteft.json beside it, which lists the files with their hashes.
+
+        Args:
+            repo: OWNER/NAME. It is made, private unless ``private=False``, if it is new.
+            **options: ``license``, which is required, and the others of `liteft.hub.PushOptions`.
+
+        Returns:
+            What was pushed, with the commit and the model card.
+
+        Raises:
+            RunError: the weights were changed, or a file cannot be read.
+            ModelError: it is an adapter on a base that is only on this machine.
+            ConfigError, HubError, MissingExtraError: as in `liteft.hub.push`.
+        """
+        check_weights(self.model_path)
+        return push(run_upload(self.model_path, self.info, self.task, manifest=MANIFEST), repo, **options)
 
     def predictions(self, split: str) -> tuple[Rows, Rows]:
         """Return logits (texts, labels) float32 and gold labels of a split, in the data set's order.

@@ -149,6 +149,13 @@ OTHER: dict[str, dict[str, Any]] = {
         "warmup": 0.0,
         "checkpoint_steps": 50,
     },
+    "hub": {
+        "license": "apache-2.0",
+        "language": ["en", "de"],
+        "dataset": "acme/texts",
+        "base_model": "acme/encoder",
+        "private": False,
+    },
 }
 """A value for the keys of every table that is not the default."""
 
@@ -208,7 +215,7 @@ def test_a_value_under_an_unknown_key_is_given_to_the_key_that_takes_it() -> Non
 )
 def test_a_setting_that_does_not_fit_is_told_its_default_or_its_table(settings: Any, fix: str) -> None:
     assert refused(settings).command_hints() == [fix]
-    assert refused({"zzz": {}}).accepted == {"keys": "data, export, pretrain, search, student, teacher"}
+    assert refused({"zzz": {}}).accepted == {"keys": "data, export, hub, pretrain, search, student, teacher"}
 
 
 @pytest.mark.parametrize(
@@ -241,7 +248,7 @@ def test_a_wrong_type_names_key_value_and_what_fits(table: str, key: str, value:
 def test_a_table_that_is_a_value_lists_the_tables() -> None:
     error = refused({"teacher": 3})
     assert error.message.startswith("the recipe: teacher must be a table, got 3")
-    assert error.accepted == {"tables": "data, teacher, student, export, search, pretrain"}
+    assert error.accepted == {"tables": "data, teacher, student, export, search, pretrain, hub"}
 
 
 @pytest.mark.parametrize(

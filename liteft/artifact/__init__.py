@@ -4,9 +4,9 @@ It contains a manifest, a tokenizer, an ONNX graph, a model card and the two con
 expect. The manifest names every other file with its size and SHA-256, so a changed byte is found before a text is
 classified. There is no pickle anywhere, and nothing here can run a model.
 
-`manifest` says what a manifest holds. `reading` opens a folder: `folders` finds it, `checks` compares its files with
-the manifest, and `loaded` is the result. `writing` makes one, in a temporary folder that takes the old one's place only
-once it is complete.
+`manifest` says what a manifest holds. `reading` opens a folder, or a repository on the hub: `folders` finds it,
+`checks` compares its files with the manifest, and `loaded` is the result. `writing` makes one, in a temporary folder
+that takes the old one's place only once it is complete. `uploading` says what of it is pushed to the hub.
 """
 
 from liteft.artifact.folders import find_artifact, refuse_artifact, require_pipeline_folder
@@ -22,7 +22,7 @@ from liteft.artifact.manifest import (
     graph_file,
     required_files,
 )
-from liteft.artifact.reading import read_artifact
+from liteft.artifact.reading import artifact_folder, read_artifact
 from liteft.artifact.writing import ArtifactWriter, require_replaceable, writing_artifact
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Fallback",
     "FileEntry",
     "Manifest",
+    "artifact_folder",
     "find_artifact",
     "graph_file",
     "read_artifact",

@@ -9,7 +9,7 @@ from liteft import files, untrusted
 from liteft.artifact.manifest import MANIFEST, MOST_GRAPH, FileEntry, Manifest, required_files
 from liteft.errors import ArtifactError, first_line
 
-__all__ = ["compare_files", "reason_of"]
+__all__ = ["check_sizes", "compare_files", "reason_of"]
 
 _MOST_FILE = 256 << 20  # bytes of any file but the graph
 _MOST_TOGETHER = 4 << 30  # bytes of all files: what is hashed
@@ -31,14 +31,14 @@ def compare_files(path: Path, manifest: Manifest, *, hashing: bool, only: Collec
     for name in required_files(manifest.form):
         if name not in manifest.files:
             raise ArtifactError(f"{path / MANIFEST} does not list {name}.", fix="export the model again")
-    _check_sizes(path, manifest)
+    check_sizes(path, manifest)
     for name, entry in manifest.files.items():
         if only is not None and name not in only:
             continue
         _check_file(path, name, entry, hashing=hashing)
 
 
-def _check_sizes(path: Path, manifest: Manifest) -> None:
+def check_sizes(path: Path, manifest: Manifest) -> None:
     """Refuse files that are larger than any real artifact has, before they are read."""
     for name, entry in manifest.files.items():
         most = MOST_GRAPH if name == manifest.graph_file else _MOST_FILE

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from liteft import untrusted
 from liteft.artifact.manifest import TOKENIZER, Manifest
+from liteft.artifact.uploading import artifact_upload
 from liteft.errors import ArtifactError, Hint, ModelError
+from liteft.hub import Pushed, PushOptions, push
 from liteft.results import Result
 from liteft.tasks import Task
 from liteft.text_tables import metric_words, share
@@ -99,6 +101,24 @@ class Artifact(Result):
             accepted = error.accepted if isinstance(error, ModelError) else {}
             fix: list[str | Hint] = [untrusted.TRUST] if isinstance(error, UnknownPattern) else []
             raise ArtifactError(reason, accepted=accepted, fix=[*fix, "export the model again"]) from error
+
+    def push_to_hub(self, repo: str, **options: Unpack[PushOptions]) -> Pushed:
+        """Push the files of the manifest, the manifest and a model card to a repository on the hub.
+
+        Every file is hashed and compared with the manifest before. Nothing else of the folder is pushed.
+
+        Args:
+            repo: OWNER/NAME. It is made, private unless ``private=False``, if it is new.
+            **options: ``license``, which is required, and the others of `liteft.hub.PushOptions`.
+
+        Returns:
+            What was pushed, with the commit and the model card.
+
+        Raises:
+            ArtifactError: a file is missing or was changed.
+            ConfigError, HubError, MissingExtraError: as in `liteft.hub.push`.
+        """
+        return push(artifact_upload(self.path, self.manifest), repo, **options)
 
 
 def _text(artifact: Artifact) -> str:

@@ -1,4 +1,4 @@
-"""Reading an artifact: its folder is found, its manifest parsed, and its files compared with it."""
+"""Reading an artifact: its folder is found, here or on the hub, its manifest parsed, and its files compared with it."""
 
 from __future__ import annotations
 
@@ -10,35 +10,83 @@ from typing import NoReturn
 from pydantic import ValidationError
 
 from liteft import untrusted
-from liteft.artifact.checks import compare_files, reason_of
+from liteft.artifact.checks import check_sizes, compare_files, reason_of
 from liteft.artifact.folders import find_artifact
 from liteft.artifact.loaded import Artifact
 from liteft.artifact.manifest import FORMAT, MANIFEST, Manifest
 from liteft.errors import ArtifactError, Hint
 from liteft.foreign.folders import RUN_FILE, finished_runs, likely_run
+from liteft.hub import fetch, hub_name, origin_of
 
-__all__ = ["read_artifact"]
+__all__ = ["artifact_folder", "read_artifact"]
 
 _MOST_MANIFEST = 8 << 20  # bytes
 _AN_ARTIFACT = {"an artifact": f"a folder with {MANIFEST}, as liteft export writes it"}
 
 
-def read_artifact(path: str | Path, *, check_files: bool = True, only: Collection[str] | None = None) -> Artifact:
-    """Return the artifact in a folder.
+def artifact_folder(path: str | os.PathLike[str], *, revision: str | None = None, quiet: bool = False) -> Path:
+    """Return the folder of the artifact that a word means; one on the hub is downloaded, unless it was before.
 
     Args:
-        path: the folder, or that of a whole pipeline, which contains it as ``artifact``.
+        path: a folder, or that of a whole pipeline; or, as a string, a repository on the hub, OWNER/NAME or
+            OWNER/NAME@REVISION, if nothing on this machine has that name.
+        revision: branch, tag or commit of the repository; None for the main branch.
+        quiet: draw no progress bars.
+
+    Raises:
+        ConfigError: there is a revision, but no repository.
+        HubError: the hub does not have it, refuses or cannot be reached.
+        ArtifactError: the repository's manifest does not fit.
+        MissingExtraError: `huggingface_hub` is not installed.
+    """
+    name = hub_name(path, revision=revision)
+    return find_artifact(Path(path)) if name is None else fetch(name, {MANIFEST: _listed}, quiet=quiet)
+
+
+def _listed(folder: Path) -> dict[str, int]:
+    """Return the bytes of each file that the manifest in a folder lists, unless they are too many."""
+    manifest = _parse_manifest(folder, _read_manifest(folder))
+    check_sizes(folder, manifest)
+    return {name: entry.bytes for name, entry in manifest.files.items()}
+
+
+def read_artifact(
+    path: str | Path,
+    *,
+    revision: str | None = None,
+    check_files: bool = True,
+    only: Collection[str] | None = None,
+) -> Artifact:
+    """Return the artifact in a folder, or in a repository on the hub.
+
+    Args:
+        path: the folder, or that of a whole pipeline, which contains it as ``artifact``; or OWNER/NAME on the hub.
+        revision: branch, tag or commit of the repository.
         check_files: hash every file and compare with the manifest.
         only: names of the files that are wanted, of a folder that need not have the others; None for all.
 
     Raises:
         ArtifactError: the folder is not an artifact, its format is not the one that this version reads, its manifest
             does not fit, or a file is missing or changed.
+        ConfigError, HubError, MissingExtraError: as in `artifact_folder`, for a repository on the hub.
     """
-    path = find_artifact(path)
+    path = artifact_folder(path, revision=revision)
     content = _read_manifest(path)
     manifest = _parse_manifest(path, content)
-    compare_files(path, manifest, hashing=check_files, only=only)
+    try:
+        compare_files(path, manifest, hashing=check_files, only=only)
+    except ArtifactError as error:
+        origin = origin_of(path)
+        if origin is None:
+            raise
+        raise ArtifactError(
+            error.message,
+            accepted=error.accepted | {"downloaded from": str(origin)},
+            fix=[
+                f"remove {path.parents[1]} and load it again, which downloads it anew",
+                "tell its owner to push it again",
+            ],
+        ) from None
     return Artifact(path, manifest)
 
 

@@ -33,6 +33,7 @@ from liteft.cli import (
     inspect,
     predict,
     pretrain,
+    push,
     score,
     search,
     serve,
@@ -69,6 +70,7 @@ _add(score.score, score.EXAMPLES)
 _add(serve.serve, serve.EXAMPLES)
 _add(compare.compare, compare.EXAMPLES)
 _add(inspect.inspect, inspect.EXAMPLES)
+_add(push.push, push.EXAMPLES)
 _add(pretrain.pretrain, pretrain.EXAMPLES)
 _add(doctor.doctor, doctor.EXAMPLES)
 _add(demo.demo, demo.EXAMPLES)

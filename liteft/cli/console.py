@@ -44,12 +44,12 @@ class Console:
             tell(getattr(line, "command", str(line)))
 
     def artifact_of(self, path: str) -> str:
-        """Return the path of an artifact, or of the artifact inside a pipeline's folder, which is then reported."""
-        from liteft.artifact import find_artifact
+        """Return the path of an artifact: of that inside a pipeline's folder, or of the hub's cache, it is reported."""
+        from liteft.artifact import artifact_folder
 
-        found = find_artifact(path)
+        found = artifact_folder(path, quiet=self._quiet)
         if found != Path(path):
-            self.progress(f"{path} holds an artifact: {found}")
+            self.progress(f"{path} holds an artifact: {found}" if Path(path).exists() else f"{path} is in {found}")
         return str(found)
 
     def line(self, text: str) -> None:

@@ -29,7 +29,7 @@ _EXTRAS = {
     "lora": "large teachers: adapters, and bases in 8-bit or 4-bit form",
     "serve": "liteft serve",
     "otel": "traces of liteft serve",
-    "hub": "data sets by their Hugging Face name",
+    "hub": "models and data sets of the Hugging Face hub",
     "parquet": "parquet files",
     "score": "tables behind URLs",
     "ray": "tables, seeds and shapes on a Ray cluster",

@@ -33,6 +33,7 @@ __all__ = ["Classifier", "OnError", "load", "opened_classifier"]
 def load(
     path: str | os.PathLike[str],
     *,
+    revision: str | None = None,
     device: str = "auto",
     backend: str = "auto",
     threads: int | None = None,
@@ -42,7 +43,10 @@ def load(
     """Load an artifact and check its files against their SHA-256. Neither torch nor transformers is imported.
 
     Args:
-        path: the artifact's folder, or the folder of a whole pipeline, which contains it as ``artifact``.
+        path: the artifact's folder, or the folder of a whole pipeline, which contains it as ``artifact``; or, as a
+            string, its repository on the hub, OWNER/NAME or OWNER/NAME@REVISION, if nothing here has that name. It is
+            downloaded once, into the hub's cache, and a commit in the cache is used without a network.
+        revision: branch, tag or commit of the repository; None for its main branch.
         device: "cpu", "cuda", or "auto": CUDA if onnxruntime has it and the artifact is not int8. "cuda" is CUDA or
             a DeviceError: onnxruntime's if it has CUDA and the artifact is not int8, else the native backend's,
             which has not run on a GPU yet.
@@ -68,15 +72,14 @@ def load(
             loaded.
         ConfigError: a device, backend, precision or number of threads that is not one of the accepted.
         DeviceError: the device, backend or precision is not available on this machine.
-        MissingExtraError: onnxruntime is needed but not installed.
+        HubError: the hub does not have the repository, refuses, or cannot be reached and it was not downloaded before.
+        MissingExtraError: onnxruntime is needed but not installed, or `huggingface_hub` for a repository.
     """
-    from liteft.artifact import (
-        read_artifact,
-    )  # pydantic: a third of this module's import time
+    from liteft.artifact import artifact_folder, read_artifact  # pydantic: a third of this module's import time
 
-    require_path("path", path, accepted="the folder of an artifact")
+    require_path("path", path, accepted="the folder of an artifact, or its repository on the hub")
     count = checked_threads(threads)
-    artifact = read_artifact(Path(path).absolute())
+    artifact = read_artifact(artifact_folder(path, revision=revision).absolute())
     engine = choose_engine(
         artifact, device=device, backend=backend, threads=count, engine_precision=engine_precision, trust=trust
     )

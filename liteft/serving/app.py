@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
 
-from liteft.artifact import find_artifact
+from liteft.artifact import artifact_folder
 from liteft.errors import LiteftError
 from liteft.serving import dialects
 from liteft.serving.dialects.bodies import body_of, decoded
@@ -72,7 +72,7 @@ def create_service(
     Raises:
         ConfigError: names of models that are the same, or do not fit into a path.
     """
-    paths = named_paths(artifacts, find_artifact)
+    paths = named_paths(artifacts, artifact_folder)
     return Service({name: ServedModel(name, path, loading) for name, path in paths.items()}, settings)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from liteft.encoded import Encoded
 from liteft.errors import ConfigError, Hint, InputError
+from liteft.hub import origin_of
 from liteft.runtime.classifier import load
 from liteft.runtime.recorded import RECORDED_TEXTS, check_recorded, recorded_values
 
@@ -166,8 +167,8 @@ def named_paths(artifacts: Sequence[str | os.PathLike[str]], find: Callable[[str
     """Return the folders of artifacts by their names.
 
     Args:
-        artifacts: each PATH, named for its folder, or NAME=PATH.
-        find: returns the artifact of a folder, which may be that of a whole pipeline.
+        artifacts: each PATH, named for its folder or its repository on the hub, or NAME=PATH.
+        find: returns the artifact of a folder, which may be that of a whole pipeline, or of a repository.
 
     Raises:
         ConfigError: there are none, two have the same name, or a name does not fit into a path.
@@ -185,8 +186,9 @@ def named_paths(artifacts: Sequence[str | os.PathLike[str]], find: Callable[[str
             )
         folder = find(path)
         if not name:
-            own = folder.absolute()
+            own, origin = folder.absolute(), origin_of(folder)
             name = own.parent.name if own.name == "artifact" else own.name
+            name = name if origin is None else origin.title
         if not name or not set(name) <= _NAME:
             raise ConfigError(
                 f"the name {name!r} of a model does not fit into a path.",

@@ -13,10 +13,11 @@ __all__ = ["ORDER", "TABLES", "panel"]
 TABLES = {
     **{"Data": "data", "Teacher": "teacher", "Student": "student", "Export": "export", "Budget": "search"},
     "Pretraining": "pretrain",
+    "Hub": "hub",
 }
 """Panels whose flags set a table of the recipe: a command that shows one takes the table's other keys by --set."""
 ORDER = (
-    *("Data", "Pretraining", "Teacher", "Model", "Student", "Training", "Export", "Budget"),
+    *("Data", "Pretraining", "Teacher", "Model", "Student", "Training", "Export", "Budget", "Hub"),
     *("Listening", "Limits", "Ending", "Watching", "Checking"),
     *("Predictions", "Tables", "Comparison", "Advice", "Machine", "General"),
 )
