@@ -75,14 +75,6 @@ def test_the_readme_is_short_and_begins_with_how_to_install_and_use_it() -> None
         assert piece in screen
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_links_to_files_lead_to_files(page: Path) -> None:
-    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
-    targets = [target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
-    missing = [name for name in targets if name and ":" not in name and not (page.parent / name).exists()]
-    assert missing == []
-
-
 def test_the_quickstart_is_followed_block_by_block() -> None:
     quickstart = bench("quickstart")
     found = quickstart.blocks((ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8"))
