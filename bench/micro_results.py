@@ -60,7 +60,7 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     first = runs[0]
     return {
         "machine": first["machine_info"],
-        "loads": [run["machine_info"]["load"] for run in runs],
+        "loads": [run["load"] for run in runs],
         "versions": first["versions"],
         "commit": first["commit"],
         "runs": len(runs),

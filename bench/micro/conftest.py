@@ -36,21 +36,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Store in this machine's folder, and say so where it holds nothing to compare with."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    config.option.benchmark_storage = f"file://{storage_here()}"
-    if config.option.benchmark_compare and newest(storage_here()) is None:
+    storage = storage_here(config.getoption("encoder"))
+    config.option.benchmark_storage = f"file://{storage}"
+    if config.option.benchmark_compare and newest(storage) is None:
         tell("There is no baseline of this machine to compare with; `make bench-save` stores one.")
         config.option.benchmark_compare, config.option.benchmark_compare_fail = [], None
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
-    """Replace what pytest-benchmark found out, host name included, by what all results of bench/ say."""
+    """Replace what pytest-benchmark found out, host name included, by what all results of bench/ say.
+
+    The load is left to `pytest_benchmark_update_json`: a baseline of another load is one of the same machine.
+    """
     machine_info.clear()
-    machine_info.update(machine() | {"encoder": config.getoption("encoder")})
+    machine_info.update({name: value for name, value in machine().items() if name != "load"})
+    machine_info["encoder"] = config.getoption("encoder")
 
 
 def pytest_benchmark_update_json(output_json: dict[str, Any]) -> None:
-    """Add versions and commit."""
-    output_json.update(versions=versions(PACKAGES), commit=commit())
+    """Add versions, commit, and how busy the machine is at the end, the benchmarks themselves included."""
+    output_json.update(versions=versions(PACKAGES), commit=commit(), load=machine()["load"])
 
 
 @pytest.fixture(scope="session")

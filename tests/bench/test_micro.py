@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,13 +55,13 @@ def test_every_benchmark_runs_once(built: Path) -> None:
 
 
 def test_a_machine_without_a_baseline_is_told_how_to_store_one(baselines: ModuleType, tmp_path: Path) -> None:
-    storage = baselines.storage_of("AMD EPYC 9554 (x2)", 2, tmp_path)
-    assert storage.name == "amd-epyc-9554-x2-2" and baselines.newest(storage) is None
+    storage = baselines.storage_of("AMD EPYC 9554 (x2)", 2, "tiny", tmp_path)
+    assert storage.name == "amd-epyc-9554-x2-2-tiny" and baselines.newest(storage) is None
     stored = storage / baselines.get_machine_id() / "0001_baseline.json"
     stored.parent.mkdir(parents=True)
     stored.write_text("{}")
     assert baselines.newest(storage) == stored
-    assert baselines.newest(baselines.storage_of("AMD EPYC 9554 (x2)", 4, tmp_path)) is None
+    assert baselines.newest(baselines.storage_of("AMD EPYC 9554 (x2)", 4, "tiny", tmp_path)) is None
 
 
 def measured(name: str, median: float, **counted: float) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def measured(name: str, median: float, **counted: float) -> dict[str, Any]:
 
 
 def of_a_run(load: float, *benchmarks: dict[str, Any]) -> dict[str, Any]:
-    return {"machine_info": {"load": load}, "versions": {}, "commit": "c", "benchmarks": list(benchmarks)}
+    return {"machine_info": {}, "load": load, "versions": {}, "commit": "c", "benchmarks": list(benchmarks)}
 
 
 def test_a_row_has_the_median_of_the_runs_and_how_far_they_lie_apart(results: ModuleType) -> None:
@@ -92,3 +94,12 @@ def test_noise_is_what_so_many_of_the_benchmarks_do_not_exceed(results: ModuleTy
         "95%": 0.95,
         "100%": 1.0,
     }
+
+
+def test_the_limit_of_make_bench_exceeds_the_noise_that_was_measured() -> None:
+    stored = ROOT / "bench" / "results" / "micro.json"
+    if not stored.is_file():
+        pytest.skip("no noise has been measured yet: make bench-results")
+    statistic, limit = re.findall(r"^COMPARE_FAIL \?= (\w+):(\d+)%$", (ROOT / "Makefile").read_text(), re.M)[0]
+    noise = json.loads(stored.read_text(encoding="utf-8"))["noise"]
+    assert int(limit) / 100 > noise[statistic]["100%"]
