@@ -35,25 +35,19 @@ def read(reference: ModuleType, markdown: Any) -> Any:
     return text_of
 
 
+def leads(page: Path, target: str, text: str, markdown: Any, read: Any) -> bool:
+    """Return whether a link of a page leads to a file of the repository, and to a heading in it if it names one."""
+    place, _, anchor = target.partition("#")
+    there = (page.parent / place).resolve() if place else page
+    if not there.exists() or not there.is_relative_to(ROOT):
+        return False
+    return not anchor or there.suffix != ".md" or anchor in markdown.anchors(text if there == page else read(there))
+
+
 def broken(page: Path, text: str, markdown: Any, read: Any) -> list[str]:
     """Return the links of a page that lead nowhere; those to other sites are not followed."""
-    found = []
-    for target in markdown.links(text):
-        if "://" in target or target.startswith("mailto:"):
-            continue
-        place, _, anchor = target.partition("#")
-        there = (page.parent / place).resolve() if place else page
-        if (
-            not there.exists()
-            or not there.is_relative_to(ROOT)
-            or (
-                anchor
-                and there.suffix == ".md"
-                and anchor not in markdown.anchors(text if there == page else read(there))
-            )
-        ):
-            found.append(target)
-    return found
+    own = [target for target in markdown.links(text) if "://" not in target and not target.startswith("mailto:")]
+    return [target for target in own if not leads(page, target, text, markdown, read)]
 
 
 @pytest.mark.parametrize("page", LINKED, ids=name_of)

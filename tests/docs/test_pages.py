@@ -10,9 +10,10 @@ import pytest
 
 pytest.importorskip("torch", reason="the pages train models, with the extra 'train'")
 
+from tests.docs.given import GIVEN
 from tests.docs.pages import PAGES, Block, blocks_of, name_of
 from tests.docs.running import PageRun
-from tests.docs.worlds import GIVEN, copy_world, quick_trainings
+from tests.docs.worlds import copy_world, quick_trainings
 
 FIRST = ("README.md", "docs/quickstart.md")  # what a new user does first is tested with the quick tests
 

