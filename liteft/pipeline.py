@@ -84,7 +84,7 @@ def distill(
         trust: as in ``liteft.export``, for the artifact.
         progress: called with a line of text at each step; True prints it to stderr.
         callbacks: transformers callbacks for every training, such as your own loggers.
-        processes: train in so many processes of this machine, one per GPU if it has any; see docs/guides/distributed.md.
+        processes: train in so many processes of this machine, one per GPU if it has any (docs/guides/distributed.md).
         engine: "local" trains the seeds one after the other, "ray" each in a Ray task; see docs/guides/distributed.md.
         settings: keys of the recipe's ``[student]`` and ``[export]`` tables, which override the recipe, such as
             ``size="3x384"``. A key that both tables have (``vocabulary``) is the student's.

@@ -79,7 +79,7 @@ def finetune(
         recipe: settings; its tables ``data`` and ``teacher`` are used.
         progress: called with a line of text now and then; True prints it to stderr.
         callbacks: transformers callbacks, such as your own loggers.
-        processes: train in so many processes of this machine, one per GPU if it has any; see docs/guides/distributed.md.
+        processes: train in so many processes of this machine, one per GPU if it has any (docs/guides/distributed.md).
         settings: keys of the recipe's ``[teacher]`` table, which override the recipe.
 
     Raises:

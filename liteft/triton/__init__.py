@@ -7,6 +7,6 @@ writes Triton's configuration, `gate` compares a written repository with its art
 later whether it is still the one that was written.
 
 `python_model`, `text_model` and `token_model` are imported inside Triton, whose Python has liteft's runtime and neither
-onnx nor torch; nothing is imported here for their sake. No Triton server has run any of this: docs/guides/triton.md says what
-was checked instead.
+onnx nor torch; nothing is imported here for their sake. No Triton server has run any of this:
+docs/guides/triton.md says what was checked instead.
 """
