@@ -37,11 +37,15 @@ def resolve(origin: str, target: str) -> str | None:
 
 def site_path(path: str) -> str:
     """Return the file of the site's sources that stands for a file or folder of the repository."""
-    if path.startswith(f"{DOCS}/") and path.endswith(".md"):
+    if _is_of_the_site(path):
         return path.removeprefix(f"{DOCS}/")
     if (ROOT / path).is_dir():
         return f"{_PREFIX}/{path}/README.md"
     return f"{_PREFIX}/{path}{'.md' if is_shown(path) else ''}"
+
+
+def _is_of_the_site(path: str) -> bool:
+    return path.startswith(f"{DOCS}/") and not path.startswith(f"{DOCS}/_reference") and (ROOT / path).is_file()
 
 
 def is_shown(path: str) -> bool:
@@ -75,7 +79,7 @@ def linked_files(pages: dict[str, str]) -> list[str]:
         origin, text = open_pages.pop()
         for target in links(text):
             path = resolve(origin, target)
-            if path is None or path in found or (path.startswith(f"{DOCS}/") and path.endswith(".md")):
+            if path is None or path in found or _is_of_the_site(path):
                 continue
             if path.startswith("..") or not (ROOT / path).exists():
                 continue  # the link stays as it is, and mkdocs says that it leads nowhere
