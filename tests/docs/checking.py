@@ -38,7 +38,7 @@ def problems_of(block: Block) -> list[str]:
 
 def _of_command(command: str) -> list[str]:
     problems = [problem for words in calls_of(command) if (problem := _of_call(words))]
-    if re.match(r"(\.venv/bin/)?pip3? install\b", command):
+    if re.search(r"\bpip3? install\b", command):
         named = {extra for extras in _LIST.findall(command) for extra in extras.split(",")}
         problems += [f"pyproject.toml has no extra {extra}" for extra in sorted(named - _extras())]
     if command.startswith("make "):

@@ -72,6 +72,13 @@ def test_a_block_that_fails_fails_its_page(
             run.run(Block(language, code, 1))
 
 
+def test_nothing_is_installed_and_nothing_made(page_run: Callable[[str], PageRun]) -> None:
+    install = "python -m venv .venv && . .venv/bin/activate\npip install '.[cpu,train]'  # minutes\nmake demo  # more\n"
+    with page_run("page.md") as run:
+        run.run(Block("sh", install, 1))
+    assert not Path(".venv").exists()
+
+
 def test_blocks_share_names_files_variables_and_a_server(page_run: Callable[[str], PageRun]) -> None:
     pytest.importorskip("msgspec", reason="serving needs the extra 'serve'")
     with page_run("page.md") as run:
