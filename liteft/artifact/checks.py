@@ -88,9 +88,14 @@ def _check_file(path: Path, name: str, entry: FileEntry, *, hashing: bool) -> No
 
 
 def _lies_in(file: Path, folder: Path) -> bool:
-    """Return whether a file is in a folder, or in the hub's cache of a snapshot's files; links are followed."""
+    """Return whether a file is in a folder, or in the hub's cache of a snapshot's files; links are followed.
+
+    That cache keeps the files of a repository beside its snapshots, or those of all repositories in one place.
+    """
     target, whole = file.resolve(), folder.resolve()
-    caches = [parent.parent / "blobs" for parent in whole.parents if parent.name == "snapshots"]
+    repositories = [parent.parent for parent in whole.parents if parent.name == "snapshots"]
+    caches = [repository / "blobs" for repository in repositories]
+    caches += [each.parent / "blobs" for each in repositories if each.name.startswith("models--")]
     return any(target.is_relative_to(place) for place in (whole, *caches))
 
 

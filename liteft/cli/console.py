@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,11 @@ class Console:
         """Return the path of an artifact: of that inside a pipeline's folder, or of the hub's cache, it is reported."""
         from liteft.artifact import artifact_folder
 
-        found = artifact_folder(path, quiet=self._quiet)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", UserWarning)
+            found = artifact_folder(path, quiet=self._quiet)
+        for each in told:
+            self.progress(f"warning: {each.message}")
         if found != Path(path):
             self.progress(f"{path} holds an artifact: {found}" if Path(path).exists() else f"{path} is in {found}")
         return str(found)

@@ -68,6 +68,19 @@ def test_predict_takes_a_repository_with_a_revision(
     assert f"acme/reviews@{commit} is in " in err
 
 
+def test_a_hub_that_does_not_answer_is_told_in_a_line(
+    hub: Any, pushed: Artifact, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants as constants
+
+    assert main(["predict", "acme/reviews", TEXT]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert main(["predict", "acme/reviews", TEXT]) == 0
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("warning: http://127.0.0.1:9 does not answer, so acme/reviews is what it was when")
+
+
 def test_inspect_and_compare_take_a_repository(
     hub: Any, pushed: Artifact, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

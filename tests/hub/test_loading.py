@@ -181,6 +181,28 @@ def test_a_file_that_was_changed_in_the_cache_fails(hub: Any, pushed: Artifact) 
         liteft.load("acme/reviews")
 
 
+def test_a_cache_that_keeps_the_files_of_all_repositories_in_one_place_is_read(hub: Any, pushed: Artifact) -> None:
+    with liteft.load("acme/reviews") as loaded:
+        folder = loaded.path
+    blob = folder.parents[1] / "blobs" / (folder / "model.onnx").readlink().name
+    store = folder.parents[2] / "blobs" / "ab" / ("ab" * 32)
+    store.parent.mkdir(parents=True)
+    blob.rename(store)
+    blob.symlink_to(os.path.relpath(store, blob.parent))
+    liteft.load("acme/reviews").close()
+
+
+def test_a_file_of_a_snapshot_that_links_elsewhere_is_refused(hub: Any, pushed: Artifact, tmp_path: Path) -> None:
+    with liteft.load("acme/reviews") as loaded:
+        folder = loaded.path
+    elsewhere = tmp_path / "card.md"
+    elsewhere.write_bytes((folder / "card.md").read_bytes())
+    (folder / "card.md").unlink()
+    (folder / "card.md").symlink_to(elsewhere)
+    with pytest.raises(ArtifactError, match="links to a place outside its folder"):
+        liteft.load("acme/reviews")
+
+
 def test_a_file_of_another_size_is_refused_before_it_is_downloaded(hub: Any, pushed: Artifact) -> None:
     repo = hub.repos["acme/reviews"]
     repo.commit(repo.files() | {"model.onnx": b"\0" * 1_000_000})

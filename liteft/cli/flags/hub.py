@@ -27,6 +27,6 @@ Public = Annotated[bool, _hub("--public", help="Make a new repository public, or
 Revision = Annotated[
     str | None, _hub("--revision", metavar="BRANCH", help="Branch to push to, made if it is new; main if left out.")
 ]
-Message = Annotated[str | None, _hub("--message", metavar="TEXT", help="Message of the commit.")]
+CommitMessage = Annotated[str | None, _hub("--commit-message", metavar="TEXT", help="Message of the commit.")]
 PullRequest = Annotated[bool, _hub("--create-pr", help="Open a pull request instead of changing the branch.")]
 DryRun = Annotated[bool, _hub("--dry-run", help="Show files, sizes and the model card, and push nothing.")]
