@@ -23,6 +23,7 @@ from liteft.artifact.manifest import (
     required_files,
 )
 from liteft.artifact.reading import artifact_folder, read_artifact
+from liteft.artifact.repositories import local_model
 from liteft.artifact.writing import ArtifactWriter, require_replaceable, writing_artifact
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "artifact_folder",
     "find_artifact",
     "graph_file",
+    "local_model",
     "read_artifact",
     "refuse_artifact",
     "require_pipeline_folder",

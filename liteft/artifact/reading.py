@@ -17,8 +17,9 @@ from liteft.artifact.manifest import FORMAT, MANIFEST, Manifest
 from liteft.errors import ArtifactError, Hint
 from liteft.foreign.folders import RUN_FILE, finished_runs, likely_run
 from liteft.hub import fetch, hub_name, origin_of
+from liteft.run_card import MODEL_LIST
 
-__all__ = ["artifact_folder", "read_artifact"]
+__all__ = ["artifact_folder", "manifest_sizes", "read_artifact"]
 
 _MOST_MANIFEST = 8 << 20  # bytes
 _AN_ARTIFACT = {"an artifact": f"a folder with {MANIFEST}, as liteft export writes it"}
@@ -36,15 +37,33 @@ def artifact_folder(path: str | os.PathLike[str], *, revision: str | None = None
     Raises:
         ConfigError: there is a revision, but no repository.
         HubError: the hub does not have it, refuses or cannot be reached.
-        ArtifactError: the repository's manifest does not fit.
+        ArtifactError: the repository's manifest does not fit, or it has the model of a run.
         MissingExtraError: `huggingface_hub` is not installed.
     """
     name = hub_name(path, revision=revision)
-    return find_artifact(Path(path)) if name is None else fetch(name, {MANIFEST: _listed}, quiet=quiet)
+    if name is None:
+        return find_artifact(Path(path))
+    return fetch(name, {MANIFEST: manifest_sizes, MODEL_LIST: _refuse_model}, quiet=quiet)
 
 
-def _listed(folder: Path) -> dict[str, int]:
-    """Return the bytes of each file that the manifest in a folder lists, unless they are too many."""
+def _refuse_model(folder: Path) -> NoReturn:
+    """Refuse a repository that has the model of a run."""
+    origin = origin_of(folder)
+    raise ArtifactError(
+        f"{origin} is the model of a run, not an artifact: it has no {MANIFEST}.",
+        accepted=_AN_ARTIFACT,
+        fix=Hint(
+            f'liteft.export("{origin}", folder, verify=split)', f"liteft export {origin} --out FOLDER --data DATA"
+        ),
+    )
+
+
+def manifest_sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of each file that the manifest in a folder lists.
+
+    Raises:
+        ArtifactError: the manifest does not fit, or lists files that are larger than any real artifact has.
+    """
     manifest = _parse_manifest(folder, _read_manifest(folder))
     check_sizes(folder, manifest)
     return {name: entry.bytes for name, entry in manifest.files.items()}

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from liteft.artifact import refuse_artifact
+from liteft.artifact import local_model, refuse_artifact
 from liteft.data import Split
 from liteft.data.relabeling import meet_labels
 from liteft.errors import DataError, ModelError, option
@@ -28,7 +28,7 @@ def find_model(source: Run | str | os.PathLike[str]) -> tuple[Run | None, Path]:
     """
     if isinstance(source, Run):
         return source, source.model_path
-    path = Path(source)
+    path = Path(local_model(source))
     refuse_artifact(path)
     if not path.is_dir() or ((path / "adapter_config.json").is_file() and not (path / "config.json").is_file()):
         raise no_model(path)

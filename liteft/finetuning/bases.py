@@ -14,6 +14,7 @@ from liteft.foreign import encoder_folder
 from liteft.foreign.weights import weights_files, weights_sha256
 from liteft.installation import install_hint
 from liteft.run import base_of_run
+from liteft.run_card import MODEL_LIST, check_listed
 
 __all__ = ["base_name", "resolve_base", "weights_bytes", "weights_hash"]
 
@@ -25,11 +26,12 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 def resolve_base(base: str) -> Path:
     """Return the local folder of a base: a path as it is, a hub name downloaded into transformers' cache.
 
-    Of a run that ``liteft.pretrain`` made, that is its model. For a sentence-transformers folder that keeps its encoder
-    in a subfolder, that subfolder is returned.
+    A hub name may have @REVISION behind it: a branch, a tag or a commit. The model of a run that was pushed is compared
+    with the hashes that were pushed with it. Of a run that ``liteft.pretrain`` made, that is its model. For a
+    sentence-transformers folder that keeps its encoder in a subfolder, that subfolder is returned.
 
     Raises:
-        ModelError: no such folder, no such name, or no network.
+        ModelError: no such folder, no such name, or no network; or a file is not the one that was pushed.
         RunError: a run.json that cannot be read.
     """
     folder = Path(base).expanduser()
@@ -37,7 +39,8 @@ def resolve_base(base: str) -> Path:
         return base_of_run(folder) or encoder_folder(folder)
     if base == _BUNDLED:
         return _bundled_minilm()
-    if not _HUB_NAME.fullmatch(base) or base.startswith((".", "/")):
+    name, _, revision = base.removeprefix("hf://").partition("@")
+    if not _HUB_NAME.fullmatch(name) or base.startswith((".", "/")):
         raise ModelError(
             f"{base} is neither a folder nor a hub name.",
             accepted={"a base": "a folder with config.json, or a name such as google-bert/bert-base-uncased"},
@@ -46,7 +49,9 @@ def resolve_base(base: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        found = snapshot_download(base, allow_patterns=_FILES, max_workers=2, etag_timeout=10)
+        found = snapshot_download(
+            name, revision=revision or None, allow_patterns=_FILES, max_workers=2, etag_timeout=10
+        )
     except Exception as error:  # the client raises many types, including network and HTTP errors
         near = [_BUNDLED] if closest(base, [_BUNDLED]) else []
         raise ModelError(
@@ -54,6 +59,8 @@ def resolve_base(base: str) -> Path:
             accepted={"a base": "a folder with config.json, or a name on the hub", "seen": first_line(error)},
             fix=[*near, "check the name and the network", "the path of a model that lies on this machine"],
         ) from None
+    if (Path(found) / MODEL_LIST).is_file():
+        check_listed(Path(found))
     return encoder_folder(Path(found))
 
 

@@ -9,7 +9,7 @@ The package `huggingface_hub` is imported only when something is fetched or push
 """
 
 from liteft.hub.cards import CardWords, Described, Measured
-from liteft.hub.fetching import fetch, fetched_or_local
+from liteft.hub.fetching import fetch
 from liteft.hub.names import HubName, hub_name, origin_of
 from liteft.hub.pushing import Pushed, PushOptions, Upload, UploadFile, push
 
@@ -23,7 +23,6 @@ __all__ = [
     "Upload",
     "UploadFile",
     "fetch",
-    "fetched_or_local",
     "hub_name",
     "origin_of",
     "push",

@@ -16,20 +16,14 @@ from typing import Any
 
 from liteft.errors import HubError
 from liteft.hub.client import LIBRARY, hub_client, progress_bars
-from liteft.hub.names import HubName, hub_name, is_commit
+from liteft.hub.names import HubName, is_commit
 from liteft.hub.refusals import explained, is_unreachable
 
-__all__ = ["Listed", "fetch", "fetched_or_local"]
+__all__ = ["Listed", "fetch"]
 
 Listed = Callable[[Path], Mapping[str, int]]
 """Given the folder of a repository's list of files: the bytes of each file by its name."""
 _WORKERS = 4
-
-
-def fetched_or_local(source: object, lists: Mapping[str, Listed], *, quiet: bool = False) -> Any:
-    """Return the folder in the cache of what a word names on the hub, and anything else as it is; as `fetch`."""
-    name = hub_name(source)
-    return source if name is None else fetch(name, lists, quiet=quiet)
 
 
 def fetch(name: HubName, lists: Mapping[str, Listed], *, quiet: bool = False) -> Path:

@@ -1,7 +1,7 @@
 """Names of repositories on the hub, as users write them, and the folders of the hub's cache.
 
 A name is OWNER/NAME, with @REVISION behind it for a branch, a tag or a commit. What exists on this machine is never
-looked for on the hub, and neither is a path below a folder that exists here: ``runs/reveiws`` beside a folder ``runs``
+looked for on the hub, and neither is a path below a folder that exists here: ``runs/reviws`` beside a folder ``runs``
 is a misspelt path. ``hf://OWNER/NAME`` is a name in any case.
 """
 

@@ -31,19 +31,20 @@ def inspect(path: str | Path, *, trust: bool = False) -> Inspection:
     supports standard ONNX only. Installed engines run the file once, if it has nothing but what LiteFT writes.
 
     Args:
-        path: an artifact's folder, the folder of a ``liteft.distill`` or ``liteft.search``, or an ONNX file.
+        path: an artifact's folder, the folder of a ``liteft.distill`` or ``liteft.search``, or an ONNX file; or, as a
+            string, the repository of an artifact on the hub.
         trust: run any file. An untrusted file may take endless time or memory, or crash the process.
 
     Raises:
         ArtifactError: the path is neither an artifact nor an ONNX file, the artifact was changed, or a file is damaged.
     """
     require_path("path", path, accepted="the folder of an artifact, or an ONNX file")
-    path = Path(path)
+    given, path = path, Path(path)
     artifact = None
     if os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises for impossible paths, this returns False
         model_path = path
     else:
-        artifact = read_artifact(path)
+        artifact = read_artifact(given)
         path = artifact.path
         model_path = artifact.model_path
     name = model_path.name if artifact is None else artifact.manifest.graph_file

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from liteft.artifact import MANIFEST, Artifact, find_artifact, read_artifact
+from liteft.artifact import MANIFEST, Artifact, find_artifact, local_model, read_artifact
 from liteft.errors import ConfigError, Hint, ModelError, leave_out
 from liteft.foreign import (
     Said,
@@ -23,6 +23,7 @@ from liteft.foreign import (
     require_weights,
 )
 from liteft.foreign.weights import ADAPTER, refuse_adapter_alone, refuse_quantized
+from liteft.hub import origin_of
 from liteft.report.parameters import onnx_parameters, safetensors_parameters
 from liteft.run import RUN_FILE, Run, check_weights, read_base, read_run
 from liteft.tasks import Task
@@ -81,7 +82,7 @@ def find_subjects(
     """Return the description of each source.
 
     Args:
-        sources: runs, artifacts, or paths of runs, model folders and artifacts.
+        sources: runs, artifacts, or paths of runs, model folders and artifacts; or names on the hub.
         names: one name per source; None takes the folders' names, with as much of the path as makes them unique.
         said: what the caller stated about folders that transformers wrote.
 
@@ -132,7 +133,7 @@ def _find(source: Source, said: Said) -> Subject:
         return _of_run(source)
     if isinstance(source, Artifact):
         return _of_artifact(source)
-    path = Path(source)
+    path = Path(local_model(source))
     if (find_artifact(path) / MANIFEST).is_file():
         return _of_artifact(read_artifact(path))
     if (path / RUN_FILE).is_file() or (path / "recipe.toml").is_file():
@@ -234,7 +235,7 @@ def _folder_bytes(folder: Path) -> int:
 
 def _short_names(paths: Sequence[Path]) -> list[str]:
     """Return the last parts of each path, as few as make the names unique; numbered if none do."""
-    parts = [path.resolve().parts for path in paths]
+    parts = [_named_parts(path) for path in paths]
     depth = 1
     while depth < max(len(part) for part in parts):
         names = ["/".join(part[-depth:]) for part in parts]
@@ -242,6 +243,12 @@ def _short_names(paths: Sequence[Path]) -> list[str]:
             return names
         depth += 1
     return [f"{part[-1]} {number}" for number, part in enumerate(parts, start=1)]
+
+
+def _named_parts(path: Path) -> tuple[str, ...]:
+    """Return the parts of a path by which it is named; of the hub's cache, its repository and the commit before it."""
+    origin = origin_of(path)
+    return path.resolve().parts if origin is None else (str(origin.revision)[:12], origin.repo)
 
 
 def _check_alike(first: Subject, other: Subject) -> None:

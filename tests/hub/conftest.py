@@ -49,6 +49,13 @@ def artifact(tiny: ModuleType, tmp_path: Path) -> Artifact:
     )
 
 
+@pytest.fixture(scope="session")
+def forms(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A tiny BERT as a finished run, as a model folder and as an artifact, with its data. Not to be changed."""
+    pytest.importorskip("torch", reason="runs are trained with the extra 'train'")
+    return module_of("report").forms.__wrapped__(tmp_path_factory)
+
+
 @pytest.fixture
 def pushed(hub: Any, artifact: Artifact) -> Artifact:
     """The artifact, pushed to acme/reviews."""

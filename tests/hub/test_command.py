@@ -17,7 +17,7 @@ from liteft.cli import main
 from liteft.serving.app import create_service
 from liteft.serving.settings import ServeSettings
 
-TEXT = "great service, thank you very much"
+TEXT = "great service thank you very much"
 
 
 def test_push_prints_where_it_went_as_text_and_as_json(
@@ -123,6 +123,6 @@ def test_the_real_client_in_processes_of_their_own(hub: Any, artifact: Artifact,
     again = run("predict", "acme/reviews", TEXT, HF_HUB_OFFLINE="1")
     assert (again.returncode, again.stdout) == (0, done.stdout)
     assert hub.asked == []
-    refused = run("predict", "acme/reveiws", TEXT)
+    refused = run("predict", "acme/reviws", TEXT)
     assert refused.returncode == 1
-    assert refused.stderr.startswith("HubError: acme/reveiws: there is no such folder here, and the hub has no such")
+    assert refused.stderr.startswith("HubError: acme/reviws: there is no such folder here, and the hub has no such")
