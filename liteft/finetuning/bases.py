@@ -20,6 +20,7 @@ __all__ = ["base_name", "resolve_base", "weights_bytes", "weights_hash"]
 
 _BUNDLED = "minilm"
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "model_head.pkl"]  # the last is SetFit's, never unpickled
+_SCHEME = re.compile(r"^hf://?")  # a path that was made of it has one slash
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -39,7 +40,7 @@ def resolve_base(base: str) -> Path:
         return base_of_run(folder) or encoder_folder(folder)
     if base == _BUNDLED:
         return _bundled_minilm()
-    name, _, revision = base.removeprefix("hf://").partition("@")
+    name, _, revision = _SCHEME.sub("", base).partition("@")
     if not _HUB_NAME.fullmatch(name) or base.startswith((".", "/")):
         raise ModelError(
             f"{base} is neither a folder nor a hub name.",

@@ -75,6 +75,14 @@ class OpenArtifact:
         return self._artifact.path
 
     @property
+    def source(self) -> str | None:
+        """Repository and commit that it was downloaded from, OWNER/NAME@COMMIT; None if it was not."""
+        from liteft.hub import origin_of  # not of every process that runs an artifact
+
+        origin = origin_of(self.path)
+        return None if origin is None else str(origin)
+
+    @property
     def special_tokens(self) -> int:
         """Number of special tokens around a text, or around a pair for a model of pairs."""
         return self._reader.special_tokens

@@ -199,6 +199,7 @@ def _described(model: ServedModel) -> dict[str, Any]:
     manifest, classifier = loaded.manifest, loaded.classifier
     return {
         "revision": loaded.revision,
+        "source": classifier.source,
         "task": str(manifest.task),
         "labels": list(classifier.labels),
         "activation": manifest.activation,

@@ -16,7 +16,6 @@ import pytest
 import liteft
 from liteft.artifact import MANIFEST, Artifact, read_artifact
 from liteft.errors import ArtifactError, ConfigError, HubError, MissingExtraError
-from liteft.hub import origin_of
 from tests.modules import module_of
 
 stub = module_of("hub", "stub.py")
@@ -43,8 +42,8 @@ def blob_of(file: Path) -> Path:
 def test_an_artifact_from_the_hub_answers_as_the_one_that_was_pushed(hub: Any, pushed: Artifact) -> None:
     with liteft.load("acme/reviews") as loaded, liteft.load(pushed.path) as original:
         assert loaded.logits([TEXT]).tobytes() == original.logits([TEXT]).tobytes()
-        origin = origin_of(loaded.path)
-    assert origin is not None and str(origin) == f"acme/reviews@{hub.repos['acme/reviews'].branches['main']}"
+        assert loaded.source == f"acme/reviews@{hub.repos['acme/reviews'].branches['main']}"
+        assert original.source is None
 
 
 def test_only_the_files_of_the_manifest_are_downloaded(hub: Any, pushed: Artifact) -> None:

@@ -132,6 +132,15 @@ def test_a_run_is_a_base_by_name_and_commit(hub: Any, there: Any, run: Run) -> N
     assert (folder / "model.safetensors").read_bytes() == (run.model_path / "model.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["acme/student", "hf://acme/student"])
+def test_a_run_is_a_teacher_by_name(hub: Any, there: Any, forms: Any, name: str) -> None:
+    from liteft.distillation.teachers import Teacher, find_teacher
+
+    teacher = find_teacher(name, dataset=forms.dataset)
+    assert isinstance(teacher, Teacher)
+    assert teacher.weights_sha256 == forms.run.info["weights_sha256"]
+
+
 def test_a_run_is_not_loaded_as_an_artifact(hub: Any, there: Any) -> None:
     with pytest.raises(ArtifactError, match="is the model of a run, not an artifact") as refused:
         liteft.load("acme/student")
