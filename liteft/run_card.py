@@ -133,7 +133,7 @@ def _card(info: RunInfo, task: Task) -> str:
     shown = ", ".join(info["labels"][:20]) + (", …" if len(info["labels"]) > 20 else "")
     lines = [
         f"# {_TITLES.get(kind, kind)}: {info['data'].get('name') or 'a classifier'}\n",
-        markdown([("", ""), ("Task", task.description), ("Labels", shown), *_size_rows(info)], texts=2),
+        markdown([("", ""), ("Task", task.description), ("Labels", shown), *_size_rows(info, task)], texts=2),
         "\n## How good it is\n",
         _metrics_table(info),
         "\nIn percent, with 95% intervals.\n",
@@ -149,10 +149,11 @@ def _card(info: RunInfo, task: Task) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _size_rows(info: RunInfo) -> list[tuple[str, str]]:
+def _size_rows(info: RunInfo, task: Task) -> list[tuple[str, str]]:
+    longest = f"{info['max_tokens']} tokens"
     return [
         ("Architecture", f"{info['family']}, pooling {info['pooling']}, {info['parameters'] / 1e6:.1f} M parameters"),
-        ("Longest text", f"{info['max_tokens']} tokens"),
+        ("Longest text", longest if task.of_whole_texts else f"any; more than {longest} are read in windows"),
     ]
 
 

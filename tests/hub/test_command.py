@@ -81,6 +81,7 @@ def test_a_hub_that_does_not_answer_is_told_in_a_line(
     assert first.startswith("warning: http://127.0.0.1:9 does not answer, so acme/reviews is what it was when")
 
 
+@pytest.mark.slow
 def test_inspect_and_compare_take_a_repository(
     hub: Any, pushed: Artifact, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,3 +156,22 @@ def test_metadata_that_the_hub_refuses(hub: Any, artifact: Artifact) -> None:
     error = refusal(lambda: artifact.push_to_hub("acme/reviews", license="mit"))
     assert error.message == "the hub refused to let acme/reviews be written."
     assert error.accepted == {"answer": "400 Invalid metadata in README.md. - unknown license"}
+
+
+def test_a_repository_that_is_gone_is_an_error_though_it_was_downloaded(hub: Any, pushed: Artifact) -> None:
+    load()
+    commit = hub.repos.pop("acme/reviews").branches["main"]
+    assert "the hub has no such model" in refusal(load).message
+    liteft.load("acme/reviews", revision=commit).close()
+
+
+def test_a_cache_that_cannot_be_written(
+    hub: Any, pushed: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import huggingface_hub.constants as constants
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "cache"))
+    error = refusal(load)
+    assert error.message == f"acme/reviews cannot be kept in {tmp_path / 'file' / 'cache'}: Not a directory."
+    assert error.fix == ("free some space there", "another folder in HF_HUB_CACHE")

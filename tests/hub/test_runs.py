@@ -94,6 +94,7 @@ def test_transformers_reads_the_repository_with_the_same_logits(hub: Any, there:
         assert torch.equal(theirs(ids).logits, ours(ids).logits)
 
 
+@pytest.mark.slow
 def test_a_run_from_the_hub_is_exported_and_compared(hub: Any, there: Any, forms: Any, tmp_path: Path) -> None:
     validation = forms.dataset.splits["validation"]
     made = liteft.export("acme/student", tmp_path / "artifact", precision="fp32", verify=validation)
