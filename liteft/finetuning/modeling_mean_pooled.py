@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 HEAD = "liteft_mean_pooled_classifier"
@@ -76,3 +76,7 @@ class MeanPooledForSequenceClassification(PreTrainedModel):
         total = torch.where(real, hidden, torch.zeros((), dtype=hidden.dtype, device=hidden.device)).sum(dim=1)
         pooled = total / real.sum(dim=1).clamp(min=1)
         return SequenceClassifierOutput(logits=self.liteft_mean_pooled_classifier(pooled))
+
+
+# Pipelines know classes by name, and no model has this plain configuration, so no folder is loaded by it.
+AutoModelForSequenceClassification.register(PretrainedConfig, MeanPooledForSequenceClassification, exist_ok=True)
