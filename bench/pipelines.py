@@ -4,10 +4,10 @@
 
 Each finished run that labels texts is loaded by transformers in float32, as its users would load it, and exported in
 fp32 and int8, which `LiteftModelForSequenceClassification` loads; the first also with matmuls in bf16, where the
-processor has them. The engine is timed alone as well, on ready token ids. All go through `pipeline("text-classification")` in
-one process, with as many threads, in turns: a round times each once, over the same texts in their order, and the next
-round begins with another. A row has the median of texts a second, and the median over the rounds of the ratio to torch,
-with the range of the middle half.
+processor has them. All go through `pipeline("text-classification")` in one process, with as many threads, in turns: a
+round times each once, over the same texts in their order, and the next round begins with another. The engine is timed
+alone as well, on the token ids of the same batches. A row has the median of texts a second, and the median over the
+rounds of the ratio to torch, with the range of the middle half.
 
 The labels of all texts of the test split are compared with torch's, and labels and scores of the artifacts with those
 of `liteft.load(...).predict`, once for each batch size; torch's are those in batches of the last size.
