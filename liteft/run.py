@@ -6,6 +6,7 @@ A run folder holds
     run.json                what came out: metrics of every split, sizes, versions
     data_check.json         what the data check found
     log.jsonl               loss, rate and validation metric over the steps
+    logs/                   the same for the loggers that report_to names, a folder for each
     model/                  the classifier as transformers writes it; or an adapter, with base.json for what it is on
     predictions/SPLIT.npz   logits (texts, labels) float32, the gold labels, and a hash of each text
     checkpoints/            only while the run is unfinished

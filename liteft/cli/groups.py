@@ -58,6 +58,7 @@ from liteft.cli.flags.models import (
     MaxTokens,
     Optimizer,
     Pooling,
+    ReportTo,
     Seed,
     Size,
     TrainingPrecision,
@@ -132,12 +133,13 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Precision, optimizer, seed and threads of a training; the same for teacher and student."""
+    """Precision, optimizer, seed, threads and loggers of a training; the same for teacher and student."""
 
     training_precision: TrainingPrecision = None
     optimizer: Optimizer = None
     seed: Seed = None
     threads: Threads = None
+    report_to: ReportTo = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from liteft.finetuning.batches import Collator, LengthGroupedSampler, RowDataset
 from liteft.finetuning.calibration import tunes_threshold
 from liteft.finetuning.checkpoints import prepare_resume
 from liteft.finetuning.context import RunContext
+from liteft.finetuning.loggers import close_loggers, logger_callbacks
 from liteft.finetuning.loss import balanced_weights
 from liteft.finetuning.model import TorchClassifier, quiet_transformers, uses_type_ids
 from liteft.finetuning.reading import read_split
@@ -101,6 +102,7 @@ def trained_from(trainer: ResumableTrainer, checkpoints: Path) -> None:
     finally:  # also of a training that diverged: another rate may be tried
         if (noise := getattr(trainer, "neftune_hook_handle", None)) is not None:
             noise.remove()
+        close_loggers(trainer.callback_handler.callbacks)
         # Accelerate has put bfloat16 autocast around the model's forward; its next user chooses the precision.
         model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
         # It takes transformers' own wrappers off as well, of which one collects the hidden states.
@@ -182,7 +184,7 @@ def fit(
         context=context,
         name=name,
         labels=len(dataset.labels),
-        callbacks=list(context.callbacks),
+        callbacks=[*context.callbacks, *logger_callbacks(recipe, context, checkpoints)],
         **(trainer_arguments or {}),
     )
     trainer.divergence.rate = rate

@@ -30,6 +30,7 @@ from liteft.errors import RunError, option
 from liteft.finetuning.adapters import adapter_of, parameter_count
 from liteft.finetuning.checkpoints import can_go_on, remove_all_checkpoints
 from liteft.finetuning.context import RunContext
+from liteft.finetuning.loggers import LOGS
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, save_classifier
 from liteft.finetuning.soundness import warnings_of_metrics
@@ -198,6 +199,7 @@ def withdrawn_on_error(context: RunContext) -> Iterator[None]:
             for name in _STARTED:
                 (out / name).unlink(missing_ok=True)
             remove_all_checkpoints(out)
+            shutil.rmtree(out / LOGS, ignore_errors=True)
             with contextlib.suppress(OSError):  # it contains something else, or does not exist
                 out.rmdir()
         reason = _disk_reason(error)

@@ -18,6 +18,7 @@ from transformers.trainer_utils import SchedulerType
 
 from liteft import files
 from liteft.errors import ConfigError, Hint, MissingExtraError, closest, first_line, leave_out, option
+from liteft.finetuning.loggers import require_loggers
 from liteft.recipes import TrainingRecipe
 
 __all__ = ["OPTIMIZERS", "OWN", "REASONS", "TAKEN", "checked_trainer"]
@@ -111,7 +112,7 @@ _SAME = {"optim": "optimizer", "lr_scheduler_type": "schedule"} | {
 
 
 def checked_trainer(recipe: TrainingRecipe, *, table: str) -> None:
-    """Refuse keys of the table ``trainer`` that cannot be set, before data and models are read.
+    """Refuse keys of the table ``trainer`` that cannot be set, and missing loggers, before data and models are read.
 
     Args:
         recipe: of one training.
@@ -120,8 +121,9 @@ def checked_trainer(recipe: TrainingRecipe, *, table: str) -> None:
     Raises:
         ConfigError: an unknown key, a value of the wrong type, a key that LiteFT sets itself (with the reason), or one
             that is set by the recipe's own key too.
-        MissingExtraError: the optimizer needs a package that is not installed.
+        MissingExtraError: the optimizer or a logger needs a package that is not installed.
     """
+    require_loggers(recipe.report_to)
     for key, value in recipe.trainer.items():
         name = f"{table}.trainer.{key}"
         _require_known(key, name, table)

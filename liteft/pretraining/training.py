@@ -17,6 +17,7 @@ from liteft.finetuning.adapters import parameter_count
 from liteft.finetuning.checkpoints import remove_all_checkpoints
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import trained_from
+from liteft.finetuning.loggers import logger_callbacks
 from liteft.finetuning.resumable import ResumableTrainer
 from liteft.finetuning.run_folder import PACKAGES
 from liteft.finetuning.trainer import training_arguments
@@ -89,7 +90,7 @@ class CorpusTraining:
             context=self.context,
             name=name,
             chance=chance,
-            callbacks=list(self.context.callbacks),
+            callbacks=[*self.context.callbacks, *logger_callbacks(recipe, self.context, checkpoints)],
             **arguments,
         )
         started = time.monotonic()

@@ -172,6 +172,14 @@ TrainingPrecision = Annotated[
     str | None, _training("--training-precision", metavar="KIND", help="Precision to train in: auto, fp32, or bf16.")
 ]
 Optimizer = Annotated[str | None, _training("--optimizer", metavar="NAME", help="adamw, adamw8bit, sgd, or adafactor.")]
+ReportTo = Annotated[
+    str | None,
+    _training(
+        "--report-to",
+        metavar="NAMES",
+        help="Also log losses and metrics to tensorboard, wandb or mlflow.",
+    ),
+]
 Seed = Annotated[
     int | None, _training("--seed", metavar="N", help="Random seed of the training, or of the texts that are drawn.")
 ]
