@@ -38,12 +38,13 @@ from liteft.exporting import Limits, export, refuse_another, trimming_of
 from liteft.fan_out import checked_engine
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
+from liteft.finetuning.own_functions import LossFunction, MetricFunction, checked_functions
 from liteft.finetuning.run_folder import RECIPE
 from liteft.finetuning.trainer_keys import checked_trainer
 from liteft.floors import FLOORS_FILE, Floors, can_train, read_floors, stored_floors
 from liteft.picking import TO_LABEL_FILE, ToLabel, stored_to_label
 from liteft.ranks import checked_processes, launch
-from liteft.recipe_checks import Until, checked_stage, refuse_budget, require_shares, require_student
+from liteft.recipe_checks import Until, checked_stage, refuse_budget, require_choice, require_shares, require_student
 from liteft.recipes import ExportRecipe, Recipe, StudentRecipe
 from liteft.run import RUN_FILE, Run, base_of_run, read_run
 
@@ -61,6 +62,8 @@ def distill(
     trust: bool = False,
     progress: ProgressFunction | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    metrics: Mapping[str, MetricFunction] | None = None,
+    loss: LossFunction | None = None,
     processes: int = 1,
     engine: str = "local",
     **settings: Any,
@@ -84,6 +87,8 @@ def distill(
         trust: as in ``liteft.export``, for the artifact.
         progress: called with a line of text at each step; True prints it to stderr.
         callbacks: transformers callbacks for every training, such as your own loggers.
+        metrics: name -> function(labels, predictions), computed on validation and logged; ``choose_by`` may name one.
+        loss: function(logits, labels), the loss of labels for teachers, students and arms; see docs/guides/training.md.
         processes: train in so many processes of this machine, one per GPU if it has any (docs/guides/distributed.md).
         engine: "local" trains the seeds one after the other, "ray" each in a Ray task; see docs/guides/distributed.md.
         settings: keys of the recipe's ``[student]`` and ``[export]`` tables, which override the recipe, such as
@@ -110,7 +115,10 @@ def distill(
         )
     stage, recipe, out = checked_stage(until), as_read(_resolved(recipe, settings)), Path(out)
     checked_engine(engine, processes=processes)
-    context = RunContext(out, progress, callbacks)
+    own = checked_functions(metrics, loss)
+    for table in (recipe.teacher, recipe.student):
+        require_choice(table, own.metrics, table="teacher" if table is recipe.teacher else "student")
+    context = RunContext(out, progress, callbacks, own)
     require_pipeline_folder(out)
     refuse_budget(recipe.search)
     sized = recipe.student.size is not None or recipe.student.student is not None
@@ -139,7 +147,7 @@ def distill(
         _check_place(out, recipe, overwrite=overwrite)
     if checked_processes(processes) > 1:  # they do everything; what they made is read below
         _in_processes(processes, teachers, dataset, recipe, context, until=stage, overwrite=overwrite, trust=trust)
-        overwrite, progress, context = False, None, RunContext(out)
+        overwrite, progress, context = False, None, RunContext(out, own=own)
     unlabeled = unlabeled_once(dataset, recipe, context.tell)
     finished = out / ("teacher" if stage == "teacher" else "student") / RUN_FILE
     if not finished.is_file():  # read before hours of training, in which they are needed last
@@ -205,6 +213,8 @@ def _in_processes(
         threads=student.threads,
         progress=context.progress,
         callbacks=context.callbacks,
+        metrics=context.own.metrics,
+        loss=context.own.loss,
         **given,
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal, cast, get_args
 
 from liteft.errors import ConfigError, Hint, closest, leave_out, option
 from liteft.recipes import (
+    CHOICES,
     CLASSIFIERS_ONLY,
     PretrainRecipe,
     SearchRecipe,
@@ -20,6 +22,7 @@ __all__ = [
     "checked_stage",
     "refuse_budget",
     "require_budget",
+    "require_choice",
     "require_pretraining",
     "require_shares",
     "require_student",
@@ -62,6 +65,27 @@ def require_teacher(recipe: TeacherRecipe) -> None:
         raise ConfigError(
             "rdrop_weight compares two draws of dropout, and dropout = 0 draws nothing.",
             fix=option("teacher.rdrop_weight", 0),
+        )
+
+
+def require_choice(recipe: TrainingRecipe, own: Collection[str] = (), *, table: str) -> None:
+    """Refuse a metric to choose weights by that nobody computes.
+
+    Args:
+        recipe: of a training; its ``choose_by`` counts.
+        own: names of the user's own metrics.
+        table: that the recipe is, for the error.
+
+    Raises:
+        ConfigError: it is neither one of LiteFT's nor one of these.
+    """
+    known = (*CHOICES, *own)
+    if recipe.choose_by not in known:
+        near = closest(recipe.choose_by, known)
+        raise ConfigError(
+            f"{table}.choose_by must be one of {', '.join(known)}, got {recipe.choose_by!r}.",
+            accepted={"metrics of your own": "in Python, by metrics={name: function}"},
+            fix=f"did you mean {near!r}?" if near else option(f"{table}.choose_by", CHOICES[0]),
         )
 
 

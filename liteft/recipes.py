@@ -21,6 +21,7 @@ from liteft.tasks import TaskName
 
 __all__ = [
     "AUTOMATIC",
+    "CHOICES",
     "CLASSIFIERS_ONLY",
     "DataRecipe",
     "ExportRecipe",
@@ -37,6 +38,8 @@ __all__ = [
 
 AUTOMATIC = ("epochs", "learning_rate", "evaluations_per_epoch", "rate_search", "head", "max_tokens")
 """Settings that `liteft.defaults` decides where they are None."""
+CHOICES = ("balanced", "metric", "log_loss")
+"""What ``choose_by`` takes, beside the names of a user's own metrics."""
 CLASSIFIERS_ONLY = ("label_smoothing", "class_weights", "choose_by", "calibrate", "tune_threshold")  # not [pretrain]
 Logger = Literal["tensorboard", "wandb", "mlflow"]
 """Loggers that a training can write to."""
@@ -125,10 +128,11 @@ class TrainingRecipe(_Table):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"
     early_stopping: int = Field(default=0, ge=0, description="evaluations without a gain; 0 never stops early")
-    choose_by: Literal["balanced", "metric", "log_loss"] = Field(
+    choose_by: str = Field(
         default="balanced",
         description="which weights are kept, on validation: of the best mean of accuracy (several labels per text: "
-        "micro F1) and macro F1; of the best accuracy (micro F1) alone; or of the lowest log loss",
+        "micro F1) and macro F1 (balanced); of the best accuracy (micro F1) alone (metric); of the lowest log loss "
+        "(log_loss); or of the highest metric of your own, by its name",
     )
     calibrate: bool = Field(default=True, description="divide the logits by a temperature fitted on validation")
     tune_threshold: bool = Field(

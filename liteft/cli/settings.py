@@ -21,6 +21,7 @@ from liteft.data.formats import exists
 from liteft.data.trainable import resolve_data
 from liteft.errors import ConfigError
 from liteft.foreign import Said, read_labels
+from liteft.recipe_checks import require_choice
 from liteft.recipes import DataRecipe, Recipe
 from liteft.tasks import task_asked
 
@@ -80,6 +81,9 @@ def resolve(settings: Settings, **flags: Mapping[str, Any]) -> Recipe:
         given[key] = value
     alone = make_recipe(overrides, origin=_COMMAND)
     recipe = alone if settings.recipe is None else read_recipe(settings.recipe, overrides=overrides)
+    for table in ("teacher", "student"):
+        if table in flags:
+            require_choice(getattr(recipe, table), table=table)
     tables = {table: _with_absolute_paths(getattr(recipe, table), names) for table, names in _PATHS.items()}
     return recipe.model_copy(update=tables)
 

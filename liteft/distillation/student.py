@@ -32,6 +32,7 @@ from liteft.finetuning.calibration import calibrate, require_bias, require_thres
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import training_threads
 from liteft.finetuning.model import TorchClassifier, is_classifier
+from liteft.finetuning.own_functions import require_functions
 from liteft.finetuning.run_folder import (
     filled_from,
     finish_run,
@@ -39,6 +40,7 @@ from liteft.finetuning.run_folder import (
     withdrawn_on_error,
     writing_run,
 )
+from liteft.recipe_checks import require_choice
 from liteft.recipes import Recipe, StudentRecipe
 from liteft.run import ADAPTER, Run, model_weights_sha256, read_run
 from liteft.run_info import TrainingInfo
@@ -129,6 +131,8 @@ def _planned(
         whole = {"layers": "first"} if kind == "c2" else {}  # its teacher, C1, has the student's layers and no others
         student = create_student(teacher.loaded, recipe.student.model_copy(update=whole), encoder=encoder)
     require_answerable(recipe.student, dataset)
+    require_choice(recipe.student, context.own.metrics, table="student")
+    require_functions(context.own, recipe.student, dataset, taught=kind == "student")
     require_threshold(recipe.student, dataset, student.config)
     require_bias(recipe.student, student)
     student.settings = replace(student.settings, paired=dataset.paired, marked=dataset.marked)
@@ -172,6 +176,7 @@ def _inputs(training: StudentTraining, student: TorchClassifier) -> dict[str, An
         "student": _own_hash(student.path) if training.encoder else None,
         "unlabeled": _unlabeled_hash(recipe.unlabeled),
     }
+    inputs |= training.context.own.record
     return inputs | ({"quantized": training.form.describe()} if recipe.quantized_epochs else {})
 
 

@@ -136,6 +136,8 @@ class DistillingTrainer(ClassifierTrainer):
                 return logits.sum() * 0.0
             logits, labels = logits[real], labels[real]
         loss = self.gold_loss(logits, labels)
+        if self.own.loss is not None:  # on a scale of its own
+            return loss
         return loss * training_of(self.task).distributions(logits) if self.recipe.logits_loss == "kl" else loss
 
     def _taught(self, batch: dict[str, Tensor]) -> Any:

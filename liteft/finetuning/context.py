@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 
 from liteft.arguments import ProgressFunction
 from liteft.finetuning.checkpoints import checkpoints_folder
+from liteft.finetuning.own_functions import NO_FUNCTIONS, OwnFunctions
 
 __all__ = ["RunContext", "training_processes"]
 
@@ -36,11 +37,13 @@ class RunContext:
         out: its folder.
         progress: called with a line of text now and then; None for silence.
         callbacks: transformers callbacks for every training of the run.
+        own: the user's own metrics and loss, for every training of the run.
     """
 
     out: Path
     progress: ProgressFunction | None = None
     callbacks: Sequence[TrainerCallback] = ()
+    own: OwnFunctions = NO_FUNCTIONS
 
     def at(self, out: Path) -> RunContext:
         """Return the same for another folder."""

@@ -249,7 +249,8 @@ def finish_run(
             logits = predict_logits(loaded, split, bf16=train_bf16 and name == "train")
             _write_predictions(folder, name, logits, split, dataset)
             if split.labels is not None:
-                metrics[name] = split_metrics(logits, split, dataset.task)
+                own = context.own.scores(dataset.task, logits, split.labels)
+                metrics[name] = split_metrics(logits, split, dataset.task) | _finite_only(own)
     if pool is not None:
         np.save(out / POOL_HASHES, text_hashes(pool.texts, pool.pairs), allow_pickle=False)
     settings = loaded.settings
@@ -290,6 +291,8 @@ def finish_run(
         **info,
         "warnings": [*info.get("warnings", ()), *warnings],
     }
+    if context.own.record:
+        content["functions"] = context.own.record
     if settings.activation is not None:
         content["activation"] = settings.activation
     if context.state.num_processes > 1:
@@ -344,7 +347,7 @@ def split_metrics(logits: Rows, split: Split, task: Task) -> dict[str, Any]:
     values |= named_intervals(intervals)
     if found := task.by_label(logits, split.labels, unseen_label=split.unseen_label):
         values["by_label"] = found
-    return {name: value if _finite(value) else None for name, value in values.items()}
+    return _finite_only(values)
 
 
 def _write_predictions(folder: Path, name: str, logits: Rows, split: Split, dataset: Dataset) -> None:
@@ -459,6 +462,10 @@ def _disk_reason(error: Exception) -> str | None:
 
 def _finite(value: Any) -> bool:
     return not isinstance(value, float) or bool(np.isfinite(value))
+
+
+def _finite_only(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value if _finite(value) else None for name, value in values.items()}
 
 
 def _change(before: Any, now: Any) -> str:

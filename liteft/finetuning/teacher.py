@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from liteft.finetuning.from_scratch import USUAL_WIDTH, create_from_scratch
 from liteft.finetuning.head import start_from_discriminants
 from liteft.finetuning.model import TorchClassifier, read_config
 from liteft.finetuning.private_settings import refuse_for_privacy, settled_privately
+from liteft.finetuning.own_functions import LossFunction, MetricFunction, checked_functions, require_functions
 from liteft.finetuning.run_folder import (
     filled_from,
     finish_run,
@@ -48,7 +49,7 @@ from liteft.finetuning.trainer import ClassifierTrainer, resolve_precision
 from liteft.finetuning.trainer_keys import checked_trainer
 from liteft.foreign import read_pooling
 from liteft.ranks import checked_processes, launch
-from liteft.recipe_checks import require_shares, require_teacher
+from liteft.recipe_checks import require_choice, require_shares, require_teacher
 from liteft.recipes import Recipe, TeacherRecipe, parse_size
 from liteft.run import RUN_FILE, Run, read_run
 from liteft.run_info import CalibrationInfo, FitInfo
@@ -65,6 +66,8 @@ def finetune(
     recipe: Recipe | None = None,
     progress: ProgressFunction | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    metrics: Mapping[str, MetricFunction] | None = None,
+    loss: LossFunction | None = None,
     processes: int = 1,
     **settings: Any,
 ) -> Run:
@@ -79,6 +82,8 @@ def finetune(
         recipe: settings; its tables ``data`` and ``teacher`` are used.
         progress: called with a line of text now and then; True prints it to stderr.
         callbacks: transformers callbacks, such as your own loggers.
+        metrics: name -> function(labels, predictions), computed on validation and logged; ``choose_by`` may name one.
+        loss: function(logits, labels), in place of the cross entropy; see docs/guides/training.md.
         processes: train in so many processes of this machine, one per GPU if it has any (docs/guides/distributed.md).
         settings: keys of the recipe's ``[teacher]`` table, which override the recipe.
 
@@ -96,7 +101,9 @@ def finetune(
     if base is not None:
         require_path("base", base, accepted="a folder or hub name; None with from_scratch=True")
     given = {} if base is None else {"base": os.fspath(base)}
+    own = checked_functions(metrics, loss)
     recipe = resolve_recipe(recipe, "teacher", given | settings)
+    require_choice(recipe.teacher, own.metrics, table="teacher")
     if checked_processes(processes) > 1 and not (Path(out) / RUN_FILE).is_file():
         data = _trainable_by(processes, data, recipe)
         threads = recipe.teacher.threads
@@ -110,8 +117,10 @@ def finetune(
             threads=threads,
             progress=progress,
             callbacks=callbacks,
+            metrics=own.metrics,
+            loss=own.loss,
         )
-    return train_teacher(data, recipe, RunContext(Path(out), progress, callbacks))
+    return train_teacher(data, recipe, RunContext(Path(out), progress, callbacks, own))
 
 
 def _trainable_by(processes: int, data: Dataset | str | Path, recipe: Recipe) -> Dataset:
@@ -136,7 +145,9 @@ def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContex
     require_threshold(teacher, dataset, None if source is None else read_config(source))
     require_answerable(teacher, dataset)
     refuse_for_privacy(teacher, dataset, processes=context.state.num_processes)
-    inputs = {"kind": "teacher", "data": dataset.fingerprint, "base": weights_hash(source)}
+    require_choice(teacher, context.own.metrics, table="teacher")
+    require_functions(context.own, teacher, dataset)
+    inputs = {"kind": "teacher", "data": dataset.fingerprint, "base": weights_hash(source)} | context.own.record
     if source is None and teacher.vocabulary_file is not None and Path(teacher.vocabulary_file).is_file():
         inputs["vocabulary"] = files.sha256_file(Path(teacher.vocabulary_file))
     if adapter is not None and source is not None:

@@ -218,6 +218,7 @@ class ClassifierTrainer(ResumableTrainer):
         self.class_weights = class_weights
         self.units = (0.0, 1.0)  # of scores: added to the logits, after they are multiplied; see units.py
         self.unseen_label = unseen_label
+        self.own = context.own
         super().__init__(
             sampler=sampler,
             recipe=recipe,
@@ -235,7 +236,9 @@ class ClassifierTrainer(ResumableTrainer):
         return self.gold_loss(logits, gold_of(batch))
 
     def gold_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss against labels or their probabilities, under the recipe's smoothing and weights, shape ()."""
+        """Return the loss against labels or their probabilities, shape (): the user's own, else by the recipe."""
+        if self.own.loss is not None:
+            return self.own.loss_of(logits, labels)
         weights = None if self.class_weights is None else self.class_weights.to(logits.device)
         return label_loss(logits, labels, task=self.task, smoothing=self.recipe.label_smoothing, weights=weights)
 
@@ -304,6 +307,7 @@ class ClassifierTrainer(ResumableTrainer):
         scores = self.task.score(logits, labels, unseen_label=self.unseen_label)
         if self.recipe.tune_threshold:  # it is fitted again after training; probabilities stay until then
             shift, _ = fit_threshold(logits, labels, self.task, unseen_label=self.unseen_label)
-            shifted = self.task.score(logits - np.float32(shift), labels, unseen_label=self.unseen_label)
+            logits = logits - np.float32(shift)
+            shifted = self.task.score(logits, labels, unseen_label=self.unseen_label)
             scores |= {name: shifted[name] for name in self.task.headline_metrics}
-        return scores | {"balanced": self.task.balanced(scores)}
+        return scores | {"balanced": self.task.balanced(scores)} | self.own.scores(self.task, logits, labels)

@@ -80,7 +80,8 @@ def _shape(
 ) -> dict[str, Any] | None:
     """Train one shape in a worker; return where it was given up, or None."""
     whole = ahead.context
-    context = RunContext(whole.out / name / "student", progress, (*whole.callbacks, *watch))
+    out, callbacks = whole.out / name / "student", (*whole.callbacks, *watch)
+    context = replace(whole, out=out, progress=progress, callbacks=callbacks)
     with computing_threads(ahead.threads):
         try:
             distill_one(

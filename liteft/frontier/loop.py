@@ -264,7 +264,7 @@ class Search:
         return None if limit is None else self.quality - (limit + self.recipe.search.margin) / 100
 
     def _distilled(self, out: Path, recipe: Recipe, watch: Sequence[TrainerCallback] = ()) -> Run:
-        context = RunContext(out, self.context.progress, (*self.context.callbacks, *watch))
+        context = replace(self.context, out=out, callbacks=(*self.context.callbacks, *watch))
         run = distill_one(
             self.teacher, self.dataset, recipe, context, show_check=self.show_check, unlabeled=self.unlabeled
         )

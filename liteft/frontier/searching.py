@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from liteft.finetuning.calibration import require_threshold, tunes_threshold
 from liteft.finetuning.context import RunContext, training_processes
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import read_config
+from liteft.finetuning.own_functions import LossFunction, MetricFunction, checked_functions
 from liteft.finetuning.settings import ModelSettings, position_limit
 from liteft.finetuning.teacher import pooling_of
 from liteft.finetuning.tokenizer_files import read_tokenizer
@@ -52,6 +53,7 @@ from liteft.frontier.result import Candidate, Frontier
 from liteft.frontier.state import STATE_FILE, SearchState
 from liteft.locks import LOCK, one_writer
 from liteft.ragged import applied
+from liteft.recipe_checks import require_choice
 from liteft.recipes import Recipe
 from liteft.report.comparison import describe_machine
 from liteft.run import Run
@@ -69,6 +71,8 @@ def search(
     trust: bool = False,
     progress: ProgressFunction | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    metrics: Mapping[str, MetricFunction] | None = None,
+    loss: LossFunction | None = None,
     engine: str = "local",
     **settings: Any,
 ) -> Frontier:
@@ -95,6 +99,8 @@ def search(
         trust: as in ``liteft.load``, for every artifact.
         progress: called with lines of text; True prints them to stderr.
         callbacks: transformers callbacks, such as your own loggers.
+        metrics: name -> function(labels, predictions), computed on validation and logged; ``choose_by`` may name one.
+        loss: function(logits, labels), the loss of labels for teachers, students and arms; see docs/guides/training.md.
         engine: "local", or "ray", which trains all shapes first, each in a Ray task, also those that turn out to be
             unneeded; exports and timings stay on this machine, after them. See docs/guides/distributed.md.
         settings: keys of the recipe's ``[search]`` table, which override the recipe. At least one of ``max_mb``,
@@ -119,6 +125,9 @@ def search(
     check_recipe(recipe)
     checked_trainer(recipe.teacher, table="teacher")
     checked_trainer(recipe.student, table="student")
+    own = checked_functions(metrics, loss)
+    require_choice(recipe.teacher, own.metrics, table="teacher")
+    require_choice(recipe.student, own.metrics, table="student")
     checked_engine(engine)
     if training_processes().num_processes > 1:
         raise ConfigError(
@@ -129,7 +138,7 @@ def search(
     require_trainable(dataset)
     require_threshold(recipe.student, dataset)
     with one_writer(out / LOCK, target=out):
-        context = RunContext(out, report_progress, callbacks)
+        context = RunContext(out, report_progress, callbacks, own)
         return _searched(teacher, dataset, context, recipe, budget, trust=trust, engine=engine)
 
 

@@ -117,9 +117,11 @@ def _default_threads() -> int:
 
 
 def _pickled(request: Request, callbacks: Sequence[Any]) -> bytes:
-    kinds = [one if isinstance(one, type) else type(one) for one in callbacks]
+    kinds: list[Any] = [one if isinstance(one, type) else type(one) for one in callbacks]
+    given = [request.keywords.get("loss"), *(request.keywords.get("metrics") or {}).values()]
+    kinds += [one if hasattr(one, "__qualname__") else type(one) for one in given if one is not None]
     own = [kind.__qualname__ for kind in kinds if kind.__module__ == "__main__"]
-    what, reason = ", ".join(own), "the class is in the script itself"
+    what, reason = ", ".join(own), "it is defined in the script itself"
     if not own:
         try:
             return pickle.dumps(request)
@@ -127,8 +129,11 @@ def _pickled(request: Request, callbacks: Sequence[Any]) -> bytes:
             what, reason = ", ".join(kind.__qualname__ for kind in kinds) or "the arguments", first_line(error)
     raise ConfigError(
         f"{what} cannot be sent to other processes: {reason}.",
-        accepted={"callbacks": "of several processes: classes of a module that can be imported, with plain attributes"},
-        fix=["move the class into a module of its own", leave_out("processes")],
+        accepted={
+            "callbacks, metrics, loss": "of several processes: classes and functions of a module that can be imported, "
+            "with plain attributes"
+        },
+        fix=["move it into a module of its own", leave_out("processes")],
     )
 
 

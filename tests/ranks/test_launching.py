@@ -97,7 +97,7 @@ def test_no_rank_outlives_a_signal_to_the_process_that_started_it(tmp_path: Path
 
 def test_a_callback_of_the_script_itself_is_refused_before_anything_is_started() -> None:
     kind = type("Mine", (), {"__module__": "__main__"})
-    with pytest.raises(ConfigError, match="Mine cannot be sent to other processes: the class is in the script itself"):
+    with pytest.raises(ConfigError, match="Mine cannot be sent to other processes: it is defined in the script itself"):
         launch(calls.told, processes=2, threads=1, progress=None, callbacks=[kind()])
     with pytest.raises(ConfigError, match="the arguments cannot be sent to other processes"):
         launch(calls.told, (text for text in "ab"), processes=2, threads=1, progress=None)
