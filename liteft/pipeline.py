@@ -363,15 +363,16 @@ def export_student(
         if _is_asked_for(stored.manifest, student, settings):
             return stored
     pool = (unlabeled or unlabeled_once(data, recipe))()
-    texts = [each for each in (data.train, pool) if each is not None]
+    alone = recipe.student.transfer == "pool"  # the labelled texts are private
+    texts = [each for each in (None if alone else data.train, pool) if each is not None]
     return export(
         student,
         out,
         form=settings.form,
-        calibrate=data.train,
+        calibrate=pool if alone else data.train,
         vocabulary=settings.vocabulary,
         fill_vocabulary=settings.fill_vocabulary,
-        vocabulary_min_count=settings.vocabulary_min_count,
+        vocabulary_min_count=settings.trimming[2],
         texts=None if settings.vocabulary is None else texts,
         verify=data.validation,
         unlabeled=pool,

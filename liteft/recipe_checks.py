@@ -158,6 +158,8 @@ def require_student(recipe: StudentRecipe) -> None:
             fix=[leave_out("student.learning_rates"), option("epochs", 6)],
         )
     _require_used(recipe)
+    if recipe.transfer == "pool":
+        _require_public(recipe)
     if recipe.folds == 1:
         raise ConfigError(
             "one fold leaves nothing to train on.",
@@ -182,6 +184,40 @@ def require_student(recipe: StudentRecipe) -> None:
             accepted={"learning_rates": "above 0, one or more"},
             fix=option("student.learning_rates", [1e-4, 2e-4]),
         )
+
+
+def _require_public(recipe: StudentRecipe) -> None:
+    """Refuse what would show a student private texts or their labels where it is to learn unlabelled ones alone.
+
+    Raises:
+        ConfigError: there are no unlabelled texts, or a setting reads other texts or chooses by their labels.
+    """
+    if recipe.unlabeled is None:
+        raise ConfigError(
+            "transfer=pool learns unlabelled texts alone, and none were given.", fix=option("unlabeled", "FILE")
+        )
+    why = {
+        "arms": "arms learn the labelled texts",
+        "control": "a control learns the labelled texts",
+        "folds": "folds train on the labelled texts again and again",
+        "teacher_folds": "these teachers answer for the labelled texts",
+        "learning_rates": "validation would choose the rate",
+        "rate_search": "validation would choose the rate",
+        "early_stopping": "validation would say when to stop",
+        "choose_by": "the last weights are kept, and validation chooses none",
+        "class_weights": "they are counted over the labels",
+        "tune_threshold": "it is fitted to the texts of validation",
+        "hidden_weight": "states say more of what the teacher has seen than answers do",
+        "relation_weight": "states say more of what the teacher has seen than answers do",
+    }
+    for name, reason in why.items():
+        value, usual = getattr(recipe, name), StudentRecipe.model_fields[name].default
+        if value and value != usual:
+            raise ConfigError(
+                f"{name}={value} does not go with transfer=pool: {reason}.",
+                accepted={"transfer": "pool: the unlabelled texts, the teacher's answers, and nothing else"},
+                fix=[leave_out(f"student.{name}"), option("student.transfer", "all")],
+            )
 
 
 def _require_used(recipe: StudentRecipe) -> None:

@@ -257,6 +257,9 @@ class StudentRecipe(TrainingRecipe):
         default=1, ge=1, description="different texts that a kept token occurs in, single characters apart"
     )
     unlabeled: str | None = None
+    transfer: Literal["all", "pool"] = Field(
+        default="all", description="texts to learn; pool: the unlabelled ones alone, by the teacher's answers"
+    )
     pool_select: int | None = Field(
         default=None, gt=0, description="unlabelled texts to keep: the teacher is sure of them, the student is not"
     )

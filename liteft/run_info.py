@@ -18,6 +18,7 @@ _OptionalInfo = TypedDict(  # noqa: UP013  # a class with a key named float woul
         "start": str,  # what it started from, in words
         "training_texts": int,  # that it was trained on
         "vocabulary": dict[str, Any],  # what trimming made of it
+        "transfer": str,  # "pool" where it learned the unlabelled texts alone
         # with metrics or a loss of the user's own
         "functions": dict[str, str],  # "loss" or "metrics.NAME" -> the function's module, name and hash
         # of a classifier of scores

@@ -9,7 +9,7 @@ import typer
 from liteft.cli import groups
 from liteft.cli.flags.data import Data, Task
 from liteft.cli.flags.machine import Engine, Out, Trust
-from liteft.cli.flags.models import Labels, Teacher
+from liteft.cli.flags.models import Labels, Teacher, VocabularyMinCount
 
 EXAMPLES = (
     "liteft search --data reviews.csv --teacher minilm --max-mb 9.5 --out runs/small",
@@ -26,6 +26,7 @@ def search(
     out: Out,
     start: groups.Start,
     form: groups.Form,
+    vocabulary_min_count: VocabularyMinCount = None,
     trust: Trust = False,
     reading: groups.Reading,
     task: Task = None,
@@ -54,7 +55,7 @@ def search(
         data={"source": data, "task": task, **asdict(reading)},
         teacher={**asdict(head), **asdict(adapter), **asdict(machine), "labels": named and list(named)},
         student={**start.table(), **asdict(training), **asdict(machine)},
-        export=asdict(form),
+        export={**asdict(form), "vocabulary_min_count": vocabulary_min_count},
         search={**asdict(budget), "embedding_bits": bits},
     )
     source = teacher_of(recipe, teacher)

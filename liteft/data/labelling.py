@@ -21,6 +21,7 @@ from liteft.data.labels import (
 from liteft.data.records import Records
 from liteft.data.soft_labels import soft_labels
 from liteft.errors import DataError, option
+from liteft.privacy import quoted, shown
 from liteft.tasks import Task
 
 __all__ = ["LabelForm", "labelled_rows", "read_labels"]
@@ -158,7 +159,11 @@ def _require_classes(train: Records, form: LabelForm, task: Task) -> None:
     if len(classes) < task.fewest_labels:
         raise DataError(
             f"{where}: the column {column!r} holds "
-            + (f"only the label {classes[0]!r} in all {len(rows):,} rows." if classes else "no labels at all."),
+            + (
+                f"only the label {quoted(classes[0], 80)} in all {len(rows):,} rows."
+                if classes
+                else "no labels at all."
+            ),
             accepted={"labels": "at least two"},
             fix=OTHER_LABEL,
         )
@@ -166,7 +171,7 @@ def _require_classes(train: Records, form: LabelForm, task: Task) -> None:
         numbers = all(name.removeprefix("-").replace(".", "", 1).isdecimal() for name in classes)
         raise DataError(
             f"{where}: each of the {len(rows):,} rows has a different label in the column {column!r}.",
-            accepted={"first labels": ", ".join(classes[:5])},
+            accepted={"first labels": ", ".join(map(shown, classes[:5]))},
             fix=[OTHER_LABEL, IF_SCORES] if numbers else OTHER_LABEL,
         )
     if task.several and form.separator is None and all(len(names) == 1 for names in rows):
@@ -174,6 +179,6 @@ def _require_classes(train: Records, form: LabelForm, task: Task) -> None:
         if marks:
             raise DataError(
                 f"{where}: the task is multi-label, but no row has more than one label.",
-                accepted={"first labels": ", ".join(repr(name) for name in classes[:3])},
+                accepted={"first labels": ", ".join(quoted(name, 80) for name in classes[:3])},
                 fix=option("label_separator", marks[0]),
             )

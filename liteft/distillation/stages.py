@@ -249,7 +249,7 @@ def _fit_stage(training: StudentTraining, student: TorchClassifier, rows: Transf
             trainer_class=ClassifierTrainer if training.is_control else DistillingTrainer,
             trainer_arguments=arguments,
             name=training.kind if stage.logits else f"{training.kind}, matching",
-            choose_best=stage.logits,
+            choose_best=stage.logits and recipe.transfer == "all",
             epoch_texts=rows.epoch_texts,
             rate=stage.rate,
         )

@@ -18,6 +18,14 @@ from liteft.data.trainable import report_check, require_trainable
 from liteft.defaults import Shape, settled_student
 from liteft.distillation.fake_quantization import require_quantizable
 from liteft.distillation.initial import create_student, keeps_head
+from liteft.distillation.public_texts import (
+    from_public_start,
+    kept_promise,
+    learns_pool_alone,
+    public_start,
+    require_public_pool,
+    settled_for_pool,
+)
 from liteft.distillation.raw_start import create_untaught, start_head, starts_with_discriminants
 from liteft.distillation.seen_before import texts_seen_before
 from liteft.distillation.selecting import select_pool
@@ -81,6 +89,7 @@ def distill_one(
         DataError, RunError, ModelError: data, run folders or models that cannot be read, written or used.
     """
     require_trainable(dataset)
+    require_public_pool(teacher, dataset, recipe, context.tell)
     texts = unlabeled or unlabeled_once(dataset, recipe, context.tell)
     training, student = _planned(teacher, dataset, recipe, context, kind, texts, encoder)
     recipe = recipe.model_copy(update={"student": training.recipe})
@@ -125,7 +134,10 @@ def _planned(
     if encoder is not None and not headed and is_classifier(encoder):
         context.tell(f"the head of {encoder} is left out: its labels, its task or its max_tokens are not the teacher's")
     training = StudentTraining(teacher, dataset, recipe.student, context, recipe.export.form, kind, encoder, headed)
-    if kind == "c0":
+    public = from_public_start(training)
+    if public is not None:
+        student = public
+    elif kind == "c0":
         student = create_untaught(training)
     else:
         whole = {"layers": "first"} if kind == "c2" else {}  # its teacher, C1, has the student's layers and no others
@@ -142,10 +154,13 @@ def _planned(
 def _settled(training: StudentTraining, student: TorchClassifier, unlabeled: Unlabeled) -> StudentRecipe:
     """Return the recipe with what it leaves open: from the run that the folder holds, or from data and shape."""
     recipe, dataset = filled_from(training.context.out, training.recipe, table="student"), training.dataset
+    alone = recipe.transfer == "pool"
+    recipe = settled_for_pool(recipe) if alone else recipe
     if not recipe.open_settings:
         return recipe
     more = unlabeled()
-    texts = len(dataset.train) + (0 if more is None else min(len(more), recipe.pool_select or len(more)))
+    texts = 0 if alone else len(dataset.train)
+    texts += 0 if more is None else min(len(more), recipe.pool_select or len(more))
     return settled_student(recipe, Shape.of(student.config), texts=texts, validation=len(dataset.validation))
 
 
@@ -186,7 +201,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
     started = time.monotonic()
     with withdrawn_on_error(context), training_threads(recipe.threads):
         pool = unlabeled = texts()
-        if starts_with_discriminants(training):
+        if starts_with_discriminants(training) and not learns_pool_alone(training):
             start_head(training, student)
         if unlabeled is not None:
             unlabeled = select_pool(training, student, unlabeled)
@@ -208,7 +223,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
                 "base": None,
                 "teacher": training.teacher.described(),
                 "size": recipe.size or recipe.student,
-                "start": training.start,
+                "start": public_start(training) or training.start,
                 "seed": recipe.seed,
                 **calibrate(student, dataset.validation, recipe),
                 "seconds": round(time.monotonic() - started, 1),
@@ -218,6 +233,8 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
             }
             if trimming is not None:
                 info["vocabulary"] = trimming
+            if learns_pool_alone(training):
+                info |= kept_promise(training)
             finish_run(
                 context,
                 student,
@@ -238,11 +255,12 @@ def _trimmed(
     """Return the student with the tokens that its texts use, and what run.json says of it; write its tokenizer's files.
 
     All arms get the same tokens, those of the labelled texts and of the whole pool, also where ``pool_select`` picks
-    other texts for each of them.
+    other texts for each of them. A student that learns the pool alone gets the tokens of the pool.
     """
     recipe, dataset = training.recipe, training.dataset
     assert recipe.vocabulary is not None
-    splits = [dataset.train, *([] if unlabeled is None else [unlabeled])]
+    splits = [] if learns_pool_alone(training) else [dataset.train]
+    splits += [] if unlabeled is None else [unlabeled]
     trimmed, vocabulary = trim_classifier(
         student, splits, most=recipe.vocabulary, fill=recipe.fill_vocabulary, min_count=recipe.vocabulary_min_count
     )

@@ -10,6 +10,7 @@ import numpy as np
 from liteft.data import Split
 from liteft.data.split import joined
 from liteft.distillation.ensemble import taught_logits
+from liteft.distillation.public_texts import bare_labels, learns_pool_alone
 from liteft.distillation.training import StudentTraining
 from liteft.errors import ConfigError, DataError, Hint, option
 from liteft.finetuning.batches import Collator
@@ -73,7 +74,12 @@ def transfer_set_of(training: StudentTraining, student: TorchClassifier, unlabel
         ConfigError: matched states of a student whose tokens are not the teacher's.
     """
     train, teacher, recipe = training.dataset.train, training.teacher, training.recipe
-    split = train if unlabeled is None else _joined(train, unlabeled)
+    if learns_pool_alone(training):
+        assert unlabeled is not None  # _check_pool
+        train = bare_labels(train, unlabeled)
+        split, unlabeled = train, None
+    else:
+        split = train if unlabeled is None else _joined(train, unlabeled)
     same = student.tokenizer.json_text == teacher.loaded.tokenizer.json_text
     teacher_ids = None if same else _teacher_ids(training, student)
     if training.is_control:

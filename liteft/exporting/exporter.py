@@ -150,6 +150,11 @@ def export(
             accepted={"verify": "a Split, with labels or without"},
             fix=Hint("verify=data.validation", "--data DATA"),
         )
+    if vocabulary is None and vocabulary_min_count != 1:
+        raise ConfigError(
+            f"vocabulary_min_count={vocabulary_min_count} changes nothing here: no vocabulary is trimmed.",
+            fix=[option("vocabulary", 8000), leave_out("vocabulary_min_count")],
+        )
     _require_splits(verify=verify, calibrate=calibrate, unlabeled=unlabeled, test=test)
     require_replaceable(Path(out))
     said = Said(

@@ -104,7 +104,10 @@ def tuning_recipe(recipe: Recipe, student: Run, variant: Variant) -> Recipe:
         "matching_epochs": 0.0,
         "vocabulary": None if student.task.extractive else variant.vocabulary,
         "fill_vocabulary": True,
+        "vocabulary_min_count": recipe.export.vocabulary_min_count,
     }
+    if changes["vocabulary"] is None:
+        changes["vocabulary_min_count"] = 1  # nothing is trimmed here
     if recipe.student.matching_epochs:
         changes |= {"hidden_weight": 0.0, "relation_weight": 0.0}  # used by the first stage only
     tuned = recipe.model_copy(update={"student": recipe.student.model_copy(update=changes)})

@@ -78,7 +78,7 @@ def test_initials_are_told_the_flag_that_they_stand_for(call: Any) -> None:
 
 def test_what_is_near_to_nothing_is_told_all_flags(call: Any) -> None:
     _, accepted, fix = told(call, "doctor --zzz")
-    assert accepted == ["flags: --serve, --key, --triton, --json, --quiet"]
+    assert accepted == ["flags: --serve, --key, --triton, --json, --quiet, --no-texts, --private"]
     assert fix == ["liteft doctor --help"]
 
 

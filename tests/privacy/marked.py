@@ -13,7 +13,7 @@ import numpy as np
 from liteft.cli import main
 from tests.modules import module_of
 
-__all__ = ["MARKER", "TASKS", "Marked", "holding", "made"]
+__all__ = ["MARKER", "TASKS", "Marked", "all_verbs", "holding", "made"]
 
 MARKER = "zqmarkerqz"
 TASKS = ("labels", "words", "answers", "scores")
@@ -87,10 +87,12 @@ def _row(task: str, number: int, random: np.random.Generator, tiny: object) -> d
 def all_verbs(data: Marked, capture: object, *flags: str) -> None:
     """Run all verbs that read texts, each with ``flags``."""
     out, folder = data.out, data.folder
-    source = ["--data", folder / "data"]
+    score = ["--label", "score"] if data.task == "scores" else []
+    source = ["--data", folder / "data", *score]
     pool = ["--unlabeled", folder / "pool.jsonl"]
     of_labels = data.task in ("labels", "words")
-    data.run(capture, "check", folder / "data", *flags)
+    task = ["--task", "scores"] if data.task == "scores" else []
+    data.run(capture, "check", folder / "data", *score, *task, *flags)
     if data.task == "labels":
         data.run(capture, "advise", folder / "data", "--base", folder / "base", *flags)
     data.run(
@@ -108,10 +110,10 @@ def all_verbs(data: Marked, capture: object, *flags: str) -> None:
     )
     arms = ["--arms", "c1", *(pool if of_labels else [])]
     student = ["--teacher", out / "teacher", "--size", "1", *_TRAINING, *arms, "--out", out / "run"]
-    data.run(capture, "distill", *source, *student, *flags)
+    data.run(capture, "distill", *source, *task, *student, *flags)
     artifact = out / "run" / "artifact"
     data.run(capture, "inspect", artifact, *flags)
-    data.run(capture, "compare", out / "run" / "student", artifact, "--on", folder / "data", *flags)
+    data.run(capture, "compare", out / "run" / "student", artifact, "--on", folder / "data", *score, *flags)
     data.run(capture, "predict", artifact, "--input", folder / "pool.jsonl", "--output", out / "some.jsonl", *flags)
     data.run(capture, "predict", artifact, "--input", folder / "pool.jsonl", "--output", out / "a.parquet", *flags)
     data.run(capture, "score", artifact, folder / "pool.jsonl", "--out", out / "parts", "--workers", "1", *flags)

@@ -20,6 +20,7 @@ from liteft.tokenization import TextTokenizer
 from liteft.trimming import trim_vocabulary
 from liteft.trimming.frequent import frequent_tokens, texts_of_words
 from liteft.trimming.wordpiece import read_wordpiece
+from tests.distillation.students import distill
 
 CHARACTERS = ["a", "b", "c", "d", "##a", "##b", "##c", "##d"]
 PIECES = ["ab", "abc", "abcd", "cd", "##cd", "##bcd", "##bc", "dab", "##ab", "bca"]
@@ -109,3 +110,16 @@ def test_an_export_says_in_how_many_texts_its_tokens_are_and_another_number_is_a
     with pytest.raises(ArtifactError, match="another artifact") as raised:
         export(teacher, tmp_path / "artifact", vocabulary_min_count=3, **common)
     assert raised.value.accepted == {"vocabulary_min_count": "2 -> 3"}
+
+
+def test_the_vocabulary_of_a_student_of_public_texts_has_no_word_of_the_private_ones(
+    teacher: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    public = tmp_path / "public.txt"
+    public.write_text("\n".join(f"unused{row % 9} red{row % 2} w{row % 3}" for row in range(20)) + "\n", "utf-8")
+    given = {"size": "1", "epochs": 1, "batch_size": 8, "learning_rate": 3e-3, "training_precision": "fp32"}
+    given |= {"unlabeled": str(public), "transfer": "pool", "vocabulary": 100}
+    run = distill(teacher, dataset, out=tmp_path / "student", **given)
+    found = json.loads((run.model_path / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]
+    words = {word for text in public.read_text("utf-8").splitlines() for word in text.split()}
+    assert {word for word in found if len(word) > 1 and word[0] not in "[#"} <= words

@@ -88,7 +88,7 @@ VocabularyMinCount = Annotated[
     _model(
         "--vocabulary-min-count",
         metavar="N",
-        help="With --vocabulary: keep only tokens that occur in N different texts; a rare one may be a name.",
+        help="Of a trimmed vocabulary: keep only tokens of N different texts; a rare one may be a name.",
     ),
 ]
 Activation = Annotated[
