@@ -171,6 +171,7 @@ class Manifest(BaseModel):
     )
     teacher: dict[str, Any] | None = None
     training: dict[str, Any] = {}  # what a student started from, the number of texts, and a threshold that became 0.5
+    privacy: dict[str, Any] | None = None  # what is promised of each training text, where the model has an epsilon
     data: dict[str, Any] | None = None
     versions: dict[str, str] = {}
 

@@ -11,6 +11,7 @@ from typing import Any
 from liteft.answer_spans import AnswerForm
 from liteft.arms import ARMS
 from liteft.artifact import Manifest
+from liteft.exporting.card_promise import promise_lines
 from liteft.floors import not_beaten
 from liteft.layout import PairLayout
 from liteft.schemes import SCHEMES
@@ -283,6 +284,8 @@ def _origin(manifest: Manifest) -> str:
         lines += _teachers(manifest.teacher)
     if manifest.training:
         lines += _training(manifest)
+    if manifest.privacy:
+        lines += promise_lines(manifest)
     lines.append("- Versions: " + ", ".join(f"{name} {version}" for name, version in manifest.versions.items()))
     return "\n".join(lines) + "\n"
 
@@ -306,6 +309,8 @@ def _training(manifest: Manifest) -> Iterator[str]:
         texts, rows = manifest.training["texts"], (manifest.data or {}).get("rows") or {}
         more = texts - rows.get("train", texts)
         yield f"- Trained on: {texts:,} texts" + (f", of which {more:,} have no labels" if more > 0 else "")
+    if manifest.training.get("transfer") == "pool":
+        yield "- Learned: the unlabelled texts alone, by the teacher's answers; no labelled text"
     if "threshold" in manifest.training:
         yield (
             f"- Threshold: a label is chosen at a score above 0.5, which was the probability "

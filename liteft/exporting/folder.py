@@ -29,7 +29,7 @@ from liteft.tokenization import TextTokenizer
 
 __all__ = ["manifest_fields", "needs_trust", "save_model", "seal", "title_of", "write_companions"]
 
-_TOLD = {"start": "start", "texts": "training_texts"}  # manifest key -> of run.json
+_TOLD = {"start": "start", "texts": "training_texts", "transfer": "transfer"}  # manifest key -> of run.json
 
 _PACKAGES = ("liteft", "torch", "transformers", "onnx", "onnxruntime", "tokenizers", "numpy")
 
@@ -107,6 +107,7 @@ def manifest_fields(
         "vocabulary": None if run is None else run.info.get("vocabulary"),
         "teacher": None if run is None else _teacher(run.info.get("teacher")),
         "training": ({} if run is None else _training(run)) | _threshold(settings),
+        "privacy": None if run is None else run.info.get("privacy"),
         "data": None if run is None else run.info.get("data"),
         "versions": {"python": platform.python_version(), **package_versions(_PACKAGES)},
     }

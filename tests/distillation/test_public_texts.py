@@ -12,6 +12,7 @@ import pytest
 from liteft.data import Dataset
 from liteft.distillation.transfer_set import transfer_set_of
 from liteft.errors import ConfigError
+from liteft.exporting import export
 from liteft.pipeline import export_student
 from liteft.recipe_checks import require_student
 from liteft.recipes import Recipe, StudentRecipe
@@ -140,3 +141,16 @@ def test_a_classifier_from_elsewhere_does_not_say_what_it_started_from(
     with pytest.raises(ConfigError, match="does not say what that was"):
         distill(teacher.model_path, dataset, out=tmp_path / "student", **given)
     assert np.all([not path.exists() for path in (tmp_path / "student",)])
+
+
+def test_manifest_and_card_say_what_is_promised_and_what_is_not(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
+    said = {"epsilon": 7.99, "delta": 1e-5, "noise_multiplier": 0.9, "max_grad_norm": 1.0, "sampling": "Poisson"}
+    said |= {"sample_rate": 0.02, "steps": 1000, "rows": 48, "accountant": "rdp, opacus 1.6.0", "trains": "the head"}
+    promised = Run(teacher.path, teacher.info | {"privacy": said, "transfer": "pool"})  # type: ignore[operator]
+    made = export(promised, tmp_path / "artifact", verify=dataset.validation, precision="fp32")
+    assert made.manifest.privacy == said
+    card = (made.path / "card.md").read_text("utf-8")
+    assert "epsilon = 7.99, delta = 1e-05, of each row of the training split; 1,000 steps" in card
+    assert "It does not cover whoever wrote several rows" in card and "no labelled text" in card
+    plain = export(teacher, tmp_path / "plain", verify=dataset.validation, precision="fp32")
+    assert plain.manifest.privacy is None and "epsilon" not in (plain.path / "card.md").read_text("utf-8")
