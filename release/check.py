@@ -60,7 +60,7 @@ def environment_of(file: Path, folder: Path) -> tuple[Environment, tuple[str, ..
 def prepared(folder: Path) -> tuple[list[Path], Path]:
     """Make artifacts of a tiny model, and write what this checkout answers, in ONNX Runtime; return both."""
     sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "bench" / "micro")]
-    from micro_models import PRECISIONS, models_of
+    from micro_models import PRECISIONS, models_of  # type: ignore[import-not-found]  # of bench/micro
 
     import liteft
 

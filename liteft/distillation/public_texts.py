@@ -94,8 +94,7 @@ def _starts_apart(training: StudentTraining) -> bool:
     return learns_pool_alone(training) and training.encoder is None and not promised
 
 
-def kept_promise(training: StudentTraining) -> dict[str, Any]:
-    """Return what run.json says of a student that learned the pool alone: its teacher's promise, if there is one."""
+def kept_promise(training: StudentTraining) -> dict[str, Any] | None:
+    """Return the privacy of its teacher, which a student that learned the pool alone keeps; None if there is none."""
     run = training.teacher.run
-    promised = {} if run is None or "privacy" not in run.info else {"privacy": dict(run.info["privacy"])}
-    return {"transfer": "pool", **promised}
+    return None if run is None or "privacy" not in run.info else dict(run.info["privacy"])

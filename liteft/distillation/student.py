@@ -234,7 +234,9 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
             if trimming is not None:
                 info["vocabulary"] = trimming
             if learns_pool_alone(training):
-                info |= kept_promise(training)
+                info["transfer"] = "pool"
+                if (promise := kept_promise(training)) is not None:
+                    info["privacy"] = promise
             finish_run(
                 context,
                 student,

@@ -35,8 +35,8 @@ from liteft.finetuning.fit import fit, training_threads
 from liteft.finetuning.from_scratch import USUAL_WIDTH, create_from_scratch
 from liteft.finetuning.head import start_from_discriminants
 from liteft.finetuning.model import TorchClassifier, read_config
-from liteft.finetuning.private_settings import refuse_for_privacy, settled_privately
 from liteft.finetuning.own_functions import LossFunction, MetricFunction, checked_functions, require_functions
+from liteft.finetuning.private_settings import refuse_for_privacy, settled_privately
 from liteft.finetuning.run_folder import (
     filled_from,
     finish_run,
