@@ -50,10 +50,24 @@ def artifact(tiny: ModuleType, tmp_path: Path) -> Artifact:
 
 
 @pytest.fixture(scope="session")
-def forms(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A tiny BERT as a finished run, as a model folder and as an artifact, with its data. Not to be changed."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A tiny BERT as a finished run, and the data that it was scored on. Not to be changed."""
     pytest.importorskip("torch", reason="runs are trained with the extra 'train'")
-    return module_of("report").forms.__wrapped__(tmp_path_factory)
+    from liteft.data import Dataset, Split
+    from liteft.finetuning.context import RunContext
+    from liteft.finetuning.model import load_classifier
+    from liteft.finetuning.run_folder import finish_run
+
+    root = tmp_path_factory.mktemp("trained")
+    folder, validation = module_of("exporting").Workshop(root).learned("bert")
+    loaded = load_classifier(folder)
+    splits = {"validation": validation, "test": Split("test", validation.texts, None, validation.labels)}
+    data = Dataset("words", "single_label", loaded.settings.labels, splits)
+    told: Any = {"seed": 0, "teacher": None}
+    run = finish_run(
+        RunContext(root / "run"), loaded, data, kind="student", tokenizer_source=folder, train_bf16=False, info=told
+    )
+    return run, data
 
 
 @pytest.fixture

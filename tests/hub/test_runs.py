@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 
 import liteft
+from liteft.artifact import Artifact
 from liteft.errors import ArtifactError, ModelError, RunError
 from liteft.run import Run, read_run
 from liteft.run_card import MODEL_LIST
 
 
 @pytest.fixture
-def run(forms: Any, tmp_path: Path) -> Run:
+def run(trained: Any, tmp_path: Path) -> Run:
     """A copy of a finished run, whose teacher lies in a folder that has no business elsewhere."""
     folder = tmp_path / "secret-folder" / "student"
-    shutil.copytree(forms.run.path, folder)
+    shutil.copytree(trained[0].path, folder)
     info = json.loads((folder / "run.json").read_text())
     info["teacher"] = {"name": "teacher", "path": str(tmp_path / "secret-folder"), "base": "minilm", "parameters": 9}
     info["warnings"] = ["a text that was said: hello"]
@@ -83,42 +84,45 @@ def test_an_adapter_on_a_base_of_this_machine_is_refused(hub: Any, run: Run, tmp
     assert str(tmp_path / "llm") not in refused.value.message
 
 
-def test_transformers_reads_the_repository_with_the_same_logits(hub: Any, there: Any, forms: Any) -> None:
+def test_transformers_reads_the_repository_with_the_same_logits(hub: Any, there: Any, trained: Any) -> None:
     import torch
     from transformers import AutoModelForSequenceClassification
 
     theirs = AutoModelForSequenceClassification.from_pretrained("acme/student")
-    ours = AutoModelForSequenceClassification.from_pretrained(forms.run.model_path)
+    ours = AutoModelForSequenceClassification.from_pretrained(trained[0].model_path)
     ids = torch.tensor([[2, 9, 8, 3]])
     with torch.no_grad():
         assert torch.equal(theirs(ids).logits, ours(ids).logits)
 
 
 @pytest.mark.slow
-def test_a_run_from_the_hub_is_exported_and_compared(hub: Any, there: Any, forms: Any, tmp_path: Path) -> None:
-    validation = forms.dataset.splits["validation"]
+def test_a_run_from_the_hub_is_exported_and_compared(hub: Any, there: Any, trained: Any, tmp_path: Path) -> None:
+    validation = trained[1].splits["validation"]
     made = liteft.export("acme/student", tmp_path / "artifact", precision="fp32", verify=validation)
     texts = validation.texts[:8]
-    with liteft.load(made.path) as one, liteft.load(forms.artifact.path) as other:
+    original = liteft.export(trained[0], tmp_path / "original", precision="fp32", verify=validation)
+    with liteft.load(made.path) as one, liteft.load(original.path) as other:
         assert np.array_equal(one.logits(texts), other.logits(texts))
-    compared = liteft.compare("acme/student", made, on=forms.dataset, rounds=0, threads=1)
+    compared = liteft.compare("acme/student", made, on=trained[1], rounds=0, threads=1)
     assert [model.subject.name for model in compared.models] == ["acme/student", "artifact"]
 
 
-def test_an_artifact_from_the_hub_is_not_exported_again(hub: Any, forms: Any, tmp_path: Path) -> None:
-    forms.artifact.push_to_hub("acme/artifact", license="mit")
+def test_an_artifact_from_the_hub_is_not_exported_again(
+    hub: Any, artifact: Artifact, trained: Any, tmp_path: Path
+) -> None:
+    artifact.push_to_hub("acme/artifact", license="mit")
     with pytest.raises(ModelError, match="is an artifact, which has been exported already"):
-        liteft.export("acme/artifact", tmp_path / "out", verify=forms.dataset.splits["validation"])
+        liteft.export("acme/artifact", tmp_path / "out", verify=trained[1].splits["validation"])
 
 
-def test_weights_that_were_changed_on_the_hub_are_refused(hub: Any, there: Any, forms: Any, tmp_path: Path) -> None:
+def test_weights_that_were_changed_on_the_hub_are_refused(hub: Any, there: Any, trained: Any, tmp_path: Path) -> None:
     from liteft.finetuning.bases import resolve_base
 
     content = bytearray(there.files()["model.safetensors"])
     content[-1] ^= 1
     there.commit(there.files() | {"model.safetensors": bytes(content)})
     with pytest.raises(ModelError, match="is not the file that was pushed"):
-        liteft.export("acme/student", tmp_path / "out", verify=forms.dataset.splits["validation"])
+        liteft.export("acme/student", tmp_path / "out", verify=trained[1].splits["validation"])
     with pytest.raises(ModelError, match="is not the file that was pushed"):
         resolve_base("acme/student")
 
@@ -134,12 +138,12 @@ def test_a_run_is_a_base_by_name_and_commit(hub: Any, there: Any, run: Run) -> N
 
 
 @pytest.mark.parametrize("name", ["acme/student", "hf://acme/student"])
-def test_a_run_is_a_teacher_by_name(hub: Any, there: Any, forms: Any, name: str) -> None:
+def test_a_run_is_a_teacher_by_name(hub: Any, there: Any, trained: Any, name: str) -> None:
     from liteft.distillation.teachers import Teacher, find_teacher
 
-    teacher = find_teacher(name, dataset=forms.dataset)
+    teacher = find_teacher(name, dataset=trained[1])
     assert isinstance(teacher, Teacher)
-    assert teacher.weights_sha256 == forms.run.info["weights_sha256"]
+    assert teacher.weights_sha256 == trained[0].info["weights_sha256"]
 
 
 def test_a_run_is_not_loaded_as_an_artifact(hub: Any, there: Any) -> None:
@@ -160,16 +164,16 @@ def test_a_run_is_not_loaded_as_an_artifact(hub: Any, there: Any) -> None:
     ],
 )
 def test_a_list_of_files_that_does_not_fit_is_refused(
-    hub: Any, there: Any, forms: Any, tmp_path: Path, change: dict[str, Any], text: str
+    hub: Any, there: Any, trained: Any, tmp_path: Path, change: dict[str, Any], text: str
 ) -> None:
     content = json.loads(there.files()[MODEL_LIST]) | change
     there.commit(there.files() | {MODEL_LIST: json.dumps(content).encode()})
     with pytest.raises(ModelError, match="cannot be used") as refused:
-        liteft.compare("acme/student", on=forms.dataset, rounds=0)
+        liteft.compare("acme/student", on=trained[1], rounds=0)
     assert text in str(refused.value)
 
 
-def test_an_artifact_takes_the_place_of_a_run_in_one_commit(hub: Any, there: Any, forms: Any) -> None:
-    pushed = forms.artifact.push_to_hub("acme/student", license="mit")
+def test_an_artifact_takes_the_place_of_a_run_in_one_commit(hub: Any, there: Any, artifact: Artifact) -> None:
+    pushed = artifact.push_to_hub("acme/student", license="mit")
     assert pushed.removed == (MODEL_LIST, "model.safetensors")
     assert set(there.files()) == {*pushed.files, ".gitattributes"}
