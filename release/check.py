@@ -23,6 +23,7 @@ from environments import DEBIAN, Environment, emulated, of_this_machine
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = str(ROOT / "release" / "smoke.py")
 CONSTRAINTS = ROOT / "constraints.txt"
+APART = {"fp32": 1e-3, "int8": 0.15}  # the engine's attention is in bf16 beside int8; logits have deviation 1
 TEXTS = ["my parcel never arrived", "how do I reset the device?", "thanks", "the lid is cracked " * 40]
 
 
@@ -69,6 +70,7 @@ def prepared(folder: Path) -> tuple[list[Path], Path]:
         with liteft.load(models / precision, backend="onnxruntime", device="cpu") as classifier:
             known = {
                 "texts": TEXTS,
+                "apart": APART[precision],
                 "logits": classifier.logits(TEXTS).tolist(),
                 "labels": [found.label for found in classifier.predict(TEXTS)],
             }

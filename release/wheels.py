@@ -45,7 +45,7 @@ def build(machine: str, out: Path, *, cuda: str = "OFF") -> Path:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         raw, repaired = Path(folder) / "raw", Path(folder) / "repaired"
-        settings = [item for pair in _settings(machine, cuda).items() for item in ("-C", "=".join(pair))]
+        settings = [item for pair in settings_for(machine, cuda).items() for item in ("-C", "=".join(pair))]
         command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(raw), *settings, str(ROOT)]
         wanted = {"LITEFT_NATIVE": "required", "LITEFT_CUDA_ARCHITECTURES": ""}  # every architecture
         subprocess.run(command, check=True, env=os.environ | wanted)
@@ -60,7 +60,7 @@ def libraries(wheel: Path) -> list[str]:
     return sorted(Path(name).name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so"))
 
 
-def _settings(machine: str, cuda: str) -> dict[str, str]:
+def settings_for(machine: str, cuda: str) -> dict[str, str]:
     """Return scikit-build-core's settings for a machine."""
     found = {
         "cmake.define.LITEFT_STATIC_RUNTIME": "ON",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import platform
 import re
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -67,3 +71,66 @@ def test_every_python_that_is_promised_is_tested_and_named() -> None:
     assert named == tested
     least, most = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["requires-python"]).groups()  # type: ignore[union-attr]
     assert named == [f"3.{minor}" for minor in range(int(least), int(most))]
+
+
+@pytest.fixture
+def wheels(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "release"))
+    return importlib.import_module("wheels")
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "release"))
+    return importlib.import_module("check")
+
+
+def test_a_wheel_for_another_machine_is_cross_compiled_and_named_after_it(
+    wheels: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    assert "wheel.tags" not in wheels.settings_for("x86_64", "ON")
+    assert wheels.settings_for("x86_64", "ON")["cmake.define.LITEFT_CUDA"] == "ON"
+    other = wheels.settings_for("aarch64", "OFF")
+    assert other["wheel.tags"] == "py3-none-linux_aarch64"
+    assert Path(other["cmake.define.CMAKE_TOOLCHAIN_FILE"]).is_file()
+
+
+def test_a_wheel_that_cannot_be_built_here_is_an_error(wheels: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    with pytest.raises(SystemExit, match="a wheel for x86_64 is built on x86_64; this is aarch64"):
+        wheels.settings_for("x86_64", "OFF")
+
+
+def test_a_wheel_of_another_machine_is_tried_in_an_emulator(
+    check: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(check, "emulated", lambda folder, machine, *_: made.append(f"emulated {machine}"))
+    monkeypatch.setattr(check, "of_this_machine", lambda folder, wanted, *_: made.append(wanted))
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    check.environment_of(Path("liteft-0.1.0-py3-none-manylinux_2_34_aarch64.whl"), tmp_path)
+    check.environment_of(Path("liteft-0.1.0-py3-none-manylinux_2_34_x86_64.whl"), tmp_path)
+    check.environment_of(Path("liteft-0.1.0.tar.gz"), tmp_path)
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    check.environment_of(Path("liteft-0.1.0-py3-none-manylinux_2_34_aarch64.whl"), tmp_path)
+    assert made == [
+        "emulated aarch64",
+        "liteft-0.1.0-py3-none-manylinux_2_34_x86_64.whl[cpu]",
+        "liteft-0.1.0.tar.gz[cpu]",
+        "liteft-0.1.0-py3-none-manylinux_2_34_aarch64.whl[cpu]",
+    ]
+
+
+def test_an_environment_does_not_see_the_checkout(check: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("LITEFT_LIBRARY", "mine.so")
+    python = (sys.executable, "-S")
+    environment = check.Environment(python, python, {"LITEFT_NATIVE": "required"})
+    said = environment.run(
+        python, "-c", "import os, sys; print([os.environ.get(name) for name in sys.argv[1:]])", "PYTHONPATH",
+        "LITEFT_LIBRARY", "LITEFT_NATIVE",
+    )  # fmt: skip
+    assert said.strip() == "[None, None, 'required']"
+    with pytest.raises(SystemExit, match="failed with status 3"):
+        environment.run(python, "-c", "raise SystemExit(3)")
