@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -56,6 +57,11 @@ def of_this_machine(folder: Path, wanted: str, constraints: Path) -> Environment
 
 def emulated(folder: Path, machine: str, wheel: Path, constraints: Path) -> Environment:
     """Unpack Debian's Python of another machine, and install a wheel and the packages that it needs beside it."""
+    missing = [name for name in (f"qemu-{machine}", "apt-get", "dpkg-deb") if shutil.which(name) is None]
+    if missing:
+        raise SystemExit(
+            f"{wheel.name} is tried on {machine}, or on a Debian with qemu-user; missing: {', '.join(missing)}"
+        )
     root, site = folder / "root", folder / "site"
     _unpack_python(folder, root, DEBIAN[machine])
     system = [item for name in _PLATFORMS for item in ("--platform", f"{name}_{machine}")]
@@ -78,6 +84,7 @@ def _unpack_python(folder: Path, root: Path, architecture: str) -> None:
         "Dir::State::status": folder / "status",
         "Dir::Cache": folder / "cache",
         "APT::Install-Recommends": "false",
+        "APT::Sandbox::User": "root",  # nobody else may read the folder
     }
     apt = ["apt-get", "-qq", *(item for pair in options.items() for item in ("-o", f"{pair[0]}={pair[1]}"))]
     subprocess.run([*apt, "update"], check=True)

@@ -122,6 +122,14 @@ def test_a_wheel_of_another_machine_is_tried_in_an_emulator(
     ]
 
 
+def test_without_an_emulator_a_wheel_of_another_machine_is_an_error(
+    check: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"is tried on aarch64, or on a Debian with qemu-user; missing: qemu-aarch64"):
+        check.emulated(tmp_path, "aarch64", Path("liteft-0.1.0-py3-none-manylinux_2_34_aarch64.whl"), tmp_path)
+
+
 def test_an_environment_does_not_see_the_checkout(check: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("LITEFT_LIBRARY", "mine.so")
