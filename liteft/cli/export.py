@@ -53,7 +53,7 @@ def export(
     For a model that LiteFT did not train, --task, --pair, --labels, --activation and --max-tokens say what its
     config.json does not.
     """
-    from liteft.artifact import refuse_artifact
+    from liteft.artifact import local_model, refuse_artifact
     from liteft.cli.serving import is_artifact, refuse_settings, write_repository
     from liteft.cli.settings import data_of_models, resolve, said_of_model
     from liteft.data.unlabeled import load_beside
@@ -63,6 +63,7 @@ def export(
     table = {**asdict(form), "vocabulary": vocabulary, "vocabulary_min_count": vocabulary_min_count}
     recipe = resolve(settings, data={"source": data, **asdict(reading)}, export=table)
     console = output.console()
+    source = str(local_model(source))
     if recipe.export.target == "triton" and is_artifact(source):
         stated = {"task": task, "labels": labels, "max_tokens": max_tokens, "activation": activation}
         refuse_settings(table | stated | {"trust": trust or None, "overwrite": overwrite or None})

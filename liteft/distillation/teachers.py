@@ -30,6 +30,7 @@ from liteft.finetuning.teacher import train_teacher
 from liteft.foreign import Said, adopted_labels
 from liteft.foreign.meaning import LABELS_HINT, renamed_text
 from liteft.foreign.setfit import is_setfit, setfit_sha256
+from liteft.hub import origin_of
 from liteft.recipes import Recipe
 from liteft.run import RUN_FILE, Run, base_of_run, model_weights_sha256, read_run
 from liteft.tasks import task_asked
@@ -91,8 +92,10 @@ class Teacher:
 
     @property
     def name(self) -> str:
-        """The last part of its path."""
-        return (self.run.path if self.run else self.loaded.path).resolve().name
+        """The last part of its path; of one from the hub, its repository and commit."""
+        path = self.run.path if self.run else self.loaded.path
+        origin = origin_of(path)
+        return path.resolve().name if origin is None else str(origin)
 
     @property
     def logits_sha256(self) -> str:

@@ -21,6 +21,7 @@ from liteft.finetuning.settings import ModelSettings, apply_settings
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.floors import FLOORS_FILE, read_floor_scores
 from liteft.form import ExportForm
+from liteft.hub import origin_of
 from liteft.machine import package_versions
 from liteft.metrics import named_intervals
 from liteft.run import Run, read_folds
@@ -35,9 +36,9 @@ _PACKAGES = ("liteft", "torch", "transformers", "onnx", "onnxruntime", "tokenize
 
 
 def title_of(run: Run | None, folder: Path) -> str:
-    """Return the title of the model card, which names the data set or, if it is not known, the folder."""
-    data = None if run is None else (run.info.get("data") or {}).get("name")
-    return f"Text classifier: {data or folder.resolve().name}"
+    """Return the title of the model card, which names the data set or, if it is not known, folder or repository."""
+    data, origin = None if run is None else (run.info.get("data") or {}).get("name"), origin_of(folder)
+    return f"Text classifier: {data or (folder.resolve().name if origin is None else origin.repo)}"
 
 
 def save_model(model: onnx.ModelProto, path: Path) -> None:

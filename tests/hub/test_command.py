@@ -127,3 +127,24 @@ def test_the_real_client_in_processes_of_their_own(hub: Any, artifact: Artifact,
     refused = run("predict", "acme/reviws", TEXT)
     assert refused.returncode == 1
     assert refused.stderr.startswith("HubError: acme/reviws: there is no such folder here, and the hub has no such")
+
+
+@pytest.mark.slow
+def test_export_takes_the_model_of_a_run(hub: Any, trained: Any, tmp_path: Path) -> None:
+    run, data = trained
+    run.push_to_hub("acme/student", license="mit")
+    validation = data.splits["validation"]
+    rows = (f"{text},{data.labels[label]}\n" for text, label in zip(validation.texts, validation.labels, strict=True))
+    (tmp_path / "data.csv").write_text("text,label\n" + "".join(rows))
+    words = [
+        "--data",
+        str(tmp_path / "data.csv"),
+        "--split",
+        "all",
+        "--precision",
+        "fp32",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(["export", "acme/student", *words]) == 0
+    assert (tmp_path / "out" / MANIFEST).is_file()

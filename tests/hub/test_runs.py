@@ -103,6 +103,7 @@ def test_a_run_from_the_hub_is_exported_and_compared(hub: Any, there: Any, train
     original = liteft.export(trained[0], tmp_path / "original", precision="fp32", verify=validation)
     with liteft.load(made.path) as one, liteft.load(original.path) as other:
         assert np.array_equal(one.logits(texts), other.logits(texts))
+    assert (made.path / "card.md").read_text().startswith("# Text classifier: acme/student\n")
     compared = liteft.compare("acme/student", made, on=trained[1], rounds=0, threads=1)
     assert [model.subject.name for model in compared.models] == ["acme/student", "artifact"]
 
@@ -144,6 +145,7 @@ def test_a_run_is_a_teacher_by_name(hub: Any, there: Any, trained: Any, name: st
     teacher = find_teacher(name, dataset=trained[1])
     assert isinstance(teacher, Teacher)
     assert teacher.weights_sha256 == trained[0].info["weights_sha256"]
+    assert teacher.name == f"acme/student@{there.branches['main']}"
 
 
 def test_a_run_is_not_loaded_as_an_artifact(hub: Any, there: Any) -> None:
