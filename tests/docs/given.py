@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from transformers import AutoTokenizer, BertForSequenceClassification
 
-from liteft.finetuning.bases import resolve_base
 from tests.docs.worlds import CITIES, DAYS, NAMES, reviews
 
 _SPLITS = {"train": 160, "validation": 40, "test": 40}
@@ -36,14 +34,14 @@ def tables(folder: Path) -> None:
 def messages(folder: Path) -> None:
     """Write messages/, texts with spans of persons and cities, and new.jsonl, texts alone."""
     random = np.random.default_rng(1)
-    for name, count in _SPLITS.items():
+    for name, count in (_SPLITS | {"train": 480}).items():
         write_lines(folder / "messages" / f"{name}.jsonl", [_message(random) for _ in range(count)])
     write_lines(folder / "new.jsonl", [{"text": _message(random)["text"]} for _ in range(10)])
 
 
 def _message(random: np.random.Generator) -> dict[str, Any]:
     name, city, day = (str(random.choice(each)) for each in (NAMES, CITIES, DAYS))
-    text = f"{name} flies to {city} on {day}"
+    text = f"{name} flies to {city} on {day} at {random.integers(1000, 2400)}"
     begin = text.index(city)
     spans = [{"start": 0, "end": len(name), "label": "person"}]
     return {"text": text, "spans": [*spans, {"start": begin, "end": begin + len(city), "label": "city"}]}
@@ -75,14 +73,11 @@ def _paragraph(random: np.random.Generator, number: str) -> dict[str, Any]:
 
 
 def pairs(folder: Path) -> None:
-    """Write pairs/ (query, text, score), new.jsonl without scores, and reranker/, a classifier with one logit."""
+    """Write pairs/ (query, text, score), and new.jsonl without scores."""
     random = np.random.default_rng(3)
     for name, count in _SPLITS.items():
         write_lines(folder / "pairs" / f"{name}.jsonl", _scored(random, count))
     write_lines(folder / "new.jsonl", [{"query": row["query"], "text": row["text"]} for row in _scored(random, 8)])
-    base = resolve_base("minilm")
-    BertForSequenceClassification.from_pretrained(base, num_labels=1).save_pretrained(folder / "reranker")
-    AutoTokenizer.from_pretrained(base).save_pretrained(folder / "reranker")
 
 
 def _scored(random: np.random.Generator, count: int) -> list[dict[str, Any]]:

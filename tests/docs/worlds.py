@@ -20,8 +20,8 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel
 
-import liteft
 from liteft import defaults
+from liteft.cli import main
 from liteft.report import compare, workers
 
 WORDS = {
@@ -131,7 +131,10 @@ def write_world(folder: Path) -> None:
     write_reviews(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        liteft.distill("minilm", "reviews.csv", size="3x384", out="runs/reviews")
+        status = main(
+            ["distill", "--data", "reviews.csv", *["--teacher", "minilm", "--size", "3x384", "--out", "runs/reviews"]]
+        )
+        assert status == 0, "the run that pages find could not be made"
 
 
 def copy_world(world: Path, folder: Path) -> None:
