@@ -14,11 +14,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from liteft.errors import ModelError, option
-from liteft.finetuning.model import load_classifier, merged_classifier, quiet_transformers, save_classifier
-from liteft.finetuning.modeling_mean_pooled import MeanPooledForSequenceClassification
+from liteft.errors import MissingExtraError, ModelError, option
 from liteft.foreign.folders import RUN_FILE
+from liteft.installation import install_hint
 from liteft.run import read_run
+
+try:
+    from liteft.finetuning.model import load_classifier, merged_classifier, quiet_transformers, save_classifier
+    from liteft.finetuning.modeling_mean_pooled import MeanPooledForSequenceClassification
+except ModuleNotFoundError as missing:
+    raise MissingExtraError(
+        f"liteft.integrations.transformers needs {missing.name}, which is not installed.", fix=install_hint("train")
+    ) from None
 
 __all__ = ["MeanPooledForSequenceClassification", "rewrite_model"]
 

@@ -260,9 +260,18 @@ def test_optimums_own_pipeline_takes_no_accelerator_but_its_two() -> None:
         optimum_pipeline("text-classification", accelerator="liteft")
 
 
-def test_without_optimum_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "optimum.modeling_base", None)
-    monkeypatch.delitem(sys.modules, "liteft.integrations.optimum")
-    with pytest.raises(MissingExtraError, match=r"needs optimum\.modeling_base") as caught:
-        importlib.import_module("liteft.integrations.optimum")
-    assert "optimum" in str(caught.value.fix)
+@pytest.mark.parametrize(
+    ("module", "missing", "extra"),
+    [
+        ("optimum", "optimum.modeling_base", "optimum"),
+        ("transformers", "liteft.finetuning.modeling_mean_pooled", "train"),
+    ],
+)
+def test_what_is_not_installed_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, module: str, missing: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, f"liteft.integrations.{module}", raising=False)
+    with pytest.raises(MissingExtraError, match=f"needs {missing}") as caught:
+        importlib.import_module(f"liteft.integrations.{module}")
+    assert extra in str(caught.value.fix)
