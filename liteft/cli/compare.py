@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from liteft.cli import groups
-from liteft.cli.flags.answers import NoFloors, Picture, Rounds, Seconds
+from liteft.cli.flags.answers import Diagnose, NoFloors, Picture, Rounds, Seconds
 from liteft.cli.flags.data import On, Split, Task
 from liteft.cli.flags.machine import Device, Threads, Trust
 from liteft.cli.flags.models import Activation, Labels
@@ -36,6 +36,7 @@ def compare(
     threads: Threads = None,
     device: Device = "cpu",
     picture: Picture = None,
+    diagnose: Diagnose = None,
     no_floors: NoFloors = False,
     task: Task = None,
     labels: Labels = None,
@@ -52,11 +53,14 @@ def compare(
     """
     from liteft.cli.settings import data_of_models, resolve, said_of_model
     from liteft.report import compare as compare_models
+    from liteft.report.diagnosis_pictures import draw_diagnoses, require_folder
     from liteft.report.picture import draw, require_drawable
 
     recipe = resolve(settings, data={"source": on, **asdict(reading)})
     if picture is not None:
         require_drawable(Path(picture))  # before minutes of measuring
+    if diagnose is not None:
+        require_folder(diagnose)
     console = output.console()
     models = [console.artifact_of(model) for model in models]
     source, how = data_of_models(recipe, models)
@@ -75,11 +79,15 @@ def compare(
         activation=said.activation,
         trust=trust,
         floors=False if no_floors else None,
+        diagnose=diagnose is not None,
         progress=console.progress,
         **how,
     )
     if picture is not None:
         console.progress(f"drew {draw(comparison, picture)}")
+    if diagnose is not None:
+        for path in draw_diagnoses(comparison, diagnose):
+            console.progress(f"drew {path}")
     artifacts = [model.subject.path for model in comparison.models if model.subject.engine == "onnxruntime"]
     following = (
         groups.predicting(artifacts[-1], trust=trust)

@@ -39,6 +39,7 @@ from liteft.metrics.scores import (
     f1_scores,
     log_loss,
     micro_f1_contributions,
+    reliability_bins,
     sigmoid,
     softmax,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "paired_span_intervals",
     "pearson",
     "query_metrics",
+    "reliability_bins",
     "sigmoid",
     "softmax",
     "span_intervals",

@@ -14,6 +14,7 @@ __all__ = [
     "f1_scores",
     "log_loss",
     "micro_f1_contributions",
+    "reliability_bins",
     "sigmoid",
     "softmax",
 ]
@@ -138,6 +139,29 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
 
     Source: Guo et al. 2017, section 2, arXiv:1706.04599.
     """
+    confidence, right, index = _in_bins(probabilities, labels, bins)
+    gaps = np.bincount(index, weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def reliability_bins(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what a reliability diagram shows, over the bins of `calibration_error`, whose arguments it takes.
+
+    Returns:
+        The number of predictions in each bin, int64 (bins,); their mean confidence and the share that is right, float64
+        (bins,), NaN in empty bins.
+    """
+    confidence, right, index = _in_bins(probabilities, labels, bins)
+    counts = np.bincount(index, minlength=bins)
+    sums = [np.bincount(index, weights=each, minlength=bins) for each in (confidence, right)]
+    means = [np.where(counts > 0, each / np.maximum(counts, 1), np.nan) for each in sums]
+    return counts, means[0], means[1]
+
+
+def _in_bins(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return each prediction's confidence, whether it is right, and its bin."""
     if len(probabilities) == 0 or len(probabilities) != len(labels):
         raise ValueError(f"{len(probabilities)} rows of probabilities and {len(labels)} of labels")
     if labels.ndim == 2:
@@ -146,9 +170,7 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
         confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     confidence = confidence.astype(np.float64)
     edges = np.linspace(0, 1, bins + 1)
-    index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    gaps = np.bincount(index, weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(confidence))
+    return confidence, right, np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
 
 
 def _floating(values: np.ndarray) -> np.ndarray:

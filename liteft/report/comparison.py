@@ -25,6 +25,7 @@ from liteft.errors import ConfigError, ModelError, leave_out, option
 from liteft.foreign import Said
 from liteft.machine import read_processor
 from liteft.ragged import Rows, values_of
+from liteft.report.diagnosis import diagnose as diagnosis_of
 from liteft.report.floor_rows import find_floors, measured_floors, verdicts, why_no_floors
 from liteft.report.gold import Gold, find_gold, in_order
 from liteft.report.load import Watch, watching
@@ -58,6 +59,7 @@ def compare(
     activation: str | None = None,
     trust: bool = False,
     floors: bool | None = None,
+    diagnose: bool = False,
     progress: Callable[[str], None] | bool | None = None,
     **data_settings: Any,
 ) -> Comparison:
@@ -87,6 +89,8 @@ def compare(
         floors: add the floors of ``liteft.train_floors`` as rows if the data is what one of the runs was trained on,
             and say in the first line which models do not beat them; None does so if scikit-learn is installed, or if
             the floors are stored beside the run.
+        diagnose: also find where each model is wrong: how sure it is when it is, what it takes for what, and at which
+            lengths; see `Diagnosis`, which ``draw_diagnoses`` draws.
         progress: called with lines of text; True prints them to stderr.
         data_settings: arguments of ``load_dataset``, if ``on`` is neither a Dataset nor a Split.
 
@@ -128,6 +132,8 @@ def compare(
         texts = write_texts(folder / "texts.json", gold.split)
         logits = [_scored(worker, texts, gold, report_progress) for worker in workers]
         rows = [_measured(worker, gold, logits[0], values) for worker, values in zip(workers, logits, strict=True)]
+        if diagnose:
+            rows = [_diagnosed(row, gold, values) for row, values in zip(rows, logits, strict=True)]
     timed = zip(rows, speeds, peaks, strict=True)
     return Comparison(
         models=tuple(replace(row, speed=speed, peak_memory_bytes=peak) for row, speed, peak in timed),
@@ -246,6 +252,12 @@ def _measured(worker: Worker, gold: Gold, first: Rows, logits: Rows) -> Measured
         peak_memory_bytes=None,
         versions=worker.versions,
     )
+
+
+def _diagnosed(row: Measured, gold: Gold, logits: Rows) -> Measured:
+    """Return the same numbers with where the model is wrong."""
+    own = gold.task.activated(row.subject.task.activation)
+    return replace(row, diagnosis=diagnosis_of(own, logits, gold.split, gold.labels))
 
 
 def _agreement(task: Task, own: Task, first: Rows, logits: Rows) -> float:

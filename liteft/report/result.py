@@ -8,6 +8,7 @@ from typing import Any
 
 from liteft.arms import ARMS, COMPARED
 from liteft.metrics import PairedTest
+from liteft.report.diagnosis import Diagnosis
 from liteft.report.floor_rows import MeasuredFloor
 from liteft.report.load import Load
 from liteft.report.subjects import Subject
@@ -37,6 +38,7 @@ class Measured:
         speed: latency and throughput; None if it was not timed.
         peak_memory_bytes: peak memory of the model's process after loading and timing, or None.
         versions: package -> version, of the packages that ran the model.
+        diagnosis: where it is wrong; None if that was not asked for.
     """
 
     subject: Subject
@@ -48,6 +50,7 @@ class Measured:
     speed: Speed | None
     peak_memory_bytes: int | None
     versions: dict[str, str]
+    diagnosis: Diagnosis | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain data; sizes in MB of 10^6 bytes, times in milliseconds."""
@@ -71,6 +74,7 @@ class Measured:
             "timing": None if speed is None else asdict(speed),
             "peak_memory_mb": None if peak is None else peak / 1e6,
             "versions": self.versions,
+            "diagnosis": None if self.diagnosis is None else self.diagnosis.to_dict(),
         }
 
 

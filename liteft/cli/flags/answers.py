@@ -87,6 +87,14 @@ Picture = Annotated[
     str | None,
     _comparison("--picture", metavar="FILE", help="File for a chart of quality against latency: png, svg or pdf."),
 ]
+Diagnose = Annotated[
+    str | None,
+    _comparison(
+        "--diagnose",
+        metavar="FOLDER",
+        help="Folder for pictures of where each model is wrong: reliability, confusion, errors by length.",
+    ),
+]
 NoFloors = Annotated[bool, _comparison("--no-floors", help="Leave out the simple models that a student has to beat.")]
 
 Minutes = Annotated[
