@@ -95,6 +95,6 @@ def _starts_apart(training: StudentTraining) -> bool:
 
 
 def kept_promise(training: StudentTraining) -> dict[str, Any] | None:
-    """Return the privacy of its teacher, which a student that learned the pool alone keeps; None if there is none."""
+    """Return the teacher's promise, which a student that learned the pool alone keeps; None without one."""
     run = training.teacher.run
-    return None if run is None or "privacy" not in run.info else dict(run.info["privacy"])
+    return None if run is None else run.info.get("privacy")

@@ -235,8 +235,8 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
                 info["vocabulary"] = trimming
             if learns_pool_alone(training):
                 info["transfer"] = "pool"
-                if (promise := kept_promise(training)) is not None:
-                    info["privacy"] = promise
+                if (promised := kept_promise(training)) is not None:
+                    info["privacy"] = promised
             finish_run(
                 context,
                 student,

@@ -51,7 +51,7 @@ VERBS = [
     "score artifact pool.txt --out parts --workers 1",
     "compare teacher artifact --on data",
     "inspect artifact",
-    "pretrain --texts pool.txt --size 1x32 --vocabulary 300 --max-tokens 16 --set pretrain.max_steps=2 --out made",
+    "pretrain --texts pool.txt --size 1x32 --vocabulary 300 --max-tokens 16 --set pretrain.max_steps=2 --out plain",
     "doctor",
 ]
 OTHERS = {"serve", "demo"}  # serve is tried below; demo is distill and compare on bundled data

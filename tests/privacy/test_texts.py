@@ -1,4 +1,4 @@
-"""Where texts lie on the disk, and what is printed of them: as docs/guides/privacy.md says, and nowhere if hidden."""
+"""Where texts lie on the disk and what is printed of them: as docs/guides/privacy.md says; nowhere if hidden."""
 
 from __future__ import annotations
 
