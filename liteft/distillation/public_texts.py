@@ -54,7 +54,7 @@ def require_public_pool(teacher: Teacher, dataset: Dataset, recipe: Recipe, tell
     promised = teacher.run is not None and "privacy" in teacher.run.info
     if recipe.student.transfer == "all":
         if promised:
-            tell("warning: the teacher's epsilon is no promise of its student, which learns the texts themselves")
+            tell("warning: the teacher's epsilon does not hold for its student, which learns the texts themselves")
         return
     if dataset.subset is not None:
         raise ConfigError(
