@@ -178,7 +178,7 @@ def test_a_clone_has_the_parameters_and_is_not_fitted(fitted: LiteftClassifier) 
         check_is_fitted(other)
     assert other.set_params(size="2x16", precision="int8").get_params()["size"] == "2x16"
     with pytest.raises(ValueError, match="Invalid parameter"):
-        other.set_params(siez="2")
+        other.set_params(no_such="2")
 
 
 @pytest.mark.slow
