@@ -35,8 +35,8 @@ def train(data: liteft.Dataset, given: argparse.Namespace) -> liteft.Distillatio
 def show(made: liteft.Distillation) -> None:
     """Print how good and how fast each model is, and what the artifact says to a few texts."""
     assert made.artifact is not None and made.student is not None and made.teacher is not None
-    models = [made.teacher, made.student, made.artifact]
-    print(liteft.compare(*models, on=made.dataset, rounds=1))  # on the test split, texts timed one by one and together
+    # On the test split, with texts timed one by one and together.
+    print(liteft.compare(made.teacher, made.student, made.artifact, on=made.dataset, rounds=1))
 
     print("\nsome texts of test:")
     texts = [str(text) for text in made.dataset.splits["test"].texts[:5]]

@@ -16,9 +16,10 @@ SCRIPTS = sorted(
 RUN = r"^(#|//)? +(python|sh|spark-submit|k6 run .*) examples/"
 
 
-def test_the_index_links_every_script_and_nothing_else() -> None:
+def test_the_index_links_every_script_and_notebook_and_nothing_else() -> None:
     linked = set(re.findall(r"\]\(([^):]+)\)", (EXAMPLES / "README.md").read_text(encoding="utf-8")))
-    assert linked == {*SCRIPTS, "browser/index.html"}
+    notebooks = {f"notebooks/{path.name}" for path in EXAMPLES.glob("notebooks/*.ipynb")}
+    assert linked == {*SCRIPTS, *notebooks, "browser/index.html"}
     assert all((EXAMPLES / path).is_file() for path in linked)
 
 
