@@ -1,4 +1,4 @@
-"""Where a model is wrong: how sure it is when it is, what it takes for what, and at which lengths. No texts are kept."""
+"""Where a model is wrong: how sure it is then, what it takes for what, and at which lengths. No texts are kept."""
 
 from __future__ import annotations
 

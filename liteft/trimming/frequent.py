@@ -98,7 +98,7 @@ def rare_tokens(
     """Return those of the kept tokens that fewer texts are written with, if all words are written with kept ones."""
     occurs: defaultdict[str, set[int]] = defaultdict(set)
     for word, numbers in texts.items():
-        for token in word if all(token in kept for token in word) else cut_word(word, kept, prefix=prefix):
+        for token in word if kept >= set(word) else cut_word(word, kept, prefix=prefix):
             if len(occurs[token]) < least:
                 occurs[token] |= numbers
     return {token for token in kept - floor if len(occurs[token]) < least}
@@ -108,5 +108,5 @@ def recut(words: Mapping[Word, int], tokens: Set[str], *, prefix: str) -> Counte
     """Return counted words as they are written with some tokens alone."""
     found: Counter[Word] = Counter()
     for word, count in words.items():
-        found[word if all(token in tokens for token in word) else cut_word(word, tokens, prefix=prefix)] += count
+        found[word if tokens >= set(word) else cut_word(word, tokens, prefix=prefix)] += count
     return found

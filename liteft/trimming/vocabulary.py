@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -90,17 +89,17 @@ def trim_vocabulary(
     added = sum(token != "" and token not in pieces.ids for token in old)
     reading = uncut(tokenizer) if whole else tokenizer
     words = count_words(reading, splits, prefix=pieces.prefix)
-    choosing: dict[str, Any] = {"floor": pieces.floor, "prefix": pieces.prefix}
+    floor, prefix, room = pieces.floor, pieces.prefix, most - added
     if min_count == 1:
         kept = choose_tokens(words, pieces.ids, floor=floor, prefix=prefix, most=room)
     else:
         texts = texts_of_words(reading, splits, prefix=prefix, most=min_count)
         others = {token for word in texts for token in word if token not in pieces.ids}  # added to the vocabulary
-        judging: dict[str, Any] = {"floor": pieces.floor | others, "prefix": pieces.prefix, "least": min_count}
-        words = recut(words, frequent_tokens(texts, **judging), prefix=pieces.prefix)
-        kept = choose_tokens(words, pieces.ids, most=most - added, **choosing)
-        kept = without_rare(texts, kept | others, **judging) - others
-    kept = fill_tokens(kept, pieces.ids, most=most - added) if fill else kept
+        stays = floor | others
+        words = recut(words, frequent_tokens(texts, floor=stays, prefix=prefix, least=min_count), prefix=prefix)
+        kept = choose_tokens(words, pieces.ids, floor=floor, prefix=prefix, most=room)
+        kept = without_rare(texts, kept | others, floor=stays, prefix=prefix, least=min_count) - others
+    kept = fill_tokens(kept, pieces.ids, most=room) if fill else kept
     padding = old[tokenizer.pad_id] if tokenizer.pad_id < len(old) else None
     ordered = sorted(kept, key=lambda token: (pieces.ids.get(token, len(old)), token))
     json_text, tokens = with_vocabulary(tokenizer.json_text, ordered, padding=padding)
