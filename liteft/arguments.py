@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from liteft.errors import ConfigError, closest, leave_out, option
+from liteft.notebook import NotebookProgress, in_notebook
 
 __all__ = [
     "ProgressFunction",
@@ -24,7 +25,9 @@ ProgressFunction = Callable[[str], None]  # takes a line of text
 
 
 def checked_progress(progress: ProgressFunction | bool | None) -> ProgressFunction | None:
-    """Return the function that is called with progress: a given one, one that prints to stderr for True, or None.
+    """Return the function that is called with progress: a given one, or None.
+
+    For True it is one that prints to stderr, in a notebook one that moves bars (`NotebookProgress`).
 
     Raises:
         ConfigError: the argument is neither a function nor a bool nor None.
@@ -32,11 +35,11 @@ def checked_progress(progress: ProgressFunction | bool | None) -> ProgressFuncti
     if progress is None or progress is False:
         return None
     if progress is True:
-        return _to_stderr
+        return NotebookProgress() if in_notebook() else _to_stderr
     if not callable(progress):
         raise ConfigError(
             f"progress must be a function, got {_kind(progress)}.",
-            accepted={"progress": "a function that takes a line of text; True, to print to stderr; or None"},
+            accepted={"progress": "a function that takes a line of text; True, to print or to show bars; or None"},
             fix="progress=print",
         )
     return progress

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from liteft.finetuning.batches import EpochSampler
 from liteft.finetuning.context import RunContext
 
-__all__ = ["EarlyStopping", "EpochOrder", "SaveEvaluated", "TrainingLog"]
+__all__ = ["EarlyStopping", "EpochOrder", "SaveEvaluated", "StepLine", "TrainingLog"]
 
 
 class EpochOrder(TrainerCallback):  # type: ignore[misc]
@@ -64,6 +64,31 @@ class EarlyStopping(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
 
+class StepLine(str):
+    """A line of progress that says how far a training is; a notebook shows it as a bar.
+
+    Attributes:
+        training: its name.
+        step, steps: done, and of all.
+    """
+
+    training: str
+    step: int
+    steps: int
+
+    def __new__(cls, text: str, training: str, state: TrainerState) -> Self:
+        """Make a line.
+
+        Args:
+            text: the line, without the training's name.
+            training: its name, which comes before the text.
+            state: of the training.
+        """
+        line = super().__new__(cls, f"{training}: {text}")
+        line.training, line.step, line.steps = training, state.global_step, state.max_steps
+        return line
+
+
 class TrainingLog(TrainerCallback):  # type: ignore[misc]
     """Appends losses and metrics to a file, and reports progress now and then."""
 
@@ -86,7 +111,7 @@ class TrainingLog(TrainerCallback):  # type: ignore[misc]
         self.first_step = state.global_step
         if state.global_step and state.is_world_process_zero:
             self._write({"resumed": True, "skipped_steps": state.global_step})
-            self.context.tell(f"{self.name}: resumed, {state.global_step} of {state.max_steps} steps skipped")
+            self._tell(f"resumed, {state.global_step} of {state.max_steps} steps skipped", state)
 
     def on_log(
         self,
@@ -103,15 +128,16 @@ class TrainingLog(TrainerCallback):  # type: ignore[misc]
         now = time.monotonic()
         if f"eval_{self.metrics[0]}" in logs:
             values = ", ".join(f"{name} {logs[f'eval_{name}']:.4f}" for name in self.metrics)
-            self.context.tell(f"{self.name}: step {state.global_step}/{state.max_steps}  validation {values}")
+            self._tell(f"step {state.global_step}/{state.max_steps}  validation {values}", state)
             self.told = now
         elif "loss" in logs and now - self.told >= 5:
             done = max(1, state.global_step - self.first_step)
             left = (now - self.started) / done * (state.max_steps - state.global_step)
-            self.context.tell(
-                f"{self.name}: step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  {left:.0f} s left"
-            )
+            self._tell(f"step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  {left:.0f} s left", state)
             self.told = now
+
+    def _tell(self, text: str, state: TrainerState) -> None:
+        self.context.tell(StepLine(text, self.name, state))
 
     def _write(self, entry: dict[str, Any]) -> None:
         with open(self.context.log, "a", encoding="utf-8") as file:
