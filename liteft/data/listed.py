@@ -15,7 +15,7 @@ from typing import Any
 from liteft.data.cells import is_missing
 from liteft.data.dataset import Provenance
 from liteft.errors import DataError
-from liteft.privacy import quoted
+from liteft.privacy import quoted, shown
 
 __all__ = ["listed"]
 
@@ -67,7 +67,7 @@ def _parsed(text: str, place: Provenance, row: int) -> list[Any] | None:
         return None
     if _CUT.fullmatch(text):
         raise DataError(
-            f"{place.where(row)}: the label, {quoted(text, 60)}, is a list that numpy abbreviated when printing.",
+            f"{place.where(row)}: the label, {shown(text)[:60]}, is a list that numpy abbreviated when printing.",
             accepted={"lists": "with all entries"},
             fix="write labels.tolist() instead, to jsonl or parquet",
         )

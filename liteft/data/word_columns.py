@@ -17,8 +17,9 @@ from liteft.data.rows import RowFile
 from liteft.data.spans import looks_like_spans
 from liteft.data.tables import Table
 from liteft.errors import DataError, option
-from liteft.privacy import quoted
+from liteft.privacy import shown
 from liteft.tasks import Task
+from liteft.text_tables import shortened
 
 __all__ = ["WordColumns", "given_words", "look_for_words"]
 
@@ -370,7 +371,7 @@ def _empty(cells: Sequence[Any]) -> bool:
 
 def _none_found(table: Table, text: str | None, label: str | Sequence[str] | None) -> DataError:
     named = [f"text={text!r}"] * (text is not None) + [f"label={label!r}"] * (label is not None)
-    shown = _listed_tags(table, label)
+    found = _listed_tags(table, label)
     delimited = isinstance(table, RowFile) and table.format in ("csv", "tsv")
     lists = 'lists of words and lists of their tags; a text and a list of {"start": 0, "end": 5, "label": "PER"}; '
     return DataError(
@@ -378,12 +379,12 @@ def _none_found(table: Table, text: str | None, label: str | Sequence[str] | Non
         + (f", as {' and '.join(named)} would have it." if named else "."),
         accepted={
             "columns": ", ".join(table.columns),
-            **({} if shown is None else {f"a cell of {shown[0]!r}": quoted(shown[1], _CELL)}),
+            **({} if found is None else {f"a cell of {found[0]!r}": shortened(shown(found[1]), _CELL)}),
             "words": ("" if delimited else lists)
             + "strings that spaces separate, such as the text 'Olga flies' with the tags 'B-person O'; a CoNLL file",
         },
         fix=[
-            *([] if shown is None else ["write tags with a space between, and no brackets, quotes or commas"]),
+            *([] if found is None else ["write tags with a space between, and no brackets, quotes or commas"]),
             option("text", "COLUMN", note=", the words or the text"),
             option("label", "COLUMN", note=", the tags or the spans"),
         ],
