@@ -33,6 +33,7 @@ _WEIGHTS = re.compile(
 _FILES = {
     *("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "adapter_config.json"),
     *("base.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model"),
+    "modeling_mean_pooled.py",
     *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json"),
 }
 _KEPT = (
@@ -56,6 +57,13 @@ def pipeline_tag(task: Task) -> str:
     return "token-classification" if task.per_word else "text-classification"
 
 
+def _is_pushed(model: Path, name: str) -> bool:
+    """Return whether a file of a model is pushed. Code is pushed only as this version of LiteFT wrote it."""
+    if name.endswith(".py") and name in _FILES:
+        return (model / name).read_bytes() == (Path(__file__).parent / "finetuning" / name).read_bytes()
+    return name in _FILES or _WEIGHTS.fullmatch(name) is not None
+
+
 def run_upload(model: Path, info: RunInfo, task: Task, *, manifest: str) -> Upload:
     """Return what is pushed of a run, whose weights have been checked.
 
@@ -71,7 +79,7 @@ def run_upload(model: Path, info: RunInfo, task: Task, *, manifest: str) -> Uplo
     """
     _refuse_local_base(model)
     found = sorted(file.relative_to(model).as_posix() for file in model.rglob("*") if file.is_file())
-    names = [name for name in found if name in _FILES or _WEIGHTS.fullmatch(name)]
+    names = [name for name in found if _is_pushed(model, name)]
     try:
         sizes = {name: regular_size(model / name) for name in names}
         hashes = {name: sha256_of(model / name, size) for name, size in sizes.items()}

@@ -19,7 +19,8 @@ from liteft.run_card import MODEL_LIST, check_listed
 __all__ = ["base_name", "resolve_base", "weights_bytes", "weights_hash"]
 
 _BUNDLED = "minilm"
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "model_head.pkl"]  # the last is SetFit's, never unpickled
+# The last two are SetFit's head, which is never unpickled, and LiteFT's own code for transformers, which it never runs.
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "model_head.pkl", "modeling_mean_pooled.py"]
 _SCHEME = re.compile(r"^hf://?")  # a path that was made of it has one slash
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 

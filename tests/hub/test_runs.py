@@ -46,6 +46,18 @@ def test_the_model_is_pushed_and_nothing_else_of_the_run(hub: Any, run: Run) -> 
     assert pushed.left_out == ("notes.txt",)
 
 
+def test_code_is_pushed_only_as_it_was_written(hub: Any, run: Run) -> None:
+    ours = Path(liteft.__file__).parent / "finetuning" / "modeling_mean_pooled.py"
+    placed = run.model_path / ours.name
+    placed.write_bytes(ours.read_bytes())
+    run.push_to_hub("acme/student", license="mit")
+    assert hub.repos["acme/student"].files()[ours.name] == ours.read_bytes()
+    placed.write_text("import os")
+    pushed = run.push_to_hub("acme/student", license="mit")
+    assert ours.name in pushed.left_out
+    assert ours.name not in hub.repos["acme/student"].files()
+
+
 def test_no_path_of_this_machine_and_no_text_is_pushed(there: Any) -> None:
     for name, content in there.files().items():
         assert b"secret-folder" not in content, name
