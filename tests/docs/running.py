@@ -18,6 +18,8 @@ from tests.serving.serving import Server, running
 
 _USUAL_PORT = 8080
 _INSTALLS = re.compile(r"\bpip3? install\b|\bpython3? -m venv\b|\bbin/activate\b|^make ")
+_QUOTED = re.compile(r"'[^']*'|#.*")
+_EXPANDED = re.compile(r"[$*?~`]")  # by the shell
 _SECONDS = 300  # of one command
 
 
@@ -79,7 +81,7 @@ class PageRun:
             self._environment |= dict(word.split("=", 1) for word in words[1:])
         elif words[:2] == ["liteft", "serve"]:
             self._serve([word for word in words[2:] if word != "&"])
-        elif words[0] == "liteft" and not OPERATORS & set(words) and "$" not in command and "*" not in command:
+        elif words[0] == "liteft" and not OPERATORS & set(words) and not _EXPANDED.search(_QUOTED.sub("", command)):
             words = shlex.split(command, comments=True)
             status = main(words[1:])
             assert status == 0, f"{command}: exit status {status}"
