@@ -34,7 +34,7 @@ def test_code_is_between_fences(page: Path) -> None:
         ("sh", "cat new.txt | liteft predict runs/reviews --output\n", "--output"),
         ("sh", "torchrun -m liteft.cli finetune --bse x\n", "--bse"),
         ("sh", "liteft train reviews.csv\n", "there is no liteft train"),
-        ("sh", "pip install '.[cpu,trian]'\n", "no extra trian"),
+        ("sh", "pip install '.[cpu,training]'\n", "no extra training"),
         ("sh", "make demmo\n", "no target demmo"),
         ("sh", "python bench/no_such.py --all\n", "there is no bench/no_such.py"),
         ("python", "liteft.load(\n", "SyntaxError"),
