@@ -2,7 +2,8 @@
 
 `reading` opens only regular files and parses JSON of bounded size and depth; `tokenizer` limits a tokenizer.json to
 what the tokenizers library is known to survive, with `components` for its parts, `patterns` for regular expressions and
-`charsmap` for the compiled normalization maps of sentencepiece. A file that is refused here raises an exception that
+`charsmap` for the compiled normalization maps of sentencepiece; `pickles` describes what a pickle would make, and
+makes nothing of it. A file that is refused here raises an exception that
 can be caught; a library written in Rust or C++ may crash the process instead.
 """
 
