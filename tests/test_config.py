@@ -60,6 +60,8 @@ OTHER: dict[str, dict[str, Any]] = {
         "seed": 5,
         "report_to": ["tensorboard"],
         "trainer": {"adam_beta2": 0.95, "lr_scheduler_kwargs": {"num_cycles": 2}},
+        "epsilon": 8.0,
+        "delta": 1e-5,
         "base": "minilm",
         "labels": ["bad", "good"],
         "pooling": "mean",
@@ -79,6 +81,8 @@ OTHER: dict[str, dict[str, Any]] = {
         "vocabulary_file": "vocab.txt",
     },
     "student": {
+        "transfer": "pool",
+        "vocabulary_min_count": 3,
         "epochs": 20.0,
         "size": "3x384",
         "student": "encoder",
@@ -110,6 +114,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "folds": 5,
     },
     "export": {
+        "vocabulary_min_count": 3,
         "precision": "fp16",
         "scheme": "static",
         "calibration": "mse",
@@ -193,7 +198,7 @@ def test_an_unknown_key_without_a_near_one_lists_all() -> None:
     error = refused({"export": {"zzz": 1}})
     assert error.accepted == {
         "keys": "calibration, embedding_bits, fill_vocabulary, flat, mixed, precision, scheme, target, tolerance, "
-        "vocabulary, weight_bits"
+        "vocabulary, vocabulary_min_count, weight_bits"
     }
     assert error.fix == ("leave out export.zzz",)
 

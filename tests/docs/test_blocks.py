@@ -10,7 +10,7 @@ import pytest
 from tests.docs.checking import problems_of
 from tests.docs.pages import PAGES, ROOT, Block, blocks_of, calls_of, commands_of, name_of
 
-FENCED = [page for page in PAGES if page != ROOT / "README.md"]
+FENCED = PAGES
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
