@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.checking import problems_of
-from tests.docs.pages import PAGES, ROOT, Block, blocks_of, calls_of, commands_of, name_of
+from tests.docs.pages import PAGES, Block, blocks_of, calls_of, commands_of, name_of
 
 FENCED = PAGES
 
