@@ -1,7 +1,7 @@
 """Progress in a notebook: a bar for each training, which moves in place, and plain lines for everything else.
 
-It is drawn as HTML by IPython's own display, which every notebook has; ipywidgets is not needed, and a front end without
-HTML shows the line of text. IPython is never imported where it is not loaded already.
+It is drawn as HTML by the display of IPython, which every notebook has; ipywidgets is not needed, and a front end
+without HTML shows the line of text. IPython is never imported where it is not loaded already.
 """
 
 from __future__ import annotations
