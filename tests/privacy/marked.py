@@ -99,6 +99,7 @@ def all_verbs(data: Marked, capture: object, *flags: str) -> None:
         capture,
         "finetune",
         *source,
+        *task,
         "--base",
         folder / "base",
         "--max-tokens",
