@@ -225,7 +225,7 @@ def settle(folder: Path) -> None:
     Some libraries set other permissions: safetensors writes files that only their owner may read.
     """
     umask = _umask()
-    for path in folder.rglob("*"):
+    for path in (folder, *folder.rglob("*")):
         if path.is_symlink():
             continue
         if path.is_file():
