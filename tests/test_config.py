@@ -60,8 +60,6 @@ OTHER: dict[str, dict[str, Any]] = {
         "seed": 5,
         "report_to": ["tensorboard"],
         "trainer": {"adam_beta2": 0.95, "lr_scheduler_kwargs": {"num_cycles": 2}},
-        "epsilon": 8.0,
-        "delta": 1e-5,
         "base": "minilm",
         "epsilon": 8.0,
         "delta": 1e-5,
@@ -83,8 +81,6 @@ OTHER: dict[str, dict[str, Any]] = {
         "vocabulary_file": "vocab.txt",
     },
     "student": {
-        "transfer": "pool",
-        "vocabulary_min_count": 3,
         "epochs": 20.0,
         "size": "3x384",
         "student": "encoder",
@@ -118,7 +114,6 @@ OTHER: dict[str, dict[str, Any]] = {
         "folds": 5,
     },
     "export": {
-        "vocabulary_min_count": 3,
         "precision": "fp16",
         "scheme": "static",
         "calibration": "mse",
