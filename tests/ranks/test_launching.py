@@ -130,3 +130,16 @@ def test_signals_are_handled_as_before_once_the_ranks_have_ended(tmp_path: Path)
     called(calls.told, str(tmp_path))
     assert {number: signal.getsignal(number) for number in before} == before
     assert not {"RANK", "WORLD_SIZE"} & set(os.environ)
+
+
+@pytest.mark.parametrize("given", ["loss", "metrics"])
+def test_a_function_of_the_script_itself_is_refused_before_anything_is_started(given: str) -> None:
+    def focal() -> None: ...
+
+    focal.__module__, focal.__qualname__ = "__main__", "focal"
+    value = focal if given == "loss" else {"mine": focal}
+    with pytest.raises(
+        ConfigError, match="focal cannot be sent to other processes: it is defined in the script"
+    ) as caught:
+        launch(print, processes=2, threads=None, progress=None, **{given: value})  # type: ignore[arg-type]
+    assert "callbacks, metrics, loss" in caught.value.accepted
