@@ -20,6 +20,7 @@ from typing import Any
 from liteft.arguments import ProgressFunction
 from liteft.errors import ConfigError, DeviceError, MissingExtraError, RunError, first_line, option
 from liteft.installation import install_hint
+from liteft.privacy import inherited
 
 __all__ = ["ENGINES", "Call", "checked_engine", "in_tasks"]
 
@@ -94,9 +95,9 @@ def in_tasks(
         cpus = int(ray.cluster_resources().get("CPU", 0))
         progress(f"ray: {len(calls)} tasks of {threads} threads; nodes: {len(nodes)}, CPUs: {cpus}")
         lines = ray.remote(num_cpus=0)(_Lines).remote()
-        pools = dict.fromkeys(_POOLS, str(threads))
+        variables = dict.fromkeys(_POOLS, str(threads)) | inherited()
         task = ray.remote(
-            num_cpus=threads, num_gpus=gpus, max_retries=_RETRIES, runtime_env={"env_vars": pools}, max_calls=1
+            num_cpus=threads, num_gpus=gpus, max_retries=_RETRIES, runtime_env={"env_vars": variables}, max_calls=1
         )(_called)
         given, place = ray.put(shared), (os.getcwd(), os.path.abspath(out))  # noqa: PTH100, PTH109
         tasks = [task.remote(call, given, lines, place) for call in calls]

@@ -30,6 +30,7 @@ __all__ = [
     "Shown",
     "hide_texts",
     "hides_all",
+    "inherited",
     "policy",
     "quoted",
     "reason_of",
@@ -84,6 +85,11 @@ def hide_texts(redact: Redaction | None = None) -> Iterator[None]:
             del os.environ[NO_TEXTS]
         else:
             os.environ[NO_TEXTS] = before[1]
+
+
+def inherited() -> dict[str, str]:
+    """Return the variables of this process that say what is shown and who may read, for workers on other machines."""
+    return {name: os.environ[name] for name in (NO_TEXTS, REDACT, PRIVATE) if name in os.environ}
 
 
 def _hidden_by_environment() -> bool:

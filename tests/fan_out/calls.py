@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from liteft.errors import DataError
+from liteft.privacy import quoted
 
 
 def described(shared: str, number: int, *, progress: Any) -> dict[str, Any]:
@@ -40,3 +41,9 @@ def waiting(out: Path, number: int, *, progress: Any) -> None:
             time.sleep(0.1)
     finally:
         (out / f"cleaned-{number}").write_text("")
+
+
+def hides(_shared: str, number: int, *, progress: Any) -> str:
+    """Return a text as this worker would show it."""
+    progress(f"number {number}")
+    return quoted("a private text")

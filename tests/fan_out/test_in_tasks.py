@@ -11,6 +11,7 @@ import pytest
 
 from liteft.errors import ConfigError, DataError, DeviceError, MissingExtraError, RunError
 from liteft.fan_out import Call, checked_engine, in_tasks
+from liteft.privacy import hide_texts
 from tests.fan_out import calls
 
 
@@ -29,6 +30,13 @@ def test_values_and_errors_come_back_in_order_and_lines_say_whose_they_are(two_w
     assert type(found[2]) is DataError and found[2].accepted == {"label": "red or blue"}
     assert lines[0] == "ray: 4 tasks of 1 threads; nodes: 1, CPUs: 2"
     assert sorted(lines[1:]) == [f"call{number}: number {number}" for number in range(4)]
+
+
+def test_a_task_hides_texts_where_its_driver_does(two_workers: None, tmp_path: Path) -> None:
+    with hide_texts():
+        hidden = made(calls.hides, ("",), 1, tmp_path)
+    assert "private" not in hidden[0]
+    assert "private" in made(calls.hides, ("",), 1, tmp_path)[0]
 
 
 def test_a_task_takes_as_many_cpus_as_it_has_threads(two_workers: None, tmp_path: Path) -> None:

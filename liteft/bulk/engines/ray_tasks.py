@@ -17,6 +17,7 @@ from liteft.bulk.job import Failure, Job, failure_of
 from liteft.bulk.plan import Unit
 from liteft.errors import MissingExtraError
 from liteft.installation import install_hint
+from liteft.privacy import inherited
 from liteft.runtime.scored_blocks import Counts
 
 __all__ = ["ray_tasks", "require_ray"]
@@ -48,7 +49,7 @@ def ray_tasks(job: Job, attempts: Attempts, *, workers: int, threads: int) -> Ge
         ray.init(log_to_driver=False, include_dashboard=False, **own)
     running: dict[Any, Unit] = {}
     try:
-        task = ray.remote(num_cpus=threads, max_retries=0)(score_remotely)
+        task = ray.remote(num_cpus=threads, max_retries=0, runtime_env={"env_vars": inherited()})(score_remotely)
         given, artifact = ray.put(job.to_dict()), ray.put(packed(job))
         while True:
             most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)

@@ -20,6 +20,7 @@ from liteft.bulk.job import Failure, Job, failure_of
 from liteft.bulk.plan import Unit
 from liteft.errors import MissingExtraError
 from liteft.installation import install_hint
+from liteft.privacy import inherited
 from liteft.runtime.row_formats import require_pyarrow
 from liteft.runtime.scored_blocks import Counts
 
@@ -46,6 +47,7 @@ def spark_tasks(job: Job, attempts: Attempts, *, workers: int, threads: int) -> 
     session = active or sql.SparkSession.builder.getOrCreate()
     events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
     stopped = threading.Event()
+    session.sparkContext.environment.update(inherited())  # of the Python workers
     score = _unit_scorer(job.to_dict(), session.sparkContext.broadcast(packed(job)), threads)
 
     def work() -> None:
