@@ -88,6 +88,10 @@ class StepLine(str):
         line.training, line.step, line.steps = training, state.global_step, state.max_steps
         return line
 
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        """Be a plain line in another process, which has no notebook to draw a bar in."""
+        return str, (str(self),)
+
 
 class TrainingLog(TrainerCallback):  # type: ignore[misc]
     """Appends losses and metrics to a file, and reports progress now and then."""

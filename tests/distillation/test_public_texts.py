@@ -25,7 +25,7 @@ PRIVATE = "w0 w1 w2 w3"
 
 @pytest.fixture
 def pool(tiny: ModuleType, tmp_path: Path) -> Path:
-    texts, _ = tiny.make_texts(30, seed=99)
+    texts, _ = tiny.make_texts(30, seed=89)
     path = tmp_path / "public.txt"
     path.write_text("\n".join(texts) + "\n", encoding="utf-8")
     return path
