@@ -1,8 +1,8 @@
 """A hash of what a user's function computes: its source, and what it has closed over.
 
 By it a run notices that it is resumed with another metric or loss. Counted are the source, default values, captured
-variables, attributes of a callable object, and of the module's globals that the function names the plain values, arrays
-and functions, which count in the same way. Functions and classes of other modules count by name.
+variables, attributes of a callable object, and of the module's globals that the function names the plain values,
+arrays, torch modules and functions, which count in the same way. Functions and classes of other modules count by name.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 __all__ = ["function_name", "source_hash"]
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic)
 
 
 def function_name(function: Callable[..., Any]) -> str:
@@ -33,7 +34,10 @@ def function_name(function: Callable[..., Any]) -> str:
 def source_hash(function: Callable[..., Any]) -> str:
     """Return a hash of what a function computes, 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    home = getattr(function, "__module__", None)
+    inner = function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    home = getattr(inner, "__module__", None)
     for part in _parts(function, home, set()):
         digest.update(part)
         digest.update(b"\0")
@@ -91,7 +95,7 @@ def _of_function(function: Any, home: str | None, seen: set[int]) -> Iterator[by
     found = inspect.getclosurevars(function)
     yield from _parts(dict(found.nonlocals), home, seen)
     for name, value in sorted(found.globals.items()):
-        counted = (*_PLAIN, list, tuple, dict, set, frozenset, np.ndarray, torch.Tensor, functools.partial)
+        counted = (*_PLAIN, list, tuple, dict, set, frozenset, np.ndarray, torch.Tensor, nn.Module, functools.partial)
         if isinstance(value, counted) or inspect.isfunction(value):
             yield name.encode()
             yield from _parts(value, home, seen)

@@ -72,6 +72,11 @@ class MeanPooledClassifier(nn.Module):
         self.dropout = nn.Dropout(_head_dropout(self.config) if dropout is None else dropout)
         self.classifier = nn.Linear(self.config.hidden_size, labels)
 
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the embeddings of tokens; called by Trainer, which adds noise to them if it is told to."""
+        encoder: Any = self.encoder
+        return cast(nn.Module, encoder.get_input_embeddings())
+
     def activation_checkpointing_enable(self, **settings: Any) -> None:
         """Recompute each layer in the backward pass instead of keeping its activations; called by Trainer."""
         encoder: Any = self.encoder

@@ -6,6 +6,7 @@ A run records each one's name and a hash of what it computes (function_hash.py),
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -64,15 +65,16 @@ class OwnFunctions:
         named |= {f"metrics.{name}": function for name, function in self.metrics.items()}
         return {name: f"{function_name(each)}, source {source_hash(each)[:16]}" for name, each in named.items()}
 
-    def scores(self, task: Task, logits: Rows, labels: Rows) -> dict[str, float]:
+    def scores(self, task: Task, logits: Rows, labels: Rows, *, choosing: str | None = None) -> dict[str, float]:
         """Return the user's metrics of a split.
 
         Args:
             task: of the data.
             logits, labels: as ``Task.score`` takes them.
+            choosing: the metric by which weights are chosen, if it is one of them.
 
         Raises:
-            ConfigError: a metric is not a number.
+            ConfigError: a metric is not a number, or the one that chooses is not finite.
         """
         found: dict[str, float] = {}
         for name, function in self.metrics.items():
@@ -83,6 +85,12 @@ class OwnFunctions:
                     f"the metric {name} returned a {type(value).__name__}, {str(value)[:80]!r}.",
                     accepted={name: "a number, the higher the better"},
                     fix="return float(...)",
+                )
+            if name == choosing and not math.isfinite(value):
+                raise ConfigError(
+                    f"the metric {name}, by which weights are chosen, is {float(value)} on validation.",
+                    accepted={name: "a finite number at every evaluation, the higher the better"},
+                    fix="return the lowest value there is where the metric is not defined",
                 )
             found[name] = float(value)
         return found
@@ -168,7 +176,14 @@ def require_functions(own: OwnFunctions, recipe: TrainingRecipe, dataset: Datase
                 f"{name}={getattr(recipe, name)} belongs to LiteFT's loss, and a loss of your own is given.",
                 fix=[leave_out(name), leave_out("loss")],
             )
-    if taught and isinstance(recipe, StudentRecipe) and recipe.hard_weight == 0:
+    if not (taught and isinstance(recipe, StudentRecipe)):
+        return
+    if recipe.transfer == "pool":
+        raise ConfigError(
+            "transfer=pool learns no labels, so that the student would not use the loss of your own.",
+            fix=[leave_out("loss"), option("student.transfer", "all")],
+        )
+    if recipe.hard_weight == 0:
         raise ConfigError(
             "hard_weight is 0, so that the student would not use the loss of your own.",
             accepted={"hard_weight": "above 0: the weight of the labels' loss"},

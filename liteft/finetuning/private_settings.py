@@ -26,16 +26,19 @@ _WHY = {
     "from_scratch": "what is not trained has to come from a base",
     "base_quantization": "gradients of single texts are those of layers in float",
     "choose_by": "nothing is chosen on the texts of validation",
+    "trainer": "its steps are not those of Trainer, and nothing would read these keys",
+    "report_to": "nothing is logged of a step, whose loss is one of texts",
 }
 
 
-def refuse_for_privacy(recipe: TeacherRecipe, dataset: Dataset, *, processes: int = 1) -> None:
-    """Refuse what differential privacy cannot promise anything of.
+def refuse_for_privacy(recipe: TeacherRecipe, dataset: Dataset, *, processes: int = 1, own_loss: bool = False) -> None:
+    """Refuse what differential privacy cannot promise anything of, and what a training with it would not use.
 
     Args:
         recipe: of the teacher; without an epsilon only its delta counts.
         dataset: the data.
         processes: that would train together.
+        own_loss: whether the user gave a loss.
 
     Raises:
         ConfigError: a setting or the task breaks the promise, or delta is given without an epsilon.
@@ -60,6 +63,11 @@ def refuse_for_privacy(recipe: TeacherRecipe, dataset: Dataset, *, processes: in
         _refuse_unless(recipe, "optimizer", "adamw", "it has not been tried with noise")
     if recipe.training_precision == "bf16":
         _refuse_unless(recipe, "training_precision", "fp32", "clipping in 8 bits of a number is not exact")
+    if own_loss:
+        raise ConfigError(
+            "a loss of your own does not go with an epsilon: nothing shows that each text has a gradient of its own.",
+            fix=[leave_out("loss"), leave_out("teacher.epsilon")],
+        )
     if processes > 1:
         raise ConfigError("a training with an epsilon runs in one process.", fix=option("processes", 1))
     if not dataset.task.of_whole_texts or dataset.task.numeric:
@@ -92,6 +100,6 @@ def _refuse_unless(recipe: TeacherRecipe, name: str, usual: object, why: str) ->
     if value != usual and not (isinstance(value, float) and isinstance(usual, float) and math.isclose(value, usual)):
         raise ConfigError(
             f"{name} = {value} does not go with an epsilon: {why}.",
-            accepted={name: str(usual)},
+            accepted={name: "nothing" if usual in ([], {}) else str(usual)},
             fix=leave_out(f"teacher.{name}"),
         )

@@ -144,7 +144,8 @@ def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContex
     source = None if teacher.base is None else resolve_base(teacher.base)
     require_threshold(teacher, dataset, None if source is None else read_config(source))
     require_answerable(teacher, dataset)
-    refuse_for_privacy(teacher, dataset, processes=context.state.num_processes)
+    own_loss = context.own.loss is not None
+    refuse_for_privacy(teacher, dataset, processes=context.state.num_processes, own_loss=own_loss)
     require_choice(teacher, context.own.metrics, table="teacher")
     require_functions(context.own, teacher, dataset)
     inputs = {"kind": "teacher", "data": dataset.fingerprint, "base": weights_hash(source)} | context.own.record
@@ -226,6 +227,8 @@ def _fitted(
         from liteft.finetuning.private_training import fit_privately
 
         context.tell("nothing is chosen or fitted on validation: the last weights are kept, and the temperature is 1")
+        if context.callbacks:
+            context.tell("callbacks are not called: a training with an epsilon has no steps of Trainer")
         return fit_privately(loaded, dataset, teacher, context), {"temperature": 1.0}
     stats = fit(
         loaded,

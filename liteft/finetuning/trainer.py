@@ -310,4 +310,5 @@ class ClassifierTrainer(ResumableTrainer):
             logits = logits - np.float32(shift)
             shifted = self.task.score(logits, labels, unseen_label=self.unseen_label)
             scores |= {name: shifted[name] for name in self.task.headline_metrics}
-        return scores | {"balanced": self.task.balanced(scores)} | self.own.scores(self.task, logits, labels)
+        own = self.own.scores(self.task, logits, labels, choosing=self.metric)
+        return scores | {"balanced": self.task.balanced(scores)} | own

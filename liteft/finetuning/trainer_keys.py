@@ -7,6 +7,7 @@ tried on a single weight, so that a misspelt schedule or a missing package is fo
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from types import NoneType
 from typing import Any, get_args
@@ -41,6 +42,14 @@ OPTIMIZERS = (
 
 SCHEDULES = tuple(each.value for each in SchedulerType if each.value not in ("reduce_lr_on_plateau", "greedy"))
 """Schedules that are a function of the step, so that a resumed training goes on with the same rate."""
+
+_LEAST = {
+    **dict.fromkeys(("per_device_eval_batch_size", "eval_accumulation_steps", "logging_steps"), "above 0"),
+    **dict.fromkeys(("neftune_noise_alpha", "adam_epsilon"), "above 0"),
+    **dict.fromkeys(("weight_decay", "max_grad_norm"), "0 or more"),
+}
+"""Bounds that Trainer itself would notice in the middle of a training, or never."""
+_TOKENS_SEEN = ("all", "non_padding", "no")
 
 _INSTEAD = {  # the recipe's key that is read by more than Trainer, or sets another key of Trainer -> Trainer's keys
     "batch_size": ("per_device_train_batch_size",),
@@ -177,6 +186,22 @@ def _require_type(key: str, value: Any, name: str) -> None:
         raise ConfigError(
             f"{name} must be {_words(plain)}, got {value!r}.", accepted={name: _words(plain)}, fix=leave_out(name)
         ) from None
+    bound = _LEAST.get(key)
+    low = bound is not None and value is not None and (value < 0 or (value == 0 and bound == "above 0"))
+    if low or not _is_stored(value) or (key == "include_num_input_tokens_seen" and _unknown_count(value)):
+        words = ", ".join(_TOKENS_SEEN) if key == "include_num_input_tokens_seen" else f"finite, {bound or 'not None'}"
+        raise ConfigError(f"{name} is {value!r}.", accepted={name: words}, fix=leave_out(name))
+
+
+def _unknown_count(value: Any) -> bool:
+    return isinstance(value, str) and value not in _TOKENS_SEEN
+
+
+def _is_stored(value: Any) -> bool:
+    """Return whether a recipe's file can hold a value: TOML has no null, and nothing goes on from an infinite one."""
+    if isinstance(value, dict | list):
+        return all(_is_stored(each) for each in (value.values() if isinstance(value, dict) else value))
+    return isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _words(kind: Any) -> str:
@@ -193,6 +218,9 @@ def _try(keys: dict[str, Any], table: str) -> None:
         try:
             arguments = TrainingArguments(output_dir=str(folder), report_to=[], **keys)
             made, settings = Trainer.get_optimizer_cls_and_kwargs(arguments)
+            if arguments.optim_args is not None:
+                arguments.optim_args = None
+                _require_read(settings, Trainer.get_optimizer_cls_and_kwargs(arguments)[1], keys["optim_args"], table)
             optimizer = made([weight], **settings)
             kind, own = arguments.lr_scheduler_type, arguments.lr_scheduler_kwargs or {}
             get_scheduler(kind, optimizer, num_warmup_steps=1, num_training_steps=10, scheduler_specific_kwargs=own)
@@ -207,3 +235,12 @@ def _try(keys: dict[str, Any], table: str) -> None:
                 accepted={"what was set": ", ".join(f"{key}={value!r}" for key, value in keys.items())},
                 fix=leave_out(f"{table}.trainer.{next(iter(keys))}"),
             ) from None
+
+
+def _require_read(settings: dict[str, Any], without: dict[str, Any], given: str, table: str) -> None:
+    if settings == without:
+        raise ConfigError(
+            f"{table}.trainer.optim_args is {given!r}, and the optimizer reads none of that.",
+            accepted={"optim_args": "name=value, of the optimizer that trainer.optim names"},
+            fix=leave_out(f"{table}.trainer.optim_args"),
+        )

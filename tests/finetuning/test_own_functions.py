@@ -173,6 +173,20 @@ def test_what_cannot_be_a_metric_or_a_loss_is_refused() -> None:
     assert "y_pred" in message
 
 
+def test_a_metric_that_chooses_must_be_finite_and_another_need_not(base: Get, dataset: Dataset, tmp_path: Path) -> None:
+    undefined: dict[str, Any] = {"mine": lambda labels, predictions: float("nan")}
+    run = finetune(base("bert"), dataset, out=tmp_path / "run", metrics=undefined, **QUICK)
+    assert run.metrics["validation"]["mine"] is None
+    with pytest.raises(ConfigError, match="by which weights are chosen, is nan"):
+        finetune(base("bert"), dataset, out=tmp_path / "no", metrics=undefined, choose_by="mine", **QUICK)
+
+
+def test_a_loss_is_refused_for_a_student_of_public_texts_alone(dataset: Dataset) -> None:
+    recipe = StudentRecipe(size="1", unlabeled="public.txt", transfer="pool")
+    own = OwnFunctions(loss=focal)
+    assert "transfer=pool learns no labels" in refused(lambda: require_functions(own, recipe, dataset, taught=True))
+
+
 def test_what_a_function_returns_is_checked() -> None:
     own = OwnFunctions({"mine": lambda labels, predictions: "good"}, lambda logits, labels: logits.sum(dim=1))  # type: ignore[dict-item, return-value]
     labels = np.array([0, 1])
@@ -204,6 +218,13 @@ def test_a_metric_to_choose_by_that_nobody_computes_is_refused_at_once(tmp_path:
     )
 
 
+WEIGHTED = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0]))
+
+
+def through_module(logits: Tensor, labels: Tensor) -> Tensor:
+    return WEIGHTED(logits, labels)
+
+
 def made(gamma: float) -> Callable[[Tensor, Tensor], Tensor]:
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
         return focal(logits, labels) * gamma
@@ -218,9 +239,13 @@ def test_a_hash_follows_what_a_function_computes(monkeypatch: pytest.MonkeyPatch
     weights = [nn.CrossEntropyLoss(weight=torch.tensor([1.0, value])) for value in (1.0, 1.0, 2.0)]
     found = [source_hash(each) for each in weights]
     assert found[0] == found[1] != found[2]
-    before = [source_hash(each) for each in (focal, made(1.0))]
+    scaled = [source_hash(made(np.float32(gamma))) for gamma in (1.0, 2.0)]  # type: ignore[arg-type]
+    assert scaled[0] != scaled[1]
+    counted = (focal, made(1.0), functools.partial(focal), functools.partial(functools.partial(focal)), through_module)
+    before = [source_hash(each) for each in counted]
     monkeypatch.setitem(globals(), "GAMMA", 3.0)
-    assert all(old != source_hash(each) for old, each in zip(before, (focal, made(1.0)), strict=True))
+    monkeypatch.setitem(globals(), "WEIGHTED", nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0])))
+    assert all(old != source_hash(each) for old, each in zip(before, counted, strict=True))
 
 
 def test_code_without_a_source_file_is_hashed_as_compiled() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainerCallback
 
 pytest.importorskip("opacus", reason="training with an epsilon needs the extra 'dp'")
 
@@ -186,6 +187,8 @@ def test_a_finished_run_is_returned_and_one_that_was_killed_begins_anew(
         {"optimizer": "adafactor"},
         {"training_precision": "bf16"},
         {"tune_threshold": True},
+        {"trainer": {"adam_beta1": 0.8}},
+        {"report_to": ["tensorboard"]},
     ],
     ids=lambda setting: next(iter(setting)),
 )
@@ -195,15 +198,29 @@ def test_what_breaks_the_promise_is_refused(setting: dict[str, Any], dataset: Da
     assert next(iter(setting)) in str(raised.value)
 
 
-def test_several_processes_other_tasks_and_a_delta_alone_are_refused(dataset: Dataset) -> None:
+def test_several_processes_other_losses_and_tasks_and_a_delta_alone_are_refused(dataset: Dataset) -> None:
     recipe = TeacherRecipe(base="b", epsilon=8.0)
     with pytest.raises(ConfigError, match="one process"):
         refuse_for_privacy(recipe, dataset, processes=2)
     with pytest.raises(ConfigError, match="delta belongs to an epsilon"):
         refuse_for_privacy(TeacherRecipe(base="b", delta=1e-5), dataset)
+    with pytest.raises(ConfigError, match="a loss of your own does not go with an epsilon"):
+        refuse_for_privacy(recipe, dataset, own_loss=True)
     words = Dataset("tags", "tokens", ("O", "B-x", "I-x"), dict(dataset.splits))
     with pytest.raises(ConfigError, match="the task of tags is tokens"):
         refuse_for_privacy(recipe, words)
+
+
+def test_a_loss_reaches_the_refusal_and_callbacks_are_said_not_to_be_called(
+    base: Callable[[str], Path], dataset: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="does not go with an epsilon"):
+        liteft.finetune(base("bert"), dataset, out=tmp_path / "no", loss=torch.nn.CrossEntropyLoss(), **PRIVATE)
+    told: list[str] = []
+    liteft.finetune(
+        base("bert"), dataset, out=tmp_path / "run", callbacks=[TrainerCallback()], progress=told.append, **PRIVATE
+    )
+    assert any("callbacks are not called" in line for line in told)
 
 
 def test_no_noise_for_an_epsilon_that_cannot_be_kept_is_said(

@@ -22,6 +22,7 @@ from liteft.finetuning.trainer import training_arguments
 from liteft.finetuning.trainer_keys import OPTIMIZERS, OWN, REASONS, SCHEDULES, TAKEN, checked_trainer
 from liteft.recipes import PretrainRecipe, Recipe, StudentRecipe, TeacherRecipe
 from tests.finetuning.conftest import QUICK
+from tests.modules import module_of
 
 SAVING: dict[str, Any] = {**QUICK, "evaluations_per_epoch": 2, "checkpoint_steps": 2}
 
@@ -88,6 +89,15 @@ def test_an_unknown_key_names_the_closest() -> None:
         ({"lr_scheduler_type": "warmup_stable_decay"}, "num_decay_steps"),
         ({"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"cycles": 2}}, "cycles"),
         ({"optim": "sgd", "optim_args": "momentum"}, "teacher.trainer cannot be used"),
+        ({"optim_args": "momentum=0.9"}, "the optimizer reads none of that"),
+        ({"per_device_eval_batch_size": 0}, "per_device_eval_batch_size is 0."),
+        ({"eval_accumulation_steps": 0}, "eval_accumulation_steps is 0."),
+        ({"logging_steps": -1}, "finite, above 0"),
+        ({"neftune_noise_alpha": None}, "neftune_noise_alpha is None."),
+        ({"max_grad_norm": float("inf")}, "finite, 0 or more"),
+        ({"weight_decay": -0.1}, "weight_decay is -0.1."),
+        ({"include_num_input_tokens_seen": "every"}, "all, non_padding, no"),
+        ({"lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": {"power": float("nan")}}, "finite"),
     ],
 )
 def test_values_that_trainer_cannot_use_are_refused_before_anything_is_read(trainer: Any, words: str) -> None:
@@ -177,6 +187,16 @@ def test_a_run_with_keys_of_trainer_resumes_in_the_same_bits(
     with pytest.raises(RunError) as caught:
         finetune(base("bert"), dataset, out=tmp_path / "whole", trainer=other, **SAVING)
     assert caught.value.accepted == {"trainer.adam_epsilon": "None -> 1e-07"}
+
+
+def test_noise_reaches_the_embeddings_under_a_pooled_mean(dataset: Dataset, tmp_path: Path) -> None:
+    folder = module_of("finetuning").write_base(tmp_path / "base", "bert")
+    runs = [
+        finetune(folder, dataset, out=tmp_path / f"run{len(trainer)}", trainer=trainer, pooling="mean", **QUICK)
+        for trainer in ({}, {"neftune_noise_alpha": 5.0})
+    ]
+    assert runs[0].info["pooling"] == "mean"
+    assert runs[0].info["weights_sha256"] != runs[1].info["weights_sha256"]
 
 
 def test_keys_change_the_training(base: Callable[[str], Path], dataset: Dataset, tmp_path: Path) -> None:
