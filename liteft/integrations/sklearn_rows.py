@@ -42,10 +42,12 @@ def columns_of(X: Any) -> tuple[list[str], list[str] | None]:
     """Return the texts of X, and the second texts if it holds pairs.
 
     Raises:
-        InputError: a single text, another shape, or a value that is not a text; it is a ValueError.
+        InputError: a single text, no sequence, another shape, or a value that is not a text; it is a ValueError.
     """
     if isinstance(X, str | bytes):
         raise InputError("X is one text.", accepted=_FORMS, fix="[text], for a single one")
+    if isinstance(X, dict | set | frozenset):
+        raise InputError(f"X is a {type(X).__name__}.", accepted=_FORMS, fix="a list of texts")
     try:
         values = np.asarray(X if hasattr(X, "__array__") else list(X), dtype=object)
     except (TypeError, ValueError) as error:
@@ -91,6 +93,6 @@ def gold_of(y: Any) -> Gold:
             fix="texts of another class too",
         )
     names = tuple(str(each) for each in classes)
-    if len({name.strip() for name in names} - {""}) < len(names):
+    if len({name for name in names if name and name == name.strip()}) < len(names):  # LiteFT's names are stripped
         names = tuple(f"class{number}" for number in range(len(classes)))
     return Gold(classes, names, [names[number] for number in numbers], several=False)

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -95,6 +96,7 @@ class Training:
             calibrate=data.train,
             vocabulary=recipe.export.vocabulary,
             fill_vocabulary=recipe.export.fill_vocabulary,
+            vocabulary_min_count=recipe.export.vocabulary_min_count,
             texts=None if recipe.export.vocabulary is None else data.train,
             verify=data.validation,
             limits=liteft.Limits(accuracy_drop=drop),
@@ -106,7 +108,7 @@ class Training:
 
 def _recipe(parameters: Mapping[str, Any], gold: Gold, *, paired: bool) -> Recipe:
     state = parameters["random_state"]
-    seed = state if isinstance(state, int) else int(check_random_state(state).randint(_MOST_SEED))
+    seed = int(state) if isinstance(state, Integral) else int(check_random_state(state).randint(_MOST_SEED))
     common = {"batch_size": parameters["batch_size"], "threads": parameters["threads"], "seed": seed}
     tables: dict[str, dict[str, Any]] = {
         "data": {

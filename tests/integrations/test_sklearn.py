@@ -29,6 +29,8 @@ import liteft
 from liteft.artifact import read_artifact
 from liteft.errors import ArtifactError, ConfigError, DataError
 from liteft.integrations.sklearn import LiteftClassifier
+from liteft.integrations.sklearn_rows import gold_of
+from liteft.integrations.sklearn_training import Training
 from tests.cache import Cache
 from tests.modules import module_of
 
@@ -164,6 +166,33 @@ def test_equal_fits_give_equal_bits_and_another_seed_others(
     assert np.array_equal(make(base).fit(*rows).predict_proba(rows[0]), fitted.predict_proba(rows[0]))
     other = make(base, random_state=np.random.RandomState(5)).fit(*rows)
     assert not np.array_equal(other.predict_proba(rows[0]), fitted.predict_proba(rows[0]))
+
+
+def test_settings_of_the_export_reach_that_of_a_teacher(
+    base: Path, rows: tuple[list[str], np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def export(*_: Any, **settings: Any) -> Any:
+        given.update(settings)
+        raise StopIteration
+
+    monkeypatch.setattr(liteft, "export", export)
+    asked = {"vocabulary": 60, "fill_vocabulary": True, "vocabulary_min_count": 3}
+    with pytest.raises(StopIteration):
+        make(base, settings={f"export.{name}": value for name, value in asked.items()}).fit(*rows)
+    assert {name: given[name] for name in asked} == asked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [["a ", "b", "c"], ["", "b", "c"]])
+def test_labels_that_no_file_could_hold_come_back(
+    base: Path, rows: tuple[list[str], np.ndarray], names: list[str]
+) -> None:
+    gold = np.array(names)[np.searchsorted(np.sort(NAMES), rows[1])]
+    model = make(base).fit(rows[0], gold)
+    assert model.classes_.tolist() == sorted(names)
+    assert model.score(rows[0], gold) > 0.8
 
 
 # -- scikit-learn's tools ----------------------------------------------------------------------------------------------
@@ -342,6 +371,8 @@ def test_a_folder_keeps_each_fit_and_an_equal_one_finds_it(
         (np.ones((3, 1)), "row 0 of X is of type float"),
         ([("a", "b"), ("c", 3)], "row 1 of X is of type int"),
         (7, "not a list of texts"),
+        ({"text": "a"}, "X is a dict"),
+        ({"a", "b"}, "X is a set"),
     ],
 )
 def test_what_is_no_list_of_texts_is_refused(fitted: LiteftClassifier, X: Any, words: str) -> None:
@@ -401,6 +432,14 @@ def test_a_parameter_that_does_not_fit_is_an_error_when_fitting(
 def test_an_empty_text_is_named_by_its_row(base: Path, rows: tuple[list[str], np.ndarray]) -> None:
     with pytest.raises(DataError, match="empty"):
         make(base).fit([*rows[0], ""], [*rows[1], "red"])
+
+
+def test_a_seed_of_numpy_is_that_number() -> None:
+    def seed(state: Any) -> int:
+        parameters = LiteftClassifier(random_state=state).get_params()
+        return Training.of(parameters, ["a", "b"], None, gold_of(["x", "y"])).recipe.teacher.seed
+
+    assert seed(np.int64(7)) == seed(7) == 7
 
 
 def test_every_parameter_is_documented() -> None:
