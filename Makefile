@@ -25,7 +25,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt \
-		--editable '.[cpu,train,lora,serve,otel,score,ray,demo,report,docs,dev]'
+		--editable '.[cpu,train,lora,dp,serve,otel,score,ray,demo,report,docs,dev]'
 	touch $(STAMP)
 
 demo: setup
