@@ -37,6 +37,7 @@ REGIONS: Mapping[str, Callable[[], str]] = {
     "peers-of-words": speed.peers_of_words,
     "peers-ratios": speed.peers_ratios,
     "peers-shares": speed.peers_shares,
+    "pipelines": speed.pipelines,
     "pretraining": quality.pretraining,
     "service": speed.service,
     "service-peers": speed.service_peers,

@@ -12,12 +12,15 @@ from liteft.text_tables import markdown
 
 __all__ = [
     "adapter_memory", "fairness", "int8_agreement", "peers", "peers_of_answers", "peers_of_words", "peers_ratios",
-    "peers_shares", "service", "service_peers", "static_int8", "training",
+    "peers_shares", "pipelines", "service", "service_peers", "static_int8", "training",
 ]  # fmt: skip
 
 _ARRIVAL = "int8, batch 32, arrival order, over the best peer in arrival order"
 _BEST = "int8, batch 32, arrival order, over the best peer in its best order and batch"
 _SINGLE = "int8, batch 1, over the best peer at batch 1"
+
+# The models of pipelines.json, in its order.
+PIPED = ("6 layers, SNIPS", "3 layers, SNIPS", "6 layers, SST-2, learned from 1,000 labels")
 
 
 def peers() -> str:
@@ -74,6 +77,25 @@ def _described(name: str, content: Results) -> str:
 def _range(ratios: Sequence[Results], what: str) -> str:
     found = [ratio["ratio"] for ratio in ratios if ratio["what"] == what]
     return f"{min(found):.1f} to {max(found):.1f}"
+
+
+def pipelines() -> str:
+    """Return how fast transformers' pipeline is over LiteFT's engine, as times torch's texts per second."""
+    content = result("pipelines")
+    engines = {
+        "liteft int8": "int8",
+        "liteft bf16": 'fp32, `engine_precision="bf16"`',
+        "liteft fp32": "fp32",
+    }
+    sizes = sorted({row["batch_size"] for row in content["models"][0]["rows"]})
+    rows = [("model, texts", "artifact", *(f"batches of {size}" for size in sizes), "labels")]
+    for words, model in zip(PIPED, content["models"], strict=True):
+        for name, shown in engines.items():
+            ratios = {row["batch_size"]: row["ratio_to_torch"] for row in model["rows"] if row["engine"] == name}
+            equal = min(row["labels_as_torch"] for row in model["agreement"] if row["engine"] == name)
+            first = words if name == next(iter(engines)) else ""
+            rows.append((first, shown, *(f"{ratios[size]:.1f}" for size in sizes), f"{100 * equal:.2f}%"))
+    return markdown(rows, texts=2)
 
 
 def training() -> str:
