@@ -23,10 +23,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from liteft.artifact.folders import find_artifact
+from liteft.artifact import artifact_folder
 from liteft.artifact.manifest import MANIFEST
 from liteft.encoded import Encoded
-from liteft.errors import ConfigError, InputError, MissingExtraError, ModelError
+from liteft.errors import ConfigError, InputError, MissingExtraError, ModelError, leave_out
 from liteft.installation import install_hint
 from liteft.runtime.classifier import load
 from liteft.runtime.opened import OpenArtifact
@@ -58,6 +58,9 @@ __all__ = [
     "LiteftModelForSequenceClassification",
     "LiteftModelForTokenClassification",
 ]
+
+
+_OF_THE_HUB = ("cache_dir", "token", "use_auth_token", "force_download", "local_files_only")
 
 
 class _EngineConfig(PretrainedConfig):
@@ -96,14 +99,15 @@ class LiteftModel(OptimizedModel):
         """Return the model of an artifact.
 
         Args:
-            model_id: the artifact's folder, that of a pipeline which contains it, or the name of one on the hub.
+            model_id: the artifact's folder, that of a pipeline which contains it, or its name on the hub, as
+                ``liteft.load`` takes them.
             config: instead of the artifact's config.json.
             export: refused.
-            settings: as of optimum's ``OptimizedModel.from_pretrained``; and ``threads``, ``device``, ``backend``,
-                ``engine_precision`` and ``trust`` as of ``liteft.load``.
+            settings: ``revision`` and ``subfolder``; and ``threads``, ``device``, ``backend``, ``engine_precision`` and
+                ``trust`` as of ``liteft.load``.
 
         Raises:
-            ArtifactError, ConfigError, DeviceError, MissingExtraError: as for ``liteft.load``.
+            ArtifactError, ConfigError, DeviceError, HubError, MissingExtraError: as for ``liteft.load``.
             ModelError: the artifact is for the task of another class.
         """
         if export:
@@ -112,44 +116,26 @@ class LiteftModel(OptimizedModel):
                 accepted={"export": "False, for an artifact"},
                 fix=f"liteft.export({str(model_id)!r}, OUT, verify=SPLIT), and from_pretrained(OUT)",
             )
-        folder = find_artifact(Path(model_id) / settings.get("subfolder", ""))
-        if not folder.is_dir():
-            made: Self = super().from_pretrained(model_id, config, **settings)
-            return made
-        settings.pop("subfolder", None)
-        return cls._from_pretrained(
-            folder, AutoConfig.from_pretrained(folder) if config is None else config, **settings
-        )
+        given = [name for name in _OF_THE_HUB if settings.pop(name, None)]
+        if given:
+            raise ConfigError(
+                f"{', '.join(given)} cannot be given here.",
+                accepted={"of the hub": "HF_HOME, HF_TOKEN and HF_HUB_OFFLINE in the environment"},
+                fix=leave_out(given[0]),
+            )
+        settings.pop("trust_remote_code", None)  # an artifact has no code
+        subfolder = settings.pop("subfolder", "")
+        source = Path(model_id) / subfolder if subfolder else model_id
+        folder = artifact_folder(source, revision=settings.pop("revision", None))
+        return cls._from_pretrained(folder, config, **settings)
 
     @classmethod
-    def _from_pretrained(
-        cls,
-        model_id: str | Path,
-        config: PretrainedConfig,
-        subfolder: str = "",
-        *,
-        threads: int | None = None,
-        device: str = "auto",
-        backend: str = "auto",
-        engine_precision: str | None = None,
-        trust: bool = False,
-        **hub: Any,
-    ) -> Self:
-        """Load an artifact and check every file against its hash; ``hub`` says how one on the hub is found."""
+    def _from_pretrained(cls, model_id: str | Path, config: PretrainedConfig | None = None, **settings: Any) -> Self:
+        """Load the artifact in a folder, and check every file against its hash."""
         folder = Path(model_id)
-        if not folder.is_dir():
-            from huggingface_hub import snapshot_download
-
-            hub.pop("trust_remote_code", None)  # an artifact has no code
-            folder = Path(snapshot_download(str(model_id), **hub))
-        opened: OpenArtifact = load(
-            folder / subfolder,
-            threads=threads,
-            device=device,
-            backend=backend,
-            engine_precision=engine_precision,
-            trust=trust,
-        )
+        opened: OpenArtifact = load(folder, **settings)
+        if config is None:
+            config = AutoConfig.from_pretrained(folder)
         manifest = opened.manifest
         if not cls._judges(manifest.task):
             right = next(each for each in _CLASSES if each._judges(manifest.task))

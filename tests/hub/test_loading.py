@@ -272,3 +272,19 @@ def test_no_warning_is_given_where_the_hub_answers(hub: Any, pushed: Artifact) -
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         liteft.load("acme/reviews").close()
+
+
+def test_a_model_of_optimum_is_loaded_by_the_same_names(pushed: Artifact, hub: Any) -> None:
+    module = pytest.importorskip("liteft.integrations.optimum", reason="the extra 'optimum' is not installed")
+    from transformers import BertConfig
+
+    kind, config = module.LiteftModelForSequenceClassification, BertConfig(num_labels=4)
+    for name, settings in (("acme/reviews", {"revision": "main"}), ("hf://acme/reviews@main", {}), (pushed.path, {})):
+        model = kind.from_pretrained(name, config, threads=1, backend="onnxruntime", **settings)
+        assert model.model.manifest == pushed.manifest
+    with pytest.raises(HubError, match="acme/nothing"):
+        kind.from_pretrained("acme/nothing")
+    with pytest.raises(ArtifactError, match="is not a folder"):
+        kind.from_pretrained("runs/nowhere/at/all")
+    with pytest.raises(ConfigError, match="token cannot be given here"):
+        kind.from_pretrained("acme/reviews", token="secret")
