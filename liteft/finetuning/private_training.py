@@ -20,7 +20,6 @@ from __future__ import annotations
 import math
 import secrets
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -38,6 +37,7 @@ from liteft.finetuning.head import last_layer, layer_inputs
 from liteft.finetuning.loss import label_loss
 from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.pretrained import output_logits
+from liteft.finetuning.private_guards import require_apart, secret_generator, without_warnings
 from liteft.installation import install_hint
 from liteft.recipes import TeacherRecipe
 from liteft.run_info import FitInfo, PrivacyInfo
@@ -64,7 +64,7 @@ def fit_privately(loaded: TorchClassifier, dataset: Dataset, recipe: TeacherReci
 
     Raises:
         MissingExtraError: opacus is not installed.
-        ConfigError: the noise that the epsilon asks for is too strong to be computed.
+        ConfigError: as in `train_privately`.
     """
     started = time.monotonic()
     split = _known(dataset.train)
@@ -129,6 +129,10 @@ def train_privately(
         delta: the probability with which the promise may fail.
         at_once: the most rows whose gradients are in memory at the same time.
         tell: called with a line now and then.
+
+    Raises:
+        MissingExtraError: opacus is not installed.
+        ConfigError: the noise is too strong to be computed, or gradients of single texts cannot be told apart.
     """
     opacus = _opacus()
     count, drawn = len(gold), min(recipe.batch_size, len(gold))
@@ -141,10 +145,12 @@ def train_privately(
         noise_multiplier=noise,
         max_grad_norm=recipe.max_grad_norm,
         expected_batch_size=drawn,
-        generator=_secret_generator(weights[0].device),
+        generator=secret_generator(weights[0].device),
+        secure_mode=True,
     )
     random = np.random.default_rng(secrets.randbits(128))
     module.train()
+    require_apart(wrapped, logits_of, count)
     told = time.monotonic()
     for step in range(steps):
         for group in optimizer.param_groups:
@@ -159,8 +165,7 @@ def train_privately(
                     task=task,
                     smoothing=recipe.label_smoothing,
                 )
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # that features need no gradient
+                with without_warnings():
                     loss.backward()  # type: ignore[no-untyped-call]
             else:  # no row was drawn: the noise is added all the same
                 for weight in weights:
@@ -249,10 +254,6 @@ def _share_of_rate(recipe: TeacherRecipe, step: int, steps: int) -> float:
         return (step + 1) / (warm + 1)
     done = (step - warm) / max(1, steps - warm)
     return {"linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2, "constant": 1.0}[recipe.schedule]
-
-
-def _secret_generator(device: torch.device) -> torch.Generator:
-    return torch.Generator(device).manual_seed(secrets.randbits(63))
 
 
 def _unwrap(wrapped: Any, weights: list[nn.Parameter]) -> None:

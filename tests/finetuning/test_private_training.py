@@ -22,10 +22,12 @@ import liteft
 from liteft.data import Dataset
 from liteft.errors import ConfigError
 from liteft.finetuning import private_training
+from liteft.finetuning.private_guards import secret_generator
 from liteft.finetuning.private_settings import refuse_for_privacy
 from liteft.finetuning.private_training import train_privately
 from liteft.recipes import TeacherRecipe
 from liteft.tasks import MULTI_LABEL, SINGLE_LABEL
+from tests.modules import module_of
 
 PRIVATE: dict[str, Any] = {"epsilon": 20.0, "delta": 1e-2, "epochs": 4, "batch_size": 24, "max_tokens": 16}
 
@@ -95,6 +97,48 @@ def test_noise_has_the_deviation_that_is_said_and_is_drawn_anew_each_time(monkey
     assert not torch.equal(*moved)
 
 
+def test_the_noise_is_not_that_of_a_seed_which_can_be_tried() -> None:
+    generator = secret_generator(torch.device("cpu"))
+    seeded = torch.Generator().manual_seed(generator.initial_seed())
+    drawn = torch.randn(100_000, generator=generator)
+    assert not torch.isclose(drawn, torch.randn(100_000, generator=seeded)).all()
+    words = generator.get_state()[24 : 24 + 8 * 624].view(torch.int64)
+    assert len(words.unique()) > 600 and int(words.min()) >= 0 and int(words.max()) < 2**32
+    assert abs(float(drawn.mean())) < 0.02 and float(drawn.std()) == pytest.approx(1, abs=0.02)
+
+
+def test_a_model_in_which_texts_share_a_computation_is_refused() -> None:
+    class Shared(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.read = torch.nn.Linear(3, 2)
+
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            return self.read(features) + self.read(torch.ones(1, 3))  # type: ignore[no-any-return]
+
+    features, gold = torch.randn(8, 3), torch.arange(8) % 2
+    with pytest.raises(ConfigError, match=r"cannot be told apart in this model: read\.weight"):
+        train_privately(
+            Shared(), lambda model, rows: model(features[rows]), gold, SINGLE_LABEL, recipe_of(max_steps=1),
+            delta=1e-2, at_once=8, tell=lambda _: None,
+        )  # fmt: skip
+
+
+def test_an_adapter_of_relative_positions_that_texts_share_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    from transformers import AutoModel, DebertaV2Config
+
+    common = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shared = {"relative_attention": True, "share_att_key": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8}
+    AutoModel.from_config(DebertaV2Config(**common, **shared, intermediate_size=64)).save_pretrained(tmp_path / "base")
+    module_of("finetuning").write_tokenizer(tmp_path / "base")
+    with pytest.raises(ConfigError, match="cannot be told apart"):
+        liteft.finetune(tmp_path / "base", dataset, out=tmp_path / "run", **PRIVATE, lora_rank=2)
+    apart = {"lora_rank": 2, "lora_targets": ["value_proj", "dense"]}
+    run = liteft.finetune(tmp_path / "base", dataset, out=tmp_path / "apart", **PRIVATE, **apart)
+    assert run.info["privacy"]["epsilon"] <= 20
+
+
 def test_a_step_that_draws_no_row_adds_noise_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     class Nothing:
         def random(self, count: int) -> np.ndarray:
@@ -119,7 +163,7 @@ def test_each_row_is_drawn_by_itself_with_the_probability_that_is_said(monkeypat
         delta=1e-2, at_once=400, tell=lambda _: None,
     )  # fmt: skip
     assert said["sample_rate"] == 0.1 and said["sampling"] == "Poisson"
-    assert np.mean(drawn) == pytest.approx(40, rel=0.05) and np.var(drawn) == pytest.approx(36, rel=0.4)
+    assert np.mean(drawn[2:]) == pytest.approx(40, rel=0.05) and np.var(drawn[2:]) == pytest.approx(36, rel=0.4)
 
 
 @pytest.mark.parametrize("adapter", [{}, {"lora_rank": 2}], ids=["head", "adapter"])
