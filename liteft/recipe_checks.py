@@ -201,6 +201,7 @@ def _require_public(recipe: StudentRecipe) -> None:
         "control": "a control learns the labelled texts",
         "folds": "folds train on the labelled texts again and again",
         "teacher_folds": "these teachers answer for the labelled texts",
+        "hard_weight": "it weighs labels, and the unlabelled texts have none",
         "learning_rates": "validation would choose the rate",
         "rate_search": "validation would choose the rate",
         "early_stopping": "validation would say when to stop",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from liteft.tasks import Task
 from liteft.text_tables import markdown, metric_words
 from liteft.untrusted import parse_json, read_bytes, regular_size, sha256_of
 
-__all__ = ["MODEL_LIST", "check_listed", "listed_files", "pipeline_tag", "run_upload"]
+__all__ = ["MODEL_LIST", "check_listed", "listed_files", "pipeline_tag", "promise_lines", "run_upload"]
 
 MODEL_LIST = "liteft.json"
 """In a repository on the hub that has the model of a run: its files with their hashes, and what is known of the run."""
@@ -39,13 +39,21 @@ _FILES = {
 _KEPT = (
     *("kind", "task", "labels", "pooling", "paired", "marked", "max_tokens", "activation", "family", "parameters"),
     *("weights_sha256", "metrics", "base", "size", "start", "training_texts", "temperature", "threshold", "seed"),
-    *("no_answer", "versions"),
+    *("no_answer", "versions", "privacy", "transfer"),
 )
 """Keys of run.json that mean something elsewhere."""
 _OF_TEACHER = ("name", "base", "parameters", "weights_sha256")
 _SHOWN = (
     *("f1", "precision", "recall", "accuracy", "exact_match", "micro_f1", "macro_f1", "spearman", "pearson"),
     *("ndcg_10", "mrr"),
+)
+_BEYOND = (
+    "whoever wrote several rows",
+    "the names of the labels",
+    "texts that the base had learned before",
+    "settings that were chosen after looking at results on these texts",
+    "the metrics in this card",
+    "files that lie beside the model in the run's folder",
 )
 _TITLES = {"teacher": "Teacher", "student": "Student"}
 
@@ -117,6 +125,9 @@ def _told(info: RunInfo) -> dict[str, Any]:
     """Return what is told of a run elsewhere."""
     whole: Mapping[str, Any] = info
     told = {key: whole[key] for key in _KEPT if key in whole}
+    size = told.get("size")
+    if isinstance(size, str) and size.startswith(("/", ".", "~")):  # the folder of an encoder
+        told["size"] = Path(size).name
     told["data"] = {key: value for key, value in whole["data"].items() if key in ("name", "rows", "labels")}
     if teacher := whole.get("teacher"):
         told["teacher"] = {key: teacher[key] for key in _OF_TEACHER if key in teacher}
@@ -191,6 +202,26 @@ def _origin(info: RunInfo) -> Iterator[str]:
         yield f"- Start: {info['start']}"
     if info.get("training_texts"):
         yield f"- Trained on: {info['training_texts']:,} texts"
+    if info.get("transfer") == "pool":
+        yield "- Learned: the unlabelled texts alone, by the teacher's answers; no labelled text"
+    if promised := info.get("privacy"):
+        yield from promise_lines(promised)
+
+
+def promise_lines(found: Mapping[str, Any], beyond: Sequence[str] = ()) -> Iterator[str]:
+    """Yield two items of a list: what differential privacy promises, with its numbers, and what it does not cover.
+
+    Args:
+        found: what run.json or a manifest says of it: `liteft.run_info.PrivacyInfo`.
+        beyond: more that it does not cover.
+    """
+    yield (
+        f"- Differential privacy: epsilon = {found['epsilon']:.3g}, delta = {found['delta']:.2g}, of each row of the "
+        f"training split; {found['steps']:,} steps that each drew a row with probability {found['sample_rate']:.3g} "
+        f"({found['sampling']} sampling), gradients clipped at {found['max_grad_norm']:g}, noise of "
+        f"{found['noise_multiplier']:.3g} times that, added up by {found['accountant']}; trained: {found['trains']}"
+    )
+    yield f"- It does not cover {'; '.join((*_BEYOND, *beyond))}"
 
 
 def listed_files(folder: Path) -> dict[str, tuple[int, str]]:

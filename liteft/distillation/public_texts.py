@@ -51,11 +51,13 @@ def require_public_pool(teacher: Teacher, dataset: Dataset, recipe: Recipe, tell
     Raises:
         ConfigError: the pool is the rest of the labelled texts, or the teacher's base is not known.
     """
-    promised = teacher.run is not None and "privacy" in teacher.run.info
+    promised = _promise_of(teacher) is not None
     if recipe.student.transfer == "all":
-        if promised:
+        if any(_has_epsilon(each) for each in (teacher, *teacher.others)):
             tell("warning: the teacher's epsilon does not hold for its student, which learns the texts themselves")
         return
+    if teacher.others and any(_has_epsilon(each) for each in (teacher, *teacher.others)):
+        tell("warning: of several teachers the student keeps no epsilon: each has its own, and they add up")
     if dataset.subset is not None:
         raise ConfigError(
             "transfer=pool learns public texts alone, and with labels_per_class the labelled texts are the pool.",
@@ -89,12 +91,18 @@ def public_start(training: StudentTraining) -> str:
 
 
 def _starts_apart(training: StudentTraining) -> bool:
-    run = training.teacher.run
-    promised = run is not None and "privacy" in run.info
-    return learns_pool_alone(training) and training.encoder is None and not promised
+    return learns_pool_alone(training) and training.encoder is None and _promise_of(training.teacher) is None
 
 
 def kept_promise(training: StudentTraining) -> dict[str, Any] | None:
     """Return the teacher's promise, which a student that learned the pool alone keeps; None without one."""
-    run = training.teacher.run
-    return None if run is None else run.info.get("privacy")
+    return _promise_of(training.teacher)
+
+
+def _promise_of(teacher: Teacher) -> dict[str, Any] | None:
+    """Return what was promised of the one teacher that answers; None of several: theirs do not hold together."""
+    return teacher.run.info.get("privacy") if teacher.run is not None and not teacher.others else None
+
+
+def _has_epsilon(teacher: Teacher) -> bool:
+    return teacher.run is not None and "privacy" in teacher.run.info

@@ -11,7 +11,7 @@ from typing import Any
 from liteft.answer_spans import AnswerForm
 from liteft.arms import ARMS
 from liteft.artifact import Manifest
-from liteft.exporting.card_promise import promise_lines
+from liteft.exporting.card_promise import manifest_promise
 from liteft.floors import not_beaten
 from liteft.layout import PairLayout
 from liteft.schemes import SCHEMES
@@ -285,7 +285,7 @@ def _origin(manifest: Manifest) -> str:
     if manifest.training:
         lines += _training(manifest)
     if manifest.privacy:
-        lines += promise_lines(manifest)
+        lines += manifest_promise(manifest)
     lines.append("- Versions: " + ", ".join(f"{name} {version}" for name, version in manifest.versions.items()))
     return "\n".join(lines) + "\n"
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from liteft.data import Dataset
 from liteft.errors import ConfigError, leave_out, option
+from liteft.finetuning.context import RunContext
 from liteft.recipes import TeacherRecipe
 
 __all__ = ["refuse_for_privacy", "settled_privately"]
@@ -26,19 +27,18 @@ _WHY = {
     "from_scratch": "what is not trained has to come from a base",
     "base_quantization": "gradients of single texts are those of layers in float",
     "choose_by": "nothing is chosen on the texts of validation",
-    "trainer": "its steps are not those of Trainer, and nothing would read these keys",
-    "report_to": "nothing is logged of a step, whose loss is one of texts",
+    "report_to": "losses are those of texts, and none is logged",
+    "trainer": "it is not transformers' Trainer that trains",
 }
 
 
-def refuse_for_privacy(recipe: TeacherRecipe, dataset: Dataset, *, processes: int = 1, own_loss: bool = False) -> None:
-    """Refuse what differential privacy cannot promise anything of, and what a training with it would not use.
+def refuse_for_privacy(recipe: TeacherRecipe, dataset: Dataset, context: RunContext) -> None:
+    """Refuse what differential privacy cannot promise anything of, and what such a training would not use.
 
     Args:
         recipe: of the teacher; without an epsilon only its delta counts.
         dataset: the data.
-        processes: that would train together.
-        own_loss: whether the user gave a loss.
+        context: of the training, with its processes and its loss.
 
     Raises:
         ConfigError: a setting or the task breaks the promise, or delta is given without an epsilon.
@@ -63,12 +63,12 @@ def refuse_for_privacy(recipe: TeacherRecipe, dataset: Dataset, *, processes: in
         _refuse_unless(recipe, "optimizer", "adamw", "it has not been tried with noise")
     if recipe.training_precision == "bf16":
         _refuse_unless(recipe, "training_precision", "fp32", "clipping in 8 bits of a number is not exact")
-    if own_loss:
+    if context.own.loss is not None:
         raise ConfigError(
-            "a loss of your own does not go with an epsilon: nothing shows that each text has a gradient of its own.",
+            "a loss of your own does not go with an epsilon: nothing says that it has one gradient for each row.",
             fix=[leave_out("loss"), leave_out("teacher.epsilon")],
         )
-    if processes > 1:
+    if context.state.num_processes > 1:
         raise ConfigError("a training with an epsilon runs in one process.", fix=option("processes", 1))
     if not dataset.task.of_whole_texts or dataset.task.numeric:
         raise ConfigError(

@@ -144,8 +144,7 @@ def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContex
     source = None if teacher.base is None else resolve_base(teacher.base)
     require_threshold(teacher, dataset, None if source is None else read_config(source))
     require_answerable(teacher, dataset)
-    own_loss = context.own.loss is not None
-    refuse_for_privacy(teacher, dataset, processes=context.state.num_processes, own_loss=own_loss)
+    refuse_for_privacy(teacher, dataset, context)
     require_choice(teacher, context.own.metrics, table="teacher")
     require_functions(context.own, teacher, dataset)
     inputs = {"kind": "teacher", "data": dataset.fingerprint, "base": weights_hash(source)} | context.own.record
@@ -227,8 +226,10 @@ def _fitted(
         from liteft.finetuning.private_training import fit_privately
 
         context.tell("nothing is chosen or fitted on validation: the last weights are kept, and the temperature is 1")
+        if teacher.base is not None and (Path(teacher.base) / RUN_FILE).is_file():
+            context.tell("warning: the epsilon does not cover texts that the base has learned before")
         if context.callbacks:
-            context.tell("callbacks are not called: a training with an epsilon has no steps of Trainer")
+            context.tell("callbacks are not called: losses and weights on the way would tell of texts")
         return fit_privately(loaded, dataset, teacher, context), {"temperature": 1.0}
     stats = fit(
         loaded,

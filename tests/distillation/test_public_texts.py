@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,9 +11,13 @@ import numpy as np
 import pytest
 
 from liteft.data import Dataset
+from liteft.distillation.public_texts import kept_promise, public_start, require_public_pool
+from liteft.distillation.teachers import Teacher
+from liteft.distillation.training import StudentTraining
 from liteft.distillation.transfer_set import transfer_set_of
 from liteft.errors import ConfigError
 from liteft.exporting import export
+from liteft.finetuning.context import RunContext
 from liteft.pipeline import export_student
 from liteft.recipe_checks import require_student
 from liteft.recipes import Recipe, StudentRecipe
@@ -101,6 +106,19 @@ def test_a_teacher_with_an_epsilon_passes_it_on_to_such_a_student_and_warns_of_a
     assert any("does not hold for its student" in line for line in lines)
 
 
+def test_of_several_teachers_no_epsilon_is_kept(teacher: Run, dataset: Dataset, pool: Path, tmp_path: Path) -> None:
+    promised = Run(teacher.path, teacher.info | {"privacy": {"epsilon": 8.0, "delta": 1e-5}})  # type: ignore[operator]
+    first, other = Teacher.of(promised), Teacher.of(promised)
+    several = replace(first, others=(other,))
+    recipe, lines = Recipe(student=StudentRecipe(size="1", unlabeled=str(pool), transfer="pool")), list[str]()
+    require_public_pool(several, dataset, recipe, lines.append)
+    assert any("they add up" in line for line in lines)
+    context = RunContext(tmp_path / "student")
+    training = StudentTraining(several, dataset, recipe.student, context, recipe.export.form, "student", None, False)
+    assert kept_promise(training) is None and kept_promise(replace(training, teacher=first)) is not None
+    assert public_start(training) and not public_start(replace(training, teacher=first))
+
+
 @pytest.mark.parametrize(
     "setting",
     [
@@ -117,6 +135,7 @@ def test_a_teacher_with_an_epsilon_passes_it_on_to_such_a_student_and_warns_of_a
         {"tune_threshold": True},
         {"hidden_weight": 1.0},
         {"relation_weight": 1.0},
+        {"hard_weight": 0.5},
     ],
     ids=lambda setting: next(iter(setting)),
 )

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ import liteft
 from liteft.data import Dataset
 from liteft.errors import ConfigError
 from liteft.finetuning import private_training
+from liteft.finetuning.context import RunContext
+from liteft.finetuning.own_functions import OwnFunctions
 from liteft.finetuning.private_guards import secret_generator
 from liteft.finetuning.private_settings import refuse_for_privacy
 from liteft.finetuning.private_training import train_privately
@@ -231,28 +234,34 @@ def test_a_finished_run_is_returned_and_one_that_was_killed_begins_anew(
         {"optimizer": "adafactor"},
         {"training_precision": "bf16"},
         {"tune_threshold": True},
-        {"trainer": {"adam_beta1": 0.8}},
         {"report_to": ["tensorboard"]},
+        {"trainer": {"max_grad_norm": 2.0}},
     ],
     ids=lambda setting: next(iter(setting)),
 )
 def test_what_breaks_the_promise_is_refused(setting: dict[str, Any], dataset: Dataset) -> None:
     with pytest.raises(ConfigError) as raised:
-        refuse_for_privacy(TeacherRecipe(base="b", epsilon=8.0, **setting), dataset)
+        refuse_for_privacy(TeacherRecipe(base="b", epsilon=8.0, **setting), dataset, RunContext(Path("run")))
     assert next(iter(setting)) in str(raised.value)
 
 
-def test_several_processes_other_losses_and_tasks_and_a_delta_alone_are_refused(dataset: Dataset) -> None:
-    recipe = TeacherRecipe(base="b", epsilon=8.0)
-    with pytest.raises(ConfigError, match="one process"):
-        refuse_for_privacy(recipe, dataset, processes=2)
+def test_several_processes_other_tasks_an_own_loss_and_a_delta_alone_are_refused(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, context = TeacherRecipe(base="b", epsilon=8.0), RunContext(Path("run"))
+    with monkeypatch.context() as patched:
+        patched.setattr(RunContext, "state", SimpleNamespace(num_processes=2))
+        with pytest.raises(ConfigError, match="one process"):
+            refuse_for_privacy(recipe, dataset, context)
     with pytest.raises(ConfigError, match="delta belongs to an epsilon"):
-        refuse_for_privacy(TeacherRecipe(base="b", delta=1e-5), dataset)
-    with pytest.raises(ConfigError, match="a loss of your own does not go with an epsilon"):
-        refuse_for_privacy(recipe, dataset, own_loss=True)
+        refuse_for_privacy(TeacherRecipe(base="b", delta=1e-5), dataset, context)
+    with pytest.raises(ConfigError, match="a loss of your own"):
+        refuse_for_privacy(
+            recipe, dataset, RunContext(Path("run"), own=OwnFunctions({}, lambda logits, _: logits.sum()))
+        )
     words = Dataset("tags", "tokens", ("O", "B-x", "I-x"), dict(dataset.splits))
     with pytest.raises(ConfigError, match="the task of tags is tokens"):
-        refuse_for_privacy(recipe, words)
+        refuse_for_privacy(recipe, words, context)
 
 
 def test_a_loss_reaches_the_refusal_and_callbacks_are_said_not_to_be_called(

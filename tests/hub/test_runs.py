@@ -46,6 +46,17 @@ def test_the_model_is_pushed_and_nothing_else_of_the_run(hub: Any, run: Run) -> 
     assert pushed.left_out == ("notes.txt",)
 
 
+def test_the_card_says_what_an_epsilon_promises_and_the_list_names_no_folder(hub: Any, run: Run) -> None:
+    said = {"epsilon": 7.99, "delta": 1e-5, "noise_multiplier": 0.9, "max_grad_norm": 1.0, "sampling": "Poisson"}
+    said |= {"sample_rate": 0.02, "steps": 1000, "rows": 48, "accountant": "rdp, opacus 1.6.0", "trains": "the head"}
+    info = run.info | {"privacy": said, "transfer": "pool", "size": "/secret-folder/encoder"}  # type: ignore[operator]
+    pushed = Run(run.path, info).push_to_hub("acme/student", license="mit")  # type: ignore[arg-type]
+    assert "epsilon = 7.99, delta = 1e-05, of each row of the training split; 1,000 steps" in pushed.card
+    assert "It does not cover whoever wrote several rows" in pushed.card and "no labelled text" in pushed.card
+    told = json.loads(hub.repos["acme/student"].files()[MODEL_LIST])["run"]
+    assert told["privacy"] == said and told["size"] == "encoder"
+
+
 def test_code_is_pushed_only_as_it_was_written(hub: Any, run: Run) -> None:
     ours = Path(liteft.__file__).parent / "finetuning" / "modeling_mean_pooled.py"
     placed = run.model_path / ours.name
