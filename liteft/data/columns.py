@@ -237,9 +237,7 @@ def _unknown(
     likely: Sequence[str],
     tasks: Sequence[Hint] = (),
 ) -> DataError:
-    example = next((name for name in likely if name in free), None)
-    if example is not None and shown_name(example) != example:
-        example = None
+    example = next((name for name in likely if name in free and shown_name(name) == name), None)
     what = {"text": ", a column of strings: join lists of words to one", "label": ", a column of classes"}
     note = what.get(part, "")
     if not free:

@@ -13,7 +13,6 @@ import pytest
 pytest.importorskip("torch", reason="a whole run needs the extra 'train'")
 
 import liteft
-from liteft.privacy import HIDDEN
 from tests.modules import module_of
 from tests.privacy.marked import MARKER, TASKS, Marked, all_verbs, holding, made
 
@@ -80,14 +79,6 @@ def test_errors_that_quote_a_cell_name_its_row_where_texts_are_hidden(
         assert MARKER in shown and MARKER not in hidden, name
         assert hidden.startswith("DataError: "), name
         assert re.search(r"(line|row) \d", hidden) or name.startswith(OF_ALL_ROWS), name
-
-
-def test_a_hint_names_no_other_column_in_the_place_of_a_hidden_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data = errors(tmp_path)
-    said = data.run(capsys, "check", tmp_path / "wrong_head.csv", "--no-texts", status=1)
-    assert f"columns: '{HIDDEN}', 'b0'" in said and "--text NAME" in said and "--text b0" not in said
 
 
 WRONG = {
