@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -36,7 +35,6 @@ __all__ = [
     "quoted",
     "reason_of",
     "shown",
-    "shown_name",
     "shown_parts",
     "shown_value",
     "shows_all",
@@ -50,7 +48,6 @@ HIDDEN = "[hidden]"
 Redaction = Callable[[str], str]
 Shown = Literal["shown", "redacted", "hidden"]
 
-_NAME = re.compile(r"[A-Za-z_][\w./:-]*", re.ASCII)
 _OFF, _ON = ("", "0", "false", "no", "off"), ("1", "true", "yes", "on")
 _redaction: Redaction | None = None  # of this process; NO_TEXTS is set for those that it starts
 
@@ -179,14 +176,6 @@ def shown_parts(parts: list[str], text: str) -> list[str]:
     A function that knows a name may not know half of it, so parts are never judged alone.
     """
     return parts if shown(text) == text else [HIDDEN] * len(parts)
-
-
-def shown_name(name: str) -> str:
-    """Return what may be shown of a column's name: all of one in a single ASCII word, and of others as of a text.
-
-    A csv file without names of columns has its first text in their place.
-    """
-    return name if _NAME.fullmatch(name) else shown(name)
 
 
 def shown_value(value: Any) -> Any:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from liteft.errors import DataError, Hint, closest, option
-from liteft.privacy import shown_name
 
 if TYPE_CHECKING:
     from liteft.data.looks import Looks
@@ -153,12 +152,7 @@ def choose_columns(
     if len(set(chosen)) < len(chosen):
         raise DataError(
             f"{source}: one column cannot be two of text, pair and label.",
-            accepted={
-                "text": text,
-                "pair": found_pair or "none",
-                "label": label,
-                "columns": ", ".join(map(shown_name, columns)),
-            },
+            accepted={"text": text, "pair": found_pair or "none", "label": label, "columns": ", ".join(columns)},
             fix=next((option("text", name) for name in columns if name not in chosen), "name two columns"),
         )
     return Columns(text, found_pair, label if labelled else None, tuple(guessed))
@@ -170,13 +164,13 @@ def find_column(columns: Sequence[str], name: str, part: str, source: str, hint:
         return name
     taken = {usual for names in (*_TEXT, *_LABEL) for usual in names} if part == "pair" else set()
     others = [each for each in columns if each.casefold() not in taken]
-    near = closest(name, [each for each in others if shown_name(each) == each])
+    near = closest(name, others)
     fixes: list[str | Hint] = [option(part, near) if near else option(part, "COLUMN", note=", one of these")]
     if not others:
         fixes = [option(part, "", note=", for single texts")]
     raise DataError(
         f"{source} has no column {name!r}.",
-        accepted={"columns": ", ".join(map(shown_name, columns))},
+        accepted={"columns": ", ".join(columns)},
         fix=fixes + ([hint] if hint else []),
     )
 
@@ -237,7 +231,7 @@ def _unknown(
     likely: Sequence[str],
     tasks: Sequence[Hint] = (),
 ) -> DataError:
-    example = next((name for name in likely if name in free and shown_name(name) == name), None)
+    example = next((name for name in likely if name in free), None)
     what = {"text": ", a column of strings: join lists of words to one", "label": ", a column of classes"}
     note = what.get(part, "")
     if not free:
@@ -248,7 +242,7 @@ def _unknown(
         )
     return DataError(
         f"{source}: the column names do not say which one holds the {part}.",
-        accepted={"columns": ", ".join(repr(shown_name(name)) for name in free)},
+        accepted={"columns": ", ".join(repr(name) for name in free)},
         fix=[
             *tasks,
             option(part, example or "NAME", note=" (or another of them)" if example and len(free) > 1 else note),
@@ -280,7 +274,7 @@ def _unknown_label(
         return _unknown("label", free, source, hint, free if looks is None else looks.classes, tasks)
     return DataError(
         f"{source}: the column names do not say which one holds the label, and {len(binary)} hold only 0 and 1.",
-        accepted={"columns": ", ".join(repr(shown_name(name)) for name in free)},
+        accepted={"columns": ", ".join(repr(name) for name in free)},
         fix=[
             *tasks,
             option("label", binary, note=", if each column is one label of possibly several"),

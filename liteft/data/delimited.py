@@ -20,7 +20,6 @@ from typing import Any
 from liteft.data.compressed import inner_name
 from liteft.data.text_files import EMPTY, text_encoding, text_lines
 from liteft.errors import ConfigError, DataError, option
-from liteft.privacy import shown_name
 
 __all__ = ["MAX_FIELD", "Delimited", "check_names"]
 
@@ -150,7 +149,7 @@ class Delimited:
         return DataError(
             f"{self.path}, line {line} has {fields} {'field' if fields == 1 else 'fields'}, "
             f"the first line {len(self.columns)}.",
-            accepted={"columns": ", ".join(map(shown_name, self.columns)), "delimiter": repr(self.delimiter)},
+            accepted={"columns": ", ".join(self.columns), "delimiter": repr(self.delimiter)},
             fix=[fix, option("delimiter", "tab", note=", or whatever separates its fields")],
         )
 
@@ -179,8 +178,8 @@ def check_names(columns: tuple[str, ...], source: str) -> None:
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
         raise DataError(
-            f"{source} has {Counter(columns)[twice[0]]} columns {shown_name(twice[0])!r}.",
-            accepted={"columns": ", ".join(map(shown_name, columns))},
+            f"{source} has {Counter(columns)[twice[0]]} columns {twice[0]!r}.",
+            accepted={"columns": ", ".join(columns)},
             fix="give every column its own name",
         )
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from liteft.data.text_files import EMPTY, text_encoding, text_lines
 from liteft.errors import DataError
-from liteft.privacy import shown
 
 __all__ = ["JsonLines", "read_json_document"]
 
@@ -101,7 +100,7 @@ class JsonLines:
         fix = "rename it to end in .json, if the file is one JSON document" if document else "correct that line"
         return DataError(
             f"{self.path}, line {number} is not valid JSON: {what}{place}.",
-            accepted={"line": shown(line.strip())[:80], "format": "one JSON object per line"},
+            accepted={"line": line.strip()[:80], "format": "one JSON object per line"},
             fix=fix,
         )
 

@@ -16,7 +16,6 @@ from liteft.data.cells import bit, is_missing
 from liteft.data.columns import find_column
 from liteft.data.tables import Source, Table, TableView
 from liteft.errors import DataError, option
-from liteft.privacy import shown_name
 
 __all__ = ["LabelColumns", "label_columns", "with_label_columns"]
 
@@ -126,7 +125,7 @@ def with_label_columns(source: Source, parts: tuple[str, ...]) -> Source:
             if 0 < len(lacking) < len(parts):
                 raise DataError(
                     f"{table.name} has no column {lacking[0]!r}, but has other label columns.",
-                    accepted={"columns": ", ".join(map(shown_name, table.columns))},
+                    accepted={"columns": ", ".join(table.columns)},
                     fix="give all files the same columns",
                 )
         splits[name] = [LabelColumns(table, parts) for table in tables]

@@ -39,7 +39,6 @@ from liteft.data.tag_schemes import OUTSIDE, tag_order, type_of_tag
 from liteft.data.word_columns import look_for_words
 from liteft.data.word_labels import WordForm, read_word_rows
 from liteft.errors import DataError, closest, leave_out, option
-from liteft.privacy import shown_name
 from liteft.ragged import Ragged, Rows
 from liteft.tasks import TOKENS, Task
 
@@ -267,7 +266,7 @@ def _read_splits(source: Source, columns: Columns, notes: list[str]) -> dict[str
             near = closest(column, table.columns)
             raise DataError(
                 f"{table.name} has no column {column!r}, which {train.name} has.",
-                accepted={"columns": ", ".join(map(shown_name, table.columns))},
+                accepted={"columns": ", ".join(table.columns)},
                 fix=f"rename {near!r} to {column!r}" if near else "give all files the same columns",
             )
         found[name] = read_records(name, tables, columns)

@@ -37,7 +37,7 @@ from liteft.data.tag_schemes import (
 )
 from liteft.data.word_columns import WordColumns
 from liteft.errors import DataError, option
-from liteft.privacy import quoted, shown_name
+from liteft.privacy import quoted
 from liteft.ragged import Ragged
 from liteft.words import find_words, joined_words, words_of_texts
 
@@ -164,7 +164,7 @@ def _raw_rows(name: str, tables: Sequence[Table], form: WordForm, train: str, no
         if lacking is not None:
             raise DataError(
                 f"{table.name} has no column {lacking!r}, which {train} has.",
-                accepted={"columns": ", ".join(map(shown_name, table.columns))},
+                accepted={"columns": ", ".join(table.columns)},
                 fix="give all files the same columns",
             )
     held = {column: all(column in table.columns for table in tables) for column in columns.names}

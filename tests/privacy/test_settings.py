@@ -14,7 +14,7 @@ import liteft
 from liteft import files
 from liteft.cli import main
 from liteft.errors import ConfigError
-from liteft.privacy import HIDDEN, policy, quoted, shown, shown_name, shown_parts, shown_value
+from liteft.privacy import HIDDEN, policy, quoted, shown, shown_parts, shown_value
 from tests.modules import module_of
 
 
@@ -54,16 +54,6 @@ def test_a_function_judges_whole_texts_and_of_one_that_it_changes_no_part_is_sho
             "text": "NAME",
             "words": ["a", "NAME"],
         }
-
-
-def test_names_of_columns_are_shown_where_texts_are_hidden_unless_they_may_be_texts() -> None:
-    for name in ("text", "Review_2", "a great film", "很好看", "3.5", ""):
-        assert shown_name(name) == name
-    with liteft.hide_texts():
-        assert [shown_name(name) for name in ("text", "Review_2", "meta.author")] == ["text", "Review_2", "meta.author"]
-        assert {shown_name(name) for name in ("a great film", "很好看", "3.5", "good!", "")} == {HIDDEN}
-    with liteft.hide_texts(redact=upper):
-        assert shown_name("a name") == "A NAME"
 
 
 def test_a_function_that_fails_or_gives_no_string_hides() -> None:
