@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Literal
@@ -35,10 +37,12 @@ __all__ = [
     "quoted",
     "reason_of",
     "shown",
+    "shown_names",
     "shown_parts",
     "shown_value",
     "shows_all",
     "switched_on",
+    "traceback_of",
 ]
 
 NO_TEXTS, REDACT, PRIVATE = "LITEFT_NO_TEXTS", "LITEFT_REDACT", "LITEFT_PRIVATE"
@@ -48,6 +52,7 @@ HIDDEN = "[hidden]"
 Redaction = Callable[[str], str]
 Shown = Literal["shown", "redacted", "hidden"]
 
+_NAME = re.compile(r"[\w.-]{1,30}")
 _OFF, _ON = ("", "0", "false", "no", "off"), ("1", "true", "yes", "on")
 _redaction: Redaction | None = None  # of this process; NO_TEXTS is set for those that it starts
 
@@ -191,6 +196,14 @@ def shown_value(value: Any) -> Any:
     return type(value)(map(shown_value, value)) if type(value) in (list, tuple) else value
 
 
+def shown_names(names: Iterable[str]) -> list[str]:
+    """Return names of columns as an error lists them: where texts are hidden, those that are one short word.
+
+    A table without a line of names has its first row in their place.
+    """
+    return [name if shows_all() or _NAME.fullmatch(name) else HIDDEN for name in names]
+
+
 def quoted(value: Any, most: int = 40) -> str:
     """Return a cell as an error quotes it: as Python writes it, in at most ``most`` characters."""
     if not shows_all() and not isinstance(value, bool | int | float | type(None)):
@@ -204,3 +217,15 @@ def quoted(value: Any, most: int = 40) -> str:
 def reason_of(error: BaseException) -> str:
     """Return the first line of another library's error, which may quote a text; where texts are hidden, its class."""
     return first_line(error) if shows_all() or isinstance(error, LiteftError | OSError) else type(error).__name__
+
+
+def traceback_of(error: BaseException) -> list[str]:
+    """Return the lines of an error's traceback; where texts are not shown, without what it says: it may quote one."""
+    if shows_all():
+        return traceback.format_exception(error)
+    lines = []
+    cause: BaseException | None = error
+    while cause is not None:
+        lines += [*traceback.format_tb(cause.__traceback__), f"{type(cause).__name__}\n"]
+        cause = cause.__cause__ or cause.__context__
+    return lines

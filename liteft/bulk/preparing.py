@@ -18,7 +18,7 @@ from liteft.bulk.storage import Found, is_url, plain_path, stored_at
 from liteft.data.compressed import COMPRESSED
 from liteft.data.formats import FORMATS, exists, neighbour
 from liteft.errors import ConfigError, DataError, LiteftError, closest, leave_out, option
-from liteft.privacy import shows_all
+from liteft.privacy import shown_names, shows_all
 from liteft.runtime.answers import AnswerClassifier
 from liteft.runtime.row_formats import require_pyarrow
 from liteft.runtime.scored_kinds import Model, reading_line, row_scorer, text_columns
@@ -201,7 +201,7 @@ def _kept(first: Source, keep: Sequence[str] | None) -> Any:
             near = closest(name, first.columns)
             raise DataError(
                 f"{first.found.path} has no column {name!r}.",
-                accepted={"columns": ", ".join(first.columns)},
+                accepted={"columns": ", ".join(shown_names(first.columns))},
                 fix=option("keep", [near] if near else list(first.columns[:1])),
             )
         if name not in first.schema.names:
@@ -221,7 +221,7 @@ def _mismatch(source: Source, first: Source, texts: Sequence[str], schema: Any) 
     if missing is not None and source.kind != "jsonl":
         return DataError(
             f"{source.found.path} has no column {missing!r}.",
-            accepted={"columns": ", ".join(source.columns), "first file": first.found.path},
+            accepted={"columns": ", ".join(shown_names(source.columns)), "first file": first.found.path},
             fix="score it by a call of its own",
         )
     if source.kind == "jsonl":  # its values have to fit, row by row

@@ -19,6 +19,7 @@ from liteft.data.jsonlines import JsonLines
 from liteft.data.rows import PlainText, open_rows
 from liteft.data.text_files import checked_lines
 from liteft.errors import DataError, Hint
+from liteft.privacy import quoted
 from liteft.runtime.row_formats import arrow_array, require_pyarrow
 from liteft.runtime.scored_questions import flat_questions
 
@@ -191,7 +192,7 @@ def _column(field: Any, values: list[Any], where: str, places: Sequence[int]) ->
     except (arrow.ArrowException, OverflowError):
         row = next(row for row, value in enumerate(values) if not _fits(value, field.type))
         raise DataError(
-            f"{where} {places[row]:,}: column {field.name!r} holds {str(values[row])[:80]!r}.",
+            f"{where} {places[row]:,}: column {field.name!r} holds {quoted(str(values[row]), 80)}.",
             accepted={field.name: f"{field.type}, as the first rows hold"},
             fix=[
                 Hint("leave the column out of keep", "leave the column out of --keep"),

@@ -12,7 +12,6 @@ import shlex
 import signal
 import sys
 import tempfile
-import traceback
 from collections.abc import Iterator
 
 import typer
@@ -22,7 +21,7 @@ from liteft.cli.signals import Ended, ending_like_interrupts
 from liteft.cli.usage import usage_text
 from liteft.errors import ConfigError, LiteftError, MissingExtraError, first_line
 from liteft.installation import extra_of, install_hint
-from liteft.privacy import NO_TEXTS, PRIVATE, shows_all
+from liteft.privacy import NO_TEXTS, PRIVATE, shows_all, traceback_of
 
 __all__ = ["run_command"]
 
@@ -122,7 +121,7 @@ def _mistake_text(error: Exception, arguments: list[str]) -> str:
     words = f"{type(error).__name__}: {first_line(error)}" if shows_all() else type(error).__name__
     if isinstance(error, MemoryError):
         return str(LiteftError(f"the memory does not suffice: {words}", fix="a smaller batch size, or shorter texts"))
-    lines = traceback.format_exception(error) if shows_all() else _without_messages(error)
+    lines = traceback_of(error)
     with contextlib.suppress(OSError):
         number, path = tempfile.mkstemp(prefix="liteft-traceback-", suffix=".txt")
         with os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace") as file:
@@ -135,16 +134,6 @@ def _mistake_text(error: Exception, arguments: list[str]) -> str:
             )
         )
     return "".join(lines)
-
-
-def _without_messages(error: BaseException) -> list[str]:
-    """Return an error's traceback without what it says, which may quote a text."""
-    lines = []
-    cause: BaseException | None = error
-    while cause is not None:
-        lines += [*traceback.format_tb(cause.__traceback__), f"{type(cause).__name__}\n"]
-        cause = cause.__cause__ or cause.__context__
-    return lines
 
 
 def _command(arguments: list[str]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from liteft.errors import DataError, Hint, closest, option
+from liteft.privacy import shown_names
 
 if TYPE_CHECKING:
     from liteft.data.looks import Looks
@@ -152,7 +153,12 @@ def choose_columns(
     if len(set(chosen)) < len(chosen):
         raise DataError(
             f"{source}: one column cannot be two of text, pair and label.",
-            accepted={"text": text, "pair": found_pair or "none", "label": label, "columns": ", ".join(columns)},
+            accepted={
+                "text": text,
+                "pair": found_pair or "none",
+                "label": label,
+                "columns": ", ".join(shown_names(columns)),
+            },
             fix=next((option("text", name) for name in columns if name not in chosen), "name two columns"),
         )
     return Columns(text, found_pair, label if labelled else None, tuple(guessed))
@@ -170,7 +176,7 @@ def find_column(columns: Sequence[str], name: str, part: str, source: str, hint:
         fixes = [option(part, "", note=", for single texts")]
     raise DataError(
         f"{source} has no column {name!r}.",
-        accepted={"columns": ", ".join(columns)},
+        accepted={"columns": ", ".join(shown_names(columns))},
         fix=fixes + ([hint] if hint else []),
     )
 
@@ -231,7 +237,7 @@ def _unknown(
     likely: Sequence[str],
     tasks: Sequence[Hint] = (),
 ) -> DataError:
-    example = next((name for name in likely if name in free), None)
+    example = next((name for name in shown_names(likely) if name in free), None)
     what = {"text": ", a column of strings: join lists of words to one", "label": ", a column of classes"}
     note = what.get(part, "")
     if not free:
@@ -242,7 +248,7 @@ def _unknown(
         )
     return DataError(
         f"{source}: the column names do not say which one holds the {part}.",
-        accepted={"columns": ", ".join(repr(name) for name in free)},
+        accepted={"columns": ", ".join(map(repr, shown_names(free)))},
         fix=[
             *tasks,
             option(part, example or "NAME", note=" (or another of them)" if example and len(free) > 1 else note),
@@ -274,7 +280,7 @@ def _unknown_label(
         return _unknown("label", free, source, hint, free if looks is None else looks.classes, tasks)
     return DataError(
         f"{source}: the column names do not say which one holds the label, and {len(binary)} hold only 0 and 1.",
-        accepted={"columns": ", ".join(repr(name) for name in free)},
+        accepted={"columns": ", ".join(map(repr, shown_names(free)))},
         fix=[
             *tasks,
             option("label", binary, note=", if each column is one label of possibly several"),

@@ -20,6 +20,7 @@ from typing import Any
 from liteft.data.compressed import inner_name
 from liteft.data.text_files import EMPTY, text_encoding, text_lines
 from liteft.errors import ConfigError, DataError, option
+from liteft.privacy import shown_names
 
 __all__ = ["MAX_FIELD", "Delimited", "check_names"]
 
@@ -149,7 +150,7 @@ class Delimited:
         return DataError(
             f"{self.path}, line {line} has {fields} {'field' if fields == 1 else 'fields'}, "
             f"the first line {len(self.columns)}.",
-            accepted={"columns": ", ".join(self.columns), "delimiter": repr(self.delimiter)},
+            accepted={"columns": ", ".join(shown_names(self.columns)), "delimiter": repr(self.delimiter)},
             fix=[fix, option("delimiter", "tab", note=", or whatever separates its fields")],
         )
 
@@ -179,7 +180,7 @@ def check_names(columns: tuple[str, ...], source: str) -> None:
     if twice:
         raise DataError(
             f"{source} has {Counter(columns)[twice[0]]} columns {twice[0]!r}.",
-            accepted={"columns": ", ".join(columns)},
+            accepted={"columns": ", ".join(shown_names(columns))},
             fix="give every column its own name",
         )
 

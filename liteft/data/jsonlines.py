@@ -15,6 +15,7 @@ from typing import Any
 
 from liteft.data.text_files import EMPTY, text_encoding, text_lines
 from liteft.errors import DataError
+from liteft.privacy import shown
 
 __all__ = ["JsonLines", "read_json_document"]
 
@@ -100,7 +101,7 @@ class JsonLines:
         fix = "rename it to end in .json, if the file is one JSON document" if document else "correct that line"
         return DataError(
             f"{self.path}, line {number} is not valid JSON: {what}{place}.",
-            accepted={"line": line.strip()[:80], "format": "one JSON object per line"},
+            accepted={"line": shown(line.strip())[:80], "format": "one JSON object per line"},
             fix=fix,
         )
 
@@ -147,7 +148,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} occurs twice in one object")
+        raise ValueError(f"the key {shown(str(twice))!r} occurs twice in one object")
     return content
 
 

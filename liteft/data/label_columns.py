@@ -16,6 +16,7 @@ from liteft.data.cells import bit, is_missing
 from liteft.data.columns import find_column
 from liteft.data.tables import Source, Table, TableView
 from liteft.errors import DataError, option
+from liteft.privacy import quoted, shown_names
 
 __all__ = ["LabelColumns", "label_columns", "with_label_columns"]
 
@@ -64,8 +65,9 @@ class LabelColumns(TableView):
         found = {part: _share(cell) for part, cell in zip(self.parts, cells, strict=True)}
         wrong = next((part for part, share in found.items() if share is None), None)
         if wrong is not None:
+            cell = quoted(cells[self.parts.index(wrong)])
             raise DataError(
-                f"{where}: the column {wrong!r} holds {cells[self.parts.index(wrong)]!r}, which is not a probability.",
+                f"{where}: the column {wrong!r} holds {cell}, which is not a probability.",
                 accepted={"label columns": "0 or 1 each, or probabilities from 0 to 1"},
                 fix="correct that row",
             )
@@ -83,7 +85,7 @@ class LabelColumns(TableView):
             return None
         wrong = bits.index(None)
         raise DataError(
-            f"{where}: the column {self.parts[wrong]!r} holds {cells[wrong]!r}, which is neither 0 nor 1.",
+            f"{where}: the column {self.parts[wrong]!r} holds {quoted(cells[wrong])}, which is neither 0 nor 1.",
             accepted={"label": "one column of labels, or several columns of 0 and 1, one for each label"},
             fix=option("label", self.parts[wrong], note=", if only this column holds the label"),
         )
@@ -125,7 +127,7 @@ def with_label_columns(source: Source, parts: tuple[str, ...]) -> Source:
             if 0 < len(lacking) < len(parts):
                 raise DataError(
                     f"{table.name} has no column {lacking[0]!r}, but has other label columns.",
-                    accepted={"columns": ", ".join(table.columns)},
+                    accepted={"columns": ", ".join(shown_names(table.columns))},
                     fix="give all files the same columns",
                 )
         splits[name] = [LabelColumns(table, parts) for table in tables]

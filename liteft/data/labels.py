@@ -17,6 +17,7 @@ import numpy as np
 from liteft.data.cells import is_list, is_missing
 from liteft.data.dataset import Provenance
 from liteft.errors import DataError, Hint, leave_out, option
+from liteft.privacy import shown
 from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
 
 __all__ = [
@@ -103,7 +104,7 @@ def numbered(rows: list[Any], names: tuple[str, ...], provenance: Provenance) ->
     if strange:
         row = next(row for row, value in enumerate(rows) if strange[0] in map(str.strip, map(str, _entries(value))))
         raise DataError(
-            f"{provenance.where(row)}: the label {strange[0]!r} is not among the given names.",
+            f"{provenance.where(row)}: the label {shown(strange[0])!r} is not among the given names.",
             accepted={"label_names": ", ".join(names)},
             fix=leave_out("label_names"),
         )

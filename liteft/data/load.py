@@ -39,6 +39,7 @@ from liteft.data.tag_schemes import OUTSIDE, tag_order, type_of_tag
 from liteft.data.word_columns import look_for_words
 from liteft.data.word_labels import WordForm, read_word_rows
 from liteft.errors import DataError, closest, leave_out, option
+from liteft.privacy import shown_names
 from liteft.ragged import Ragged, Rows
 from liteft.tasks import TOKENS, Task
 
@@ -266,7 +267,7 @@ def _read_splits(source: Source, columns: Columns, notes: list[str]) -> dict[str
             near = closest(column, table.columns)
             raise DataError(
                 f"{table.name} has no column {column!r}, which {train.name} has.",
-                accepted={"columns": ", ".join(table.columns)},
+                accepted={"columns": ", ".join(shown_names(table.columns))},
                 fix=f"rename {near!r} to {column!r}" if near else "give all files the same columns",
             )
         found[name] = read_records(name, tables, columns)

@@ -27,7 +27,7 @@ from liteft.data.records import Records, read_records, usable_rows
 from liteft.data.splitting import carve, text_keys
 from liteft.data.tables import MemoryTable, Source, Table, TableView
 from liteft.errors import ConfigError, DataError, leave_out, option
-from liteft.privacy import quoted, reason_of, shown_parts
+from liteft.privacy import quoted, reason_of, shown_names, shown_parts
 from liteft.tasks import ANSWERS, Task
 from liteft.words import find_words
 
@@ -200,7 +200,7 @@ def _named(columns: Sequence[str], source: str, part: str, given: str | None) ->
         what = {"text": "question", "pair": "context", "label": "answers"}[part]
         raise DataError(
             f"{source}: the column names do not say which one holds the {what}.",
-            accepted={"columns": ", ".join(map(repr, columns)), "usual names": ", ".join(_NAMES[part])},
+            accepted={"columns": ", ".join(map(repr, shown_names(columns))), "usual names": ", ".join(_NAMES[part])},
             fix=option(part, "NAME"),
         )
     return found
@@ -280,7 +280,7 @@ def _answered(records: Records, drop: bool, notes: list[str]) -> Records:
     again = sum(count - 1 for count in ids.values())
     if again:
         shown = next(name for name, count in ids.items() if count > 1)
-        notes.append(f"{records.name}: {counted(again)} with an id that an earlier row has, such as {shown!r}")
+        notes.append(f"{records.name}: {counted(again)} with an id that an earlier row has, such as {quoted(shown)}")
     records = replace(records, labels=found)
     if wrong:
         odd = sum(bool(at_odds[row]) for row in wrong)

@@ -17,7 +17,7 @@ from liteft.data.rows import RowFile
 from liteft.data.spans import looks_like_spans
 from liteft.data.tables import Table
 from liteft.errors import DataError, option
-from liteft.privacy import shown
+from liteft.privacy import quoted, shown, shown_names
 from liteft.tasks import Task
 from liteft.text_tables import shortened
 
@@ -244,7 +244,7 @@ def _require_header(table: Table, words: str, tags: str, known: set[str]) -> Non
     if pieces and like and (len(pieces) > 1 or len(words.split()) == 1):
         raise DataError(
             f"{table.name} has no line with the names of its columns: the first one is a text and its tags.",
-            accepted={"first line": "names of columns, such as text,tags", "found": f"{words!r}, {tags!r}"},
+            accepted={"first line": "names of columns, such as text,tags", "found": f"{quoted(words)}, {quoted(tags)}"},
             fix=HEADER,
         )
 
@@ -378,7 +378,7 @@ def _none_found(table: Table, text: str | None, label: str | Sequence[str] | Non
         f"{table.name} holds no words with tags and no text with spans"
         + (f", as {' and '.join(named)} would have it." if named else "."),
         accepted={
-            "columns": ", ".join(table.columns),
+            "columns": ", ".join(shown_names(table.columns)),
             **({} if found is None else {f"a cell of {found[0]!r}": shortened(shown(found[1]), _CELL)}),
             "words": ("" if delimited else lists)
             + "strings that spaces separate, such as the text 'Olga flies' with the tags 'B-person O'; a CoNLL file",

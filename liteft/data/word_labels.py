@@ -37,7 +37,7 @@ from liteft.data.tag_schemes import (
 )
 from liteft.data.word_columns import WordColumns
 from liteft.errors import DataError, option
-from liteft.privacy import quoted
+from liteft.privacy import quoted, shown, shown_names
 from liteft.ragged import Ragged
 from liteft.words import find_words, joined_words, words_of_texts
 
@@ -164,7 +164,7 @@ def _raw_rows(name: str, tables: Sequence[Table], form: WordForm, train: str, no
         if lacking is not None:
             raise DataError(
                 f"{table.name} has no column {lacking!r}, which {train} has.",
-                accepted={"columns": ", ".join(table.columns)},
+                accepted={"columns": ", ".join(shown_names(table.columns))},
                 fix="give all files the same columns",
             )
     held = {column: all(column in table.columns for table in tables) for column in columns.names}
@@ -513,7 +513,7 @@ def _refuse_odd(rows: Sequence[Tags | None], records: Records) -> None:
     where = records.provenance.where(row)
     first = ["remove that line, if it names the columns"] if at == 0 and where.endswith(", line 1") else []
     raise DataError(
-        f"{where}: the tag of word {at + 1} is {own[at]!r} ({count:,} in {records.name}), "
+        f"{where}: the tag of word {at + 1} is {shown(own[at])!r} ({count:,} in {records.name}), "
         f"without a prefix such as B- that others have{others}.",
         accepted={"tags": "O, or a prefix and a type, such as B-PER and I-PER; or no prefixes at all"},
         fix=["correct that tag, or write O if the word is in no span", *first],
@@ -581,7 +581,7 @@ def _own_scheme(scheme: Scheme, rows: Sequence[Tags | None], records: Records, n
     row, tag = next((row, tag) for row, tags in enumerate(rows) for tag in tags or () if tag != OUTSIDE)
     how = "of another form than those" if scheme.name else "for spans, unlike those"
     raise DataError(
-        f"{records.provenance.where(row)}: the tags, such as {tag!r}, are {how} of train.",
+        f"{records.provenance.where(row)}: the tags, such as {shown(tag)!r}, are {how} of train.",
         accepted={"tags of train": f"{scheme.name}, {'without' if scheme.untyped else 'with'} types"
                   if scheme.name else "without prefixes such as B-"},
         fix=f"write the tags of {records.name} and train alike",

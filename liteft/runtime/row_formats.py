@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from liteft.data.formats import FORMATS as INPUT_FORMATS
 from liteft.errors import ConfigError, DataError, MissingExtraError, closest, option
 from liteft.installation import install_hint
-from liteft.privacy import shows_all
+from liteft.privacy import shown_names, shows_all
 
 __all__ = ["FORMATS", "RowFormat", "added_fields", "arrow_array", "require_pyarrow", "row_format"]
 
@@ -145,7 +145,7 @@ class _Delimited:
         if not self._known.issuperset(row):
             raise DataError(
                 f"{where} has {next(name for name in row if name not in self._known)!r}, which no earlier row had.",
-                accepted={"columns": ", ".join(self._columns)},
+                accepted={"columns": ", ".join(shown_names(self._columns))},
                 fix=option("output", "NAME.jsonl", note=", in which rows may differ"),
             )
 

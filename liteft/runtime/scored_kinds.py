@@ -13,6 +13,7 @@ from typing import Any
 from liteft.data.columns import choose_columns
 from liteft.data.questions import question_columns
 from liteft.errors import ConfigError, DataError, leave_out, option
+from liteft.privacy import shown_names
 from liteft.runtime.answers import AnswerClassifier
 from liteft.runtime.classifier import Classifier, load
 from liteft.runtime.scored_questions import QuestionScorer
@@ -113,7 +114,7 @@ def text_columns(
     if chosen.pair is None:
         raise DataError(
             f"{source}: this model reads pairs, but the column names do not say which one holds the second text.",
-            accepted={"columns": ", ".join(columns), "text": chosen.text},
+            accepted={"columns": ", ".join(shown_names(columns)), "text": chosen.text},
             fix=option("pair", "NAME"),
         )
     return [chosen.text, chosen.pair]

@@ -7,6 +7,7 @@ from typing import Any
 
 from liteft.data.columns import choose_columns
 from liteft.errors import ConfigError, DataError, leave_out
+from liteft.privacy import shown_names
 from liteft.runtime.scored_rows import RowScorer
 from liteft.runtime.shown_answers import shown_words
 from liteft.runtime.word_texts import WordText, as_words, predicate_error, words_error
@@ -96,7 +97,7 @@ def word_columns(
     if _PREDICATE not in columns:
         raise DataError(
             f"{source} has no column {_PREDICATE!r}, but this model finds the roles of one word of each text.",
-            accepted={"columns": ", ".join(columns), _PREDICATE: "the number of the word, counted from 0"},
+            accepted={"columns": ", ".join(shown_names(columns)), _PREDICATE: "the number of the word, counted from 0"},
             fix=f"add a column {_PREDICATE!r}",
         )
     return [found, _PREDICATE]

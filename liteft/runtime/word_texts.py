@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from liteft.errors import Hint, InputError
+from liteft.privacy import quoted
 from liteft.ragged import Ragged, offsets_of
 from liteft.runtime.inputs import GIVE_NULL, as_text, is_collection, kind_of, list_hint, text_error
 from liteft.runtime.scoring import Reader
@@ -150,7 +151,7 @@ def predicate_error(value: Any, text: WordText, name: str) -> InputError:
     number = isinstance(value, int | np.integer) and not isinstance(value, bool)
     shown = f"the predicate's number is {value}"
     if not number:
-        shown = f"its predicate is {value!r}, which is not a whole number"
+        shown = f"its predicate is {quoted(value)}, which is not a whole number"
     counted = f"{len(text.words):,} word{'s' if len(text.words) != 1 else ''}"
     return InputError(
         f"{name} has {counted}, and {shown}.",

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from liteft.privacy import traceback_of
 from liteft.serving.jobs import Outcome
 from liteft.serving.keys import Keys
 from liteft.serving.models import ServedModel
@@ -198,7 +199,7 @@ class Endpoint:
     def _failure(self, error: Exception) -> Reply:
         """Return the reply to a request that failed here; the log has the error, by an id that the reply names."""
         number = secrets.token_hex(8)
-        _log.error("error %s in %s", number, self._route, exc_info=error)
+        _log.error("error %s in %s\n%s", number, self._route, "".join(traceback_of(error)).rstrip())
         text = f"the server failed; its log says why, under {number}"
         return Reply(encode_json({"error": text, "error_type": "failed", "id": number}), 500)
 

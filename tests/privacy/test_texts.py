@@ -88,9 +88,17 @@ WRONG = {
     "words that are no list": ["check", "wrong_words.jsonl", "--text", "words", "--label", "tags", "--task", "tokens"],
     "a span that overlaps": ["check", "wrong_spans.jsonl", "--task", "tokens"],
     "a line of another width": ["check", "wrong_line.conll"],
+    "a line that is no JSON": ["check", "wrong_json.jsonl"],
+    "a key that occurs twice": ["check", "wrong_keys.jsonl"],
+    "a label that has no name": ["check", "wrong_names.csv", "--label-names", "a,b"],
+    "a column of zeros and ones that holds a text": ["check", "wrong_bits.csv", "--label", "a", "--label", "b"],
+    "a row in the place of names of columns": ["check", "wrong_header.csv"],
 }
 
-OF_ALL_ROWS = ("a column of texts as labels", "labels that look joined")
+OF_ALL_ROWS = (
+    *("a column of texts as labels", "labels that look joined"),
+    "a row in the place of names of columns",
+)
 
 
 def in_folder(words: list[str], folder: Path) -> list[str]:
@@ -120,6 +128,12 @@ def errors(folder: Path) -> Marked:
     joined = ["text,label", *(f"t{row},{MARKER};b{row % 2}" for row in range(9))]
     (folder / "wrong_joined.csv").write_text("\n".join(joined) + "\n", encoding="utf-8")
     (folder / "wrong_line.conll").write_text(f"a B-x\nb O\n\n{MARKER} c B-x\n", encoding="utf-8")
+    (folder / "wrong_json.jsonl").write_text(f'{{"text": "a", "label": "x"}}\n{{"text": "{MARKER}", "label":\n')
+    (folder / "wrong_keys.jsonl").write_text(f'{{"text": "a", "{MARKER} b": 1, "{MARKER} b": 2}}\n')
+    names = ["text,label", *(f"t{row},{MARKER} {row % 2}" for row in range(9))]
+    (folder / "wrong_names.csv").write_text("\n".join(names) + "\n", encoding="utf-8")
+    (folder / "wrong_bits.csv").write_text(f"text,a,b\nt1,0,1\nt2,1,0\nt3,{MARKER} c,0\n", encoding="utf-8")
+    (folder / "wrong_header.csv").write_text(f"{MARKER} is here,pos\nt2,neg\nt3,pos\n", encoding="utf-8")
     return Marked("labels", folder)
 
 
