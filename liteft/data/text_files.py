@@ -16,6 +16,8 @@ from typing import IO, Literal
 from liteft.data.compressed import BROKEN, COMPRESSED, inner_name, open_bytes
 from liteft.errors import DataError, Hint, closest, option
 from liteft.files import is_lfs_pointer, os_reason
+from liteft.privacy import shown
+from liteft.text_tables import one_line
 
 __all__ = ["EMPTY", "MAX_LINE", "checked_lines", "head_of", "refuse_pages", "text_encoding", "text_lines"]
 
@@ -89,7 +91,7 @@ def refuse_pages(path: Path, head: bytes) -> None:
         if start.startswith(begin) and inner_name(path).suffix.casefold() != ".txt":
             raise DataError(
                 f"{path} is {what}, not data: perhaps an error page or a login page instead of the download.",
-                accepted={"begins": " ".join(start[:60].decode("utf-8", "replace").split())},
+                accepted={"begins": one_line(shown(start[:60].decode("utf-8", "replace")))},
                 fix="download the file itself; web sites that show a file have a link to the raw file",
             )
 
