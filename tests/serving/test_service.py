@@ -363,6 +363,23 @@ def test_counters_agree_with_what_was_asked(folder: Path) -> None:
     run(test)
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_the_log_has_the_traceback_of_a_failure_and_without_texts_not_what_it_says(
+    hidden: bool, folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with served(folder) as (client, _, held):
+            held.error = RuntimeError("it cannot read: a text of a request")
+            held.go.set()
+            _, body, _ = await client.ask("/predict", {"inputs": "a text"})
+            assert body["id"] in caplog.text and "RuntimeError" in caplog.text and "Traceback" not in body["error"]
+            assert ("a text of a request" in caplog.text) is not hidden
+
+    if hidden:
+        monkeypatch.setenv("LITEFT_NO_TEXTS", "1")
+    run(test)
+
+
 def test_a_panic_of_the_tokenizer_fails_its_request_and_the_lane_goes_on(folder: Path) -> None:
     async def test() -> None:
         async with served(folder) as (client, _, held):
