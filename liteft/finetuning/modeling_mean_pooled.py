@@ -19,6 +19,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 HEAD = "liteft_mean_pooled_classifier"
 _ENCODER = "mean_pooled_encoder"
+_PLACE = ("revision", "subfolder", "cache_dir", "token", "force_download", "local_files_only")
 
 
 class MeanPooledForSequenceClassification(PreTrainedModel):
@@ -39,11 +40,20 @@ class MeanPooledForSequenceClassification(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str], *arguments: Any, **settings: Any) -> Any:
-        """Return the classifier in a folder; arguments as of transformers' own ``from_pretrained``."""
+        """Return the classifier in a folder; arguments as of transformers' own ``from_pretrained``.
+
+        Raises:
+            ValueError: weights are missing, so that the folder has another kind of model.
+        """
         if settings.get("config") is None:
-            settings["config"] = AutoConfig.from_pretrained(folder)
+            place = {name: settings[name] for name in _PLACE if name in settings}
+            settings["config"] = AutoConfig.from_pretrained(folder, **place)
         cls._keys_to_ignore_on_load_unexpected = [rf"^(?!{_ENCODER}|{HEAD})"]  # the tensor that refuses other classes
-        return super().from_pretrained(folder, *arguments, **settings)
+        reported = settings.pop("output_loading_info", False)
+        model, report = super().from_pretrained(folder, *arguments, output_loading_info=True, **settings)
+        if report["missing_keys"]:  # transformers draws them at random
+            raise ValueError(f"{folder} has no mean-pooled classifier of LiteFT: no {min(report['missing_keys'])}")
+        return (model, report) if reported else model
 
     def save_pretrained(self, *arguments: Any, **settings: Any) -> None:
         """Refuse: under this class's names `AutoModel` would not find the encoder.
@@ -66,16 +76,21 @@ class MeanPooledForSequenceClassification(PreTrainedModel):
             input_ids: int64, shape (texts, tokens).
             attention_mask: int64, same shape, 1 at real tokens; None if all are.
             token_type_ids: int64, same shape, or None.
-            settings: further arguments of the encoder.
+            settings: further arguments of the encoder, such as ``output_hidden_states``.
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         if token_type_ids is not None:
             settings["token_type_ids"] = token_type_ids
-        hidden = self.mean_pooled_encoder(input_ids=input_ids, attention_mask=mask, **settings).last_hidden_state
+        output = self.mean_pooled_encoder(input_ids=input_ids, attention_mask=mask, **settings)
+        hidden = output.last_hidden_state
         real = mask.unsqueeze(-1).bool()
         total = torch.where(real, hidden, torch.zeros((), dtype=hidden.dtype, device=hidden.device)).sum(dim=1)
         pooled = total / real.sum(dim=1).clamp(min=1)
-        return SequenceClassifierOutput(logits=self.liteft_mean_pooled_classifier(pooled))
+        return SequenceClassifierOutput(
+            logits=self.liteft_mean_pooled_classifier(pooled),
+            hidden_states=output.get("hidden_states"),
+            attentions=output.get("attentions"),
+        )
 
 
 # Pipelines know classes by name, and no model has this plain configuration, so no folder is loaded by it.

@@ -141,6 +141,18 @@ def test_another_head_on_a_mean_pooled_classifier_is_refused_and_the_right_one_a
         np.testing.assert_allclose(theirs.numpy(), expected, atol=1e-5)
 
 
+def test_the_class_gives_hidden_states_and_refuses_a_folder_that_lacks_its_weights(base: Get, tmp_path: Path) -> None:
+    loaded = made(base("bert"), "mean")
+    model = MeanPooledForSequenceClassification.from_pretrained(saved(loaded, tmp_path / "mean"))
+    tokens = AutoTokenizer.from_pretrained(tmp_path / "mean")(TEXTS[0], return_tensors="pt")
+    with torch.no_grad():
+        output = model(**tokens, output_hidden_states=True)
+        plain = model.eval()(**tokens)
+    assert len(output.hidden_states) == model.config.num_hidden_layers + 1 and plain.hidden_states is None
+    with pytest.raises(ValueError, match="has no mean-pooled classifier of LiteFT"):
+        MeanPooledForSequenceClassification.from_pretrained(saved(made(base("bert")), tmp_path / "cls"))
+
+
 def test_transformers_says_what_a_mean_pooled_classifier_needs(
     base: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
