@@ -42,7 +42,9 @@ def resolve_base(base: str) -> Path:
     if base == _BUNDLED:
         return _bundled_minilm()
     name, _, revision = _SCHEME.sub("", base).partition("@")
-    if not _HUB_NAME.fullmatch(name) or base.startswith((".", "/")):
+    # As for artifacts: a name behind a folder that is here is a misspelt path, and no reason to ask the hub.
+    path_here = "/" in base and folder.parent.is_dir()
+    if not _HUB_NAME.fullmatch(name) or base.startswith((".", "/")) or path_here:
         raise ModelError(
             f"{base} is neither a folder nor a hub name.",
             accepted={"a base": "a folder with config.json, or a name such as google-bert/bert-base-uncased"},

@@ -179,6 +179,21 @@ def test_what_is_neither_folder_nor_hub_name_is_refused(name: str) -> None:
         resolve_base(name)
 
 
+def test_a_name_behind_a_folder_that_is_here_is_a_misspelt_path_and_asks_no_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def asked(*_: object, **__: object) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", asked)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(ModelError, match="runs/teachr is neither a folder nor a hub name"):
+        resolve_base("runs/teachr")
+
+
 def test_a_folder_resolves_to_itself(base: Get) -> None:
     assert resolve_base(str(base("bert"))) == base("bert")
 
