@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import os
@@ -85,8 +86,10 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             opened.bind((host, port))
         except OSError as error:
             reason = error.strerror or str(error)
+            other_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
             raise ConfigError(
-                f"{host}:{port} cannot be listened on: {reason}.", fix=option("port", port + 1 if port else 8080)
+                f"{host}:{port} cannot be listened on: {reason}.",
+                fix=option("port", port + 1 if port else 8080) if other_port else option("host", "127.0.0.1"),
             ) from None
         opened.listen(_BACKLOG)
         yield opened

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from liteft.cli import main
+from liteft.errors import ConfigError
 from liteft.serving import running as running_module
 from tests.cache import Cache
 from tests.runtime.tiny import graph, write_artifact
@@ -285,6 +286,14 @@ def test_a_taken_port_is_an_error_that_names_another(artifact: Path) -> None:
         assert done.returncode == 2
         assert f"127.0.0.1:{server.port} cannot be listened on" in done.stderr
         assert f"--port {server.port + 1}" in done.stderr
+
+
+def test_an_address_of_another_machine_is_an_error_about_the_host_and_not_the_port() -> None:
+    refused = pytest.raises(ConfigError, match=r"192\.0\.2\.1:8080 cannot be listened on")
+    with refused as caught, running_module._listening("192.0.2.1", 8080):
+        raise AssertionError("an address of a documentation network was listened on")
+    assert "127.0.0.1" in str(caught.value.fix)
+    assert "8081" not in str(caught.value)
 
 
 def test_garbage_is_collected_as_before_once_a_server_has_ended() -> None:
