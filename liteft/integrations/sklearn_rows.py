@@ -73,7 +73,15 @@ def gold_of(y: Any) -> Gold:
     Raises:
         ValueError: they are numbers to predict, lists of labels, or of one class alone.
     """
-    kind = type_of_target(y, input_name="y")
+    try:
+        kind = type_of_target(y, input_name="y")
+    except TypeError:  # None, or not a number, among strings
+        kinds = sorted({type(value).__name__ for value in np.asarray(y, dtype=object).ravel().tolist()})
+        raise InputError(
+            f"y holds labels of several types, which have no order: {', '.join(kinds)}.",
+            accepted={"y": "labels of one type: strings, integers or booleans"},
+            fix="leave out rows without a label, or [str(label) for label in y]",
+        ) from None
     check_classification_targets(y)
     values = np.asarray(y.todense() if hasattr(y, "todense") else y)
     if kind == "multilabel-indicator":

@@ -385,6 +385,8 @@ def test_what_is_no_list_of_texts_is_refused(fitted: LiteftClassifier, X: Any, w
     [
         ([0.5, 1.5, 2.25, 0.1], "continuous"),
         (["a"] * 4, "y has 1 class"),
+        (["a", "b", "a", None], "several types, which have no order: NoneType, str"),
+        (np.array(["a", "b", "a", float("nan")], dtype=object), "several types, which have no order: float, str"),
         (["a", "b"], "inconsistent numbers of samples"),
         ([["a"], ["a", "b"], ["c"], ["d"]], "MultiLabelBinarizer|Unknown|unknown|legacy|inhomogeneous"),
     ],
