@@ -237,7 +237,9 @@ def _unknown(
     likely: Sequence[str],
     tasks: Sequence[Hint] = (),
 ) -> DataError:
-    example = next((name for name in shown_names(likely) if name in free), None)
+    example = next((name for name in likely if name in free), None)
+    if example is not None and shown_names([example]) != [example]:
+        example = None  # no other column in the place of the likely one
     what = {"text": ", a column of strings: join lists of words to one", "label": ", a column of classes"}
     note = what.get(part, "")
     if not free:

@@ -81,6 +81,14 @@ def test_errors_that_quote_a_cell_name_its_row_where_texts_are_hidden(
         assert re.search(r"(line|row) \d", hidden) or name.startswith(OF_ALL_ROWS), name
 
 
+def test_a_hint_names_no_other_column_in_the_place_of_a_hidden_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = errors(tmp_path)
+    said = data.run(capsys, "check", tmp_path / "wrong_head.csv", "--no-texts", status=1)
+    assert "--text NAME" in said and "--text b0" not in said
+
+
 WRONG = {
     "a number that is a text": ["check", "wrong_score.jsonl", "--label", "score", "--task", "scores"],
     "labels that look like lists": ["check", "wrong_lists.csv"],
