@@ -32,7 +32,7 @@ except ModuleNotFoundError as missing:
         f"liteft.integrations.sklearn needs {missing.name}, which is not installed.", fix=install_hint("train")
     ) from None
 
-from liteft.integrations.sklearn_rows import columns_of, gold_of
+from liteft.integrations.sklearn_rows import columns_of, gold_of, refuse_empty
 from liteft.integrations.sklearn_training import Training
 
 __all__ = ["LiteftClassifier"]
@@ -130,6 +130,7 @@ class LiteftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             MissingExtraError: torch or transformers is not installed.
         """
         texts, pairs = columns_of(X)
+        refuse_empty(texts)
         gold = gold_of(y)
         check_consistent_length(texts, gold.rows)
         training = Training.of(self.get_params(deep=False), texts, pairs, gold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,19 @@ def columns_of(X: Any) -> tuple[list[str], list[str] | None]:
     if values.ndim == 1:
         return [str(value) for value in values], None
     return [str(value) for value in values[:, 0]], [str(value) for value in values[:, 1]]
+
+
+def refuse_empty(texts: Sequence[str]) -> None:
+    """Refuse a training text without a word.
+
+    Raises:
+        InputError: there is one; it is a ValueError.
+    """
+    for row, text in enumerate(texts):
+        if not text.strip():
+            raise InputError(
+                f"row {row} of X is empty.", accepted={"X": "texts with at least one word"}, fix="leave it out"
+            )
 
 
 def gold_of(y: Any) -> Gold:

@@ -27,7 +27,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import liteft
 from liteft.artifact import read_artifact
-from liteft.errors import ArtifactError, ConfigError, DataError
+from liteft.errors import ArtifactError, ConfigError, InputError
 from liteft.integrations.sklearn import LiteftClassifier
 from liteft.integrations.sklearn_rows import gold_of
 from liteft.integrations.sklearn_training import Training
@@ -432,8 +432,9 @@ def test_a_parameter_that_does_not_fit_is_an_error_when_fitting(
 
 
 def test_an_empty_text_is_named_by_its_row(base: Path, rows: tuple[list[str], np.ndarray]) -> None:
-    with pytest.raises(DataError, match="empty"):
-        make(base).fit([*rows[0], ""], [*rows[1], "red"])
+    with pytest.raises(InputError, match=f"row {len(rows[0])} of X is empty") as caught:
+        make(base).fit([*rows[0], " "], [*rows[1], "red"])
+    assert caught.value.fix == ("leave it out",)
 
 
 def test_a_seed_of_numpy_is_that_number() -> None:
