@@ -6,11 +6,13 @@ This is apart from the training, so that recipes are refused before torch's grad
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 from typing import Any
 
 from liteft.data import Dataset
-from liteft.errors import ConfigError, leave_out, option
+from liteft.errors import ConfigError, MissingExtraError, leave_out, option
 from liteft.finetuning.context import RunContext
+from liteft.installation import install_hint
 from liteft.recipes import TeacherRecipe
 
 __all__ = ["refuse_for_privacy", "settled_privately"]
@@ -42,6 +44,7 @@ def refuse_for_privacy(recipe: TeacherRecipe, dataset: Dataset, context: RunCont
 
     Raises:
         ConfigError: a setting or the task breaks the promise, or delta is given without an epsilon.
+        MissingExtraError: opacus is not installed.
     """
     if recipe.epsilon is None:
         if recipe.delta is not None:
@@ -75,6 +78,19 @@ def refuse_for_privacy(recipe: TeacherRecipe, dataset: Dataset, context: RunCont
             f"epsilon is promised for one row with one gradient, and the task of {dataset.name} is {dataset.task}.",
             accepted={"task": "single_label, multi_label"},
             fix=leave_out("teacher.epsilon"),
+        )
+    require_opacus()
+
+
+def require_opacus() -> None:
+    """Refuse a training with an epsilon where opacus is missing.
+
+    Raises:
+        MissingExtraError: opacus is not installed.
+    """
+    if find_spec("opacus") is None:
+        raise MissingExtraError(
+            "training with an epsilon needs opacus, which is not installed.", fix=install_hint("dp")
         )
 
 

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from liteft.data import Dataset, Split
-from liteft.errors import ConfigError, MissingExtraError, option
+from liteft.errors import ConfigError, option
 from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.batches import Collator, model_inputs
 from liteft.finetuning.context import RunContext
@@ -38,7 +38,7 @@ from liteft.finetuning.loss import label_loss
 from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.pretrained import output_logits
 from liteft.finetuning.private_guards import require_apart, secret_generator, without_warnings
-from liteft.installation import install_hint
+from liteft.finetuning.private_settings import require_opacus
 from liteft.recipes import TeacherRecipe
 from liteft.run_info import FitInfo, PrivacyInfo
 from liteft.tasks import Task, task_of_labels
@@ -266,12 +266,9 @@ def _unwrap(wrapped: Any, weights: list[nn.Parameter]) -> None:
 
 
 def _opacus() -> Any:
-    try:
-        import opacus
-        import opacus.accountants
-        import opacus.optimizers
-    except ImportError:
-        raise MissingExtraError(
-            "training with an epsilon needs opacus, which is not installed.", fix=install_hint("dp")
-        ) from None
+    require_opacus()
+    import opacus
+    import opacus.accountants
+    import opacus.optimizers
+
     return opacus

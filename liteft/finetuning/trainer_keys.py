@@ -160,7 +160,7 @@ def _require_known(key: str, name: str, table: str) -> None:
     if key in TrainingArguments.__dataclass_fields__:
         reason = REASONS.get(key, "it was not seen to resume in the same bits")
         raise ConfigError(f"{name} cannot be set: {reason}.", accepted={"keys": ", ".join(TAKEN)}, fix=leave_out(name))
-    near = closest(key, (*TrainingArguments.__dataclass_fields__, *OWN))
+    near = closest(key, (*TAKEN, *OWN))
     raise ConfigError(
         f"{name}: TrainingArguments has no field {key!r}.",
         accepted={"keys": ", ".join(TAKEN)},
