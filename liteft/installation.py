@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["extra_of", "install_hint"]
 
 _EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
-_DEVELOPMENT = ("bench", "dev", "release")
+_DEVELOPMENT = ("bench", "dev", "docs", "release")
+_OF_OTHERS = ("optimum",)  # torch and transformers are in it for the sake of another library
 
 
 def install_hint(*extras: str, flags: str = "") -> str:
@@ -73,7 +74,7 @@ def extra_of(package: str) -> str | None:
         if (of := _EXTRA.search(line)) and of[1] not in _DEVELOPMENT:
             asked.setdefault(of[1], []).append(re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("-", "_"))
     bringing = [extra for extra, names in asked.items() if package.lower() in names]
-    return min(bringing, key=lambda extra: len(asked[extra]), default=None)
+    return min(bringing, key=lambda extra: (extra in _OF_OTHERS, len(asked[extra])), default=None)
 
 
 def _direct_url(distribution: Distribution) -> dict[str, Any]:

@@ -483,4 +483,4 @@ def test_what_auto_takes_follows_from_what_is_there(
 
 def test_every_extra_that_users_install_has_a_purpose() -> None:
     extras = {requirement.extra for requirement in packages.read_requirements() or []}
-    assert extras - {"", "cpu", "gpu", "bench", "dev", "release"} <= packages._EXTRAS.keys()
+    assert extras - {"", "cpu", "gpu", "bench", "dev", "docs", "release"} <= packages._EXTRAS.keys()

@@ -27,9 +27,11 @@ __all__ = [
 _EXTRAS = {
     "train": "finetune, distill and export",
     "lora": "large teachers: adapters, and bases in 8-bit or 4-bit form",
+    "dp": "training with an epsilon",
     "serve": "liteft serve",
     "otel": "traces of liteft serve",
     "hub": "models and data sets of the Hugging Face hub",
+    "optimum": "artifacts in transformers.pipeline",
     "parquet": "parquet files",
     "score": "tables behind URLs",
     "ray": "tables, seeds and shapes on a Ray cluster",
