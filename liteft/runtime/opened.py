@@ -98,14 +98,13 @@ class OpenArtifact:
         engine = self._engine
         return None if engine is None else engine.counters()
 
-    def run_tokens(self, encoded: Encoded, *, check: bool = True) -> np.ndarray:
+    def run_tokens(self, encoded: Encoded) -> np.ndarray:
         """Run the model on rows of token ids that another tokenizer call made, such as that of transformers.
 
         Safe to call from several threads. A row is a text, or whatever the model reads at once; nothing is cut.
 
         Args:
             encoded: ids without padding, as ``Encoded.of`` makes them.
-            check: check the token ids; False saves that for ids that are known to be this artifact's.
 
         Returns:
             Logits, float32: (rows, labels) or, of a model that judges tokens, (tokens, labels) in the order of
@@ -117,9 +116,7 @@ class OpenArtifact:
             DeviceError: the classifier was closed, or the backend failed.
         """
         engine = self._open_engine()
-        if check:
-            check_encoded(encoded, self._reader.tokenizer, self.manifest.token_types)
-        self._reader.refuse(encoded, "text {}")
+        self._refuse_encoded(encoded)
         empty = encoded.lengths <= self.special_tokens
         return self._run_windows(encoded, engine, truncated=encoded.truncated, empty=empty, token_budget=None)
 
@@ -167,6 +164,11 @@ class OpenArtifact:
             batches=ran.batches,
         )
         return logits
+
+    def _refuse_encoded(self, encoded: Encoded) -> None:
+        """Refuse token ids that this artifact cannot run; InputError says which."""
+        check_encoded(encoded, self._reader.tokenizer, self.manifest.token_types)
+        self._reader.refuse(encoded, "text {}")
 
     def _open_engine(self) -> Engine:
         engine = self._engine

@@ -14,7 +14,6 @@ from liteft.runtime.inputs import Text, checked_columns, checked_iterable, check
 from liteft.runtime.opened import OpenArtifact
 from liteft.runtime.scoring import WINDOW, run_encoded
 from liteft.runtime.streaming import OnError, Streaming, check_settings
-from liteft.runtime.token_ids import check_encoded
 
 __all__ = ["TextModel"]
 
@@ -85,8 +84,7 @@ class TextModel(OpenArtifact):
         """
         engine = self._open_engine()
         if check:
-            check_encoded(encoded, self._reader.tokenizer, self.manifest.token_types)
-            self._reader.refuse(encoded, "text {}")
+            self._refuse_encoded(encoded)
         parts = (encoded[start : start + WINDOW] for start in range(0, len(encoded), WINDOW))
         return self._joined(self._run(part, engine) for part in parts)
 
