@@ -5,7 +5,7 @@
 
 For each set a teacher, and students of three and of one layer, are trained by default; then with one setting changed at
 a time: half and twice the learning rate (``--only rates``), half and twice the epochs, half and twice the
-batch (``--only lengths``), the other start of the head, weights kept by another metric (``--only choice``), another
+batch (``--only lengths``; ``--only half`` is half the epochs alone), the other start of the head, weights kept by another metric (``--only choice``), another
 temperature, weight of the labels or loss (``--only losses``). The default student has its control and stands
 beside the floors. Everything is judged on validation; test splits are dropped before anything is trained. Where
 texts are fewest, trainings are also four times as long, 50 validation texts choose, and the others judge. On two larger
@@ -49,7 +49,7 @@ FEW = ("sst2-100", "snips-10", "trec-100", "cola-100", "clinc-1", "goemotions-15
 LARGER = ("sst2-16000", "clinc")
 _FOLDED = "clinc"
 _FOLDS = ((3, 0.1), (3, 0.3), (3, 0.5), (3, 0.7), (5, 0.5))  # number of fold teachers, weight of the labels
-ONLY = ("default", "rates", "lengths", "choice", "losses", "folds")
+ONLY = ("default", "rates", "lengths", "half", "choice", "losses", "folds")
 RESULT = ROOT / "bench" / "results" / "defaults.json"
 _MOST_VALIDATION = 1_500
 _FEW_TO_CHOOSE_BY = 50
@@ -193,9 +193,10 @@ def around(made: Settings, only: str | None, *, few: bool = False) -> Iterator[t
     if only in (None, "rates"):
         yield "half the rate", {"learning_rate": made["learning_rate"] / 2}
         yield "twice the rate", {"learning_rate": made["learning_rate"] * 2}
+    if only in (None, "lengths", "half"):
+        yield "half the epochs", {"epochs": made["epochs"] / 2}
     if only not in (None, "lengths"):
         return
-    yield "half the epochs", {"epochs": made["epochs"] / 2}
     yield "twice the epochs", {"epochs": made["epochs"] * 2}
     if few:
         yield "four times the epochs", {"epochs": made["epochs"] * 4}
