@@ -4,13 +4,13 @@
     python bench/defaults.py --data ../shared/data --runs RUNS --sets trec-fine --only rates
 
 For each set a teacher, and students of three and of one layer, are trained by default; then with one setting changed at
-a time: half and twice the learning rate (``--only rates``), half and twice the epochs, half and twice the
-batch (``--only lengths``; ``--only half`` is half the epochs alone), the other start of the head, weights kept by another metric (``--only choice``), another
-temperature, weight of the labels or loss (``--only losses``). The default student has its control and stands
-beside the floors. Everything is judged on validation; test splits are dropped before anything is trained. Where
-texts are fewest, trainings are also four times as long, 50 validation texts choose, and the others judge. On two larger
-sets only teachers are trained, at lower rates too, which long trainings often need; on CLINC150 with all labels also
-students of fold teachers, with other weights of the labels (``--only folds`` measures just these).
+a time: half and twice the learning rate (``--only rates``), half the epochs (``--only half``), with them also twice
+the epochs, half and twice the batch (``--only lengths``), the other start of the head, weights kept by another metric
+(``--only choice``), another temperature, weight of the labels or loss (``--only losses``). The default student has its
+control and stands beside the floors. Everything is judged on validation; test splits are dropped before anything is
+trained. Where texts are fewest, trainings are also four times as long, 50 validation texts choose, and the others
+judge. On two larger sets only teachers are trained, at lower rates too, which long trainings often need; on CLINC150
+with all labels also students of fold teachers, with other weights of the labels (``--only folds`` measures just these).
 
 Each row has its epochs. "default" is what it was when the row was measured: of up to 1,000 texts, 40 passes at most.
 

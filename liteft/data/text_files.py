@@ -21,7 +21,7 @@ from liteft.text_tables import one_line
 
 __all__ = ["EMPTY", "MAX_LINE", "checked_lines", "head_of", "refuse_pages", "text_encoding", "text_lines"]
 
-EMPTY = "download the file again: nothing was written to it"
+EMPTY = "write or download the file again: there is nothing in it"
 MAX_LINE = 1 << 26
 _HEAD = 1 << 16
 

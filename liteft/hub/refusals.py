@@ -98,7 +98,7 @@ def _login(doing: Doing) -> str:
 
 def _offline(hub: Any, name: HubName) -> HubError:
     return HubError(
-        f"{name} was not downloaded before, or not as a whole, and HF_HUB_OFFLINE is set.",
+        f"{name}: there is no such folder here, HF_HUB_OFFLINE is set, and it was not downloaded before, or in part.",
         accepted={"cache": hub.constants.HF_HUB_CACHE},
         fix=["unset HF_HUB_OFFLINE, where there is a network", "copy a cache that has it, and name it in HF_HUB_CACHE"],
     )
@@ -112,9 +112,8 @@ def _gated(hub: Any, name: HubName) -> HubError:
 
 
 def _unknown(hub: Any, name: HubName, doing: Doing) -> HubError:
-    here = "there is no such folder here, and " if doing == "read" else ""
     return HubError(
-        f"{name.repo}: {here}the hub has no such model, or none that this login may see.",
+        f"{name.repo}: {_not_here(doing)}the hub has no such model, or none that this login may see.",
         accepted={"hub": hub.constants.ENDPOINT},
         fix=["check the spelling", _login(doing)],
     )
@@ -164,7 +163,7 @@ def _no_answer(hub: Any, name: HubName, doing: Doing, error: BaseException) -> H
     late = bool({kind.__name__ for kind in type(error).__mro__} & _TIMEOUTS)
     how = "did not answer in time" if late else "cannot be reached"
     return HubError(
-        f"{name.repo} cannot be {_done(doing)}: {hub.constants.ENDPOINT} {how}.",
+        f"{name.repo} cannot be {_done(doing)}: {_not_here(doing)}{hub.constants.ENDPOINT} {how}.",
         accepted={"seen": first_line(error)},
         fix=["check the network, and HF_ENDPOINT where it is set", _AGAIN],
     )
@@ -181,6 +180,11 @@ def _failed(hub: Any, name: HubName, doing: Doing, error: Exception) -> HubError
         accepted={"seen": first_line(error)},
         fix="try again: files that are complete are kept",
     )
+
+
+def _not_here(doing: Doing) -> str:
+    """Return what else is wrong where a name is read: a folder would have been taken first."""
+    return "there is no such folder here, and " if doing == "read" else ""
 
 
 def _done(doing: Doing) -> str:

@@ -28,6 +28,7 @@ from liteft.artifact.manifest import MANIFEST
 from liteft.encoded import Encoded
 from liteft.errors import ConfigError, InputError, MissingExtraError, ModelError, leave_out
 from liteft.installation import install_hint
+from liteft.publishing import push_to_hub
 from liteft.runtime.classifier import load
 from liteft.runtime.opened import OpenArtifact
 from liteft.tasks import Task
@@ -159,6 +160,32 @@ class LiteftModel(OptimizedModel):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.model.path / name, target)
 
+    def push_to_hub(
+        self,
+        save_directory: str,
+        repository_id: str,
+        private: bool | None = None,
+        token: bool | str | None = None,
+        **options: Any,
+    ) -> str:
+        """Push a saved artifact as ``liteft.push_to_hub`` does.
+
+        Returns:
+            The address of the commit; nothing after a dry run.
+
+        Args:
+            save_directory: where `save_pretrained` saved it.
+            repository_id: OWNER/NAME.
+            private: of a new repository; None for True.
+            token: None or True for that of the environment.
+            options: ``license``, which is required, and the others of ``liteft.push_to_hub``.
+
+        Raises:
+            ArtifactError, ConfigError, HubError, MissingExtraError: as for ``liteft.push_to_hub``.
+        """
+        options |= {"token": token} if isinstance(token, str) else {}
+        return push_to_hub(save_directory, repository_id, private=private is not False, **options).url or ""
+
     def to(self, device: Any) -> Self:
         """Return the model itself: the engine computes where ``liteft.load`` put it, and outputs go to the inputs."""
         return self
@@ -186,6 +213,12 @@ class LiteftModel(OptimizedModel):
             raise InputError(
                 "input_ids, attention_mask and token_type_ids differ in shape.",
                 accepted={"shape": "(texts, tokens), of all"},
+                fix="tokenizer(texts, padding=True, return_tensors='pt')",
+            )
+        if mask is not None and not np.isin(_host(mask), (0, 1)).all():
+            raise InputError(
+                "attention_mask has other values than 0 and 1.",
+                accepted={"attention_mask": "1 at tokens, 0 at padding"},
                 fix="tokenizer(texts, padding=True, return_tensors='pt')",
             )
         longest, most = int(real.sum(axis=1).max(initial=0)), self.model.manifest.max_tokens

@@ -12,7 +12,7 @@ import numpy as np
 
 from liteft.errors import ConfigError, RunError, option
 from liteft.report.diagnosis import ByLength, Confusion, Diagnosis, Reliability, ScorePairs, length_words
-from liteft.report.picture import new_figure, require_drawable, save
+from liteft.report.picture import new_figure, require_drawable, require_matplotlib, save
 from liteft.report.result import Comparison
 
 if TYPE_CHECKING:
@@ -27,7 +27,13 @@ _LONGEST = 22
 
 
 def require_folder(folder: str | os.PathLike[str]) -> None:
-    """Refuse a path for a folder of pictures that is a file. Raises RunError."""
+    """Refuse a path for a folder of pictures that is a file, and to draw without matplotlib.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        RunError: the path is a file.
+    """
+    require_matplotlib()
     if Path(folder).exists() and not Path(folder).is_dir():
         raise RunError(
             f"{folder} is a file, and pictures of each model need a folder.", fix=option("diagnose", "FOLDER")

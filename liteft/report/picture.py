@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "figure_of", "new_figure", "require_drawable", "save"]
+__all__ = ["draw", "figure_of", "new_figure", "require_drawable", "require_matplotlib", "save"]
 
 _FORMATS = ("png", "svg", "pdf")
 _AUTHOR = "LiteFT"
@@ -70,10 +70,11 @@ def draw(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
 
 
 def require_drawable(path: Path) -> None:
-    """Check that a picture may be written to a path.
+    """Check that a picture can be drawn and may be written to a path.
 
     Raises:
         ConfigError: the suffix is unknown.
+        MissingExtraError: matplotlib is not installed.
         RunError: the path has a file that LiteFT did not draw.
     """
     if path.suffix.lower().removeprefix(".") not in _FORMATS:
@@ -84,6 +85,23 @@ def require_drawable(path: Path) -> None:
         )
     if path.is_file() and _AUTHOR.encode() not in path.read_bytes():
         raise RunError(f"{path} exists and was not drawn by LiteFT.", fix="choose another file, or move it elsewhere")
+    require_matplotlib()
+
+
+def require_matplotlib() -> None:
+    """Refuse to draw, before anything is measured, where nothing can be drawn.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            f"a picture needs {error.name or 'matplotlib'}, which is not installed.",
+            fix=install_hint("report"),
+        ) from None
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -108,14 +126,10 @@ def new_figure(size: tuple[float, float], *, dpi: int) -> tuple[Figure, FigureCa
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            f"a picture needs {error.name or 'matplotlib'}, which is not installed.",
-            fix=install_hint("report"),
-        ) from None
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=size, dpi=dpi, facecolor="white")
     return figure, FigureCanvasAgg(figure)
 

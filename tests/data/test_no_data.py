@@ -65,7 +65,7 @@ def test_lines_of_lists(write: Write, line: str, hint: str) -> None:
 def test_an_empty_file(write: Write, name: str) -> None:
     with pytest.raises(DataError, match="is empty") as error:
         load_dataset(write(name, ""))
-    assert "try: download the file again" in str(error.value)
+    assert "try: write or download the file again" in str(error.value)
 
 
 @pytest.mark.parametrize(

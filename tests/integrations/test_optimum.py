@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -231,6 +232,23 @@ def test_the_folder_of_a_pipeline_stands_for_its_artifact(made: Made, tmp_path: 
     assert LiteftModelForSequenceClassification.from_pretrained(tmp_path / "run@1", threads=1).model.threads == 1
 
 
+def test_a_model_is_pushed_as_liteft_pushes_it_and_private(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+
+    def push(*place: Any, **options: Any) -> Any:
+        given.append((*place, options))
+        return SimpleNamespace(url="https://hub/acme/reviews/commit/1")
+
+    monkeypatch.setattr("liteft.integrations.optimum.push_to_hub", push)
+    model = LiteftModelForSequenceClassification.from_pretrained(made()[1])
+    assert model.push_to_hub("saved", "acme/reviews", license="mit") == "https://hub/acme/reviews/commit/1"
+    model.push_to_hub("saved", "acme/reviews", private=False, token="hf_1", license="mit")
+    assert given == [
+        ("saved", "acme/reviews", {"license": "mit", "private": True}),
+        ("saved", "acme/reviews", {"license": "mit", "private": False, "token": "hf_1"}),
+    ]
+
+
 def test_tensors_that_do_not_fit_are_refused(made: Made) -> None:
     model = LiteftModelForSequenceClassification.from_pretrained(made()[1])
     ids = torch.tensor([[1, 5, 6, 2]])
@@ -238,6 +256,7 @@ def test_tensors_that_do_not_fit_are_refused(made: Made) -> None:
         "has shape": (ids[0],),
         "differ in shape": (ids, torch.ones(1, 3)),
         "has no tokens": (ids, torch.zeros_like(ids)),
+        "other values than 0 and 1": (ids, torch.tensor([[0.0, 0.0, -1e4, -1e4]])),
         "the token id 99999": (torch.tensor([[1, 99999, 2]]),),
         "the type id 7": (ids, None, torch.full_like(ids, 7)),
         "the token id 8589934592": (torch.tensor([[1, 1 << 33, 2]]),),

@@ -18,7 +18,8 @@ import pytest
 
 from liteft.errors import ConfigError, MissingExtraError, RunError
 from liteft.installation import install_hint
-from liteft.report.picture import draw, figure_of
+from liteft.report.diagnosis_pictures import require_folder
+from liteft.report.picture import draw, figure_of, require_drawable
 from liteft.report.placing import Box, Label, place_labels
 from liteft.report.result import Comparison
 from liteft.tasks import MULTI_LABEL
@@ -191,9 +192,15 @@ def test_a_picture_is_drawn_again_over_itself_and_over_nothing_else(
 def test_without_matplotlib_the_extra_is_named(invented: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtraError, match="matplotlib") as caught:
-        draw(invented(*SPREAD), tmp_path / "models.png")
-    assert caught.value.fix == (install_hint("report"),)
+    comparison = invented(*SPREAD)
+    for doing in (
+        lambda: draw(comparison, tmp_path / "models.png"),
+        lambda: require_drawable(tmp_path / "models.png"),
+        lambda: require_folder(tmp_path),
+    ):
+        with pytest.raises(MissingExtraError, match="matplotlib") as caught:
+            doing()
+        assert caught.value.fix == (install_hint("report"),)
 
 
 def test_a_file_that_cannot_be_written_is_a_run_error(invented: Make, tmp_path: Path) -> None:
