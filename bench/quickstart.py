@@ -4,7 +4,7 @@
 
 Every `sh` and `python` block of the page runs, those that the tests of the documentation leave out too; only the
 installation is left out. A block with `liteft serve` goes on beside the blocks after it, until the end. What each block
-printed is stored with its seconds.
+printed is stored, and `make readme` puts it into the page.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import readme_quality as quality
+import readme_quickstart as quickstart
 import readme_speed as speed
 from machine import ROOT
 
@@ -39,6 +40,12 @@ REGIONS: Mapping[str, Callable[[], str]] = {
     "peers-shares": speed.peers_shares,
     "pipelines": speed.pipelines,
     "pretraining": quality.pretraining,
+    "quickstart-advise": quickstart.advise,
+    "quickstart-check": quickstart.check,
+    "quickstart-compare": quickstart.compare,
+    "quickstart-predict": quickstart.predict,
+    "quickstart-serve": quickstart.serve,
+    "quickstart-times": quickstart.times,
     "service": speed.service,
     "service-peers": speed.service_peers,
     "small-models": quality.small_models,
