@@ -1,9 +1,10 @@
 """Follows docs/quickstart.md as a newcomer would: runs its commands in an empty folder, and times each.
 
-    python bench/quickstart.py --work FOLDER
+    python bench/quickstart.py --work FOLDER --install
 
-Every `sh` and `python` block of the page runs, those that the tests of the documentation leave out too; only the
-installation is left out. A block with `liteft serve` goes on beside the blocks after it, until the end. What each block
+Every `sh` and `python` block of the page runs, those that the tests of the documentation leave out too. With --install
+the first is the installation, from this checkout into a new environment, in which the others run; without it, they run
+in this one. A block with `liteft serve` goes on beside the blocks after it, until the end. What each block
 printed is stored, and `make readme` puts it into the page.
 """
 
@@ -26,6 +27,7 @@ from serve_process import status
 PAGE = ROOT / "docs" / "quickstart.md"
 PACKAGES = ("liteft", "torch", "transformers", "onnxruntime", "tokenizers", "numpy")
 PORT = 8080
+INSTALL = "pip install"
 _BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.M | re.S)
 
 
@@ -33,12 +35,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="a new folder, in which everything is made")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "quickstart.json")
+    parser.add_argument("--install", action="store_true", help="install into a new environment first")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True)
+    work = arguments.work.resolve()
     before = machine()
+    python = Path(sys.executable)
+    if arguments.install:
+        subprocess.run([python, "-m", "venv", work / "environment"], check=True)
+        python = work / "environment" / "bin" / "python"
+    found = blocks(PAGE.read_text(encoding="utf-8"), install=arguments.install)
     result = {
-        "command": "python bench/quickstart.py --work FOLDER",
-        "steps": follow(blocks(PAGE.read_text(encoding="utf-8")), arguments.work.resolve()),
+        "command": f"python bench/quickstart.py --work FOLDER{' --install' if arguments.install else ''}",
+        "steps": follow(found, work, python),
         "machine": before,
         "versions": versions(PACKAGES),
         "commit": commit(),
@@ -48,32 +57,45 @@ def main() -> int:
     return 0
 
 
-def blocks(page: str) -> list[tuple[str, str]]:
-    """Return the language and the content of every block that a reader runs after the installation."""
-    found = [(language, content) for language, content in _BLOCK.findall(page) if "pip install" not in content]
+def blocks(page: str, *, install: bool) -> list[tuple[str, str]]:
+    """Return the language and the content of every block that a reader runs.
+
+    Args:
+        page: its text.
+        install: with the installation.
+    """
+    found = [each for each in _BLOCK.findall(page) if install or INSTALL not in each[1]]
     if not found:
         raise ValueError("the page has no blocks to run")
     return found
 
 
-def follow(found: list[tuple[str, str]], work: Path) -> list[dict[str, Any]]:
+def follow(found: list[tuple[str, str]], work: Path, python: Path) -> list[dict[str, Any]]:
     """Run the blocks in a folder, and return for each what it is, its seconds and what it printed.
+
+    Args:
+        found: language and content of each.
+        work: the folder; what is installed is installed from the checkout.
+        python: of the environment.
 
     Raises:
         RuntimeError: a block failed.
     """
     steps = []
     server = None
+    bin_first = {**os.environ, "PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]])}
     try:
         for language, content in found:
             tell(content.strip())
+            command = [str(python), "-c", content] if language == "python" else [_shell(), "-ec", content]
             begin = time.perf_counter()
             if "liteft serve" in content:
-                server, output = serve(content, work), ""
+                server, output = serve(content, work, bin_first), ""
             else:
-                output = run(language, content, work)
+                output = run(command, content, ROOT if INSTALL in content else work, bin_first)
             seconds = round(time.perf_counter() - begin, 1)
             tell(f"  {seconds} s")
+            output = output.replace(f"{work}{os.sep}", "")
             steps.append({"language": language, "block": content, "seconds": seconds, "output": output})
     finally:
         if server is not None:
@@ -82,18 +104,17 @@ def follow(found: list[tuple[str, str]], work: Path) -> list[dict[str, Any]]:
     return steps
 
 
-def run(language: str, content: str, work: Path) -> str:
-    """Run a block and return what it printed on stdout, without the name of the folder."""
-    command = [sys.executable, "-c", content] if language == "python" else [_shell(), "-ec", content]
-    done = subprocess.run(command, cwd=work, env=environment(), stdout=subprocess.PIPE, text=True, check=False)
+def run(command: list[str], content: str, folder: Path, environment: dict[str, str]) -> str:
+    """Run a block in a folder and return what it printed on stdout; of an installation, nothing."""
+    done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"this block ended with status {done.returncode}:\n{content}\n{done.stdout}")
-    return done.stdout.replace(f"{work}{os.sep}", "")
+    return "" if INSTALL in content else done.stdout
 
 
-def serve(content: str, work: Path) -> subprocess.Popen[bytes]:
+def serve(content: str, work: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start a server, wait until it is ready, and return its process."""
-    started = subprocess.Popen([_shell(), "-ec", f"exec {content}"], cwd=work, env=environment())
+    started = subprocess.Popen([_shell(), "-ec", f"exec {content}"], cwd=work, env=environment)
     until = time.monotonic() + 60
     while status(PORT, "/readyz") != 200:
         if started.poll() is not None or time.monotonic() > until:
@@ -101,11 +122,6 @@ def serve(content: str, work: Path) -> subprocess.Popen[bytes]:
             raise RuntimeError(f"the server is not ready:\n{content}")
         time.sleep(0.05)
     return started
-
-
-def environment() -> dict[str, str]:
-    """Return this process's variables, with the commands of its Python first in PATH."""
-    return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 
 def _shell() -> str:

@@ -12,6 +12,7 @@ __all__ = ["advise", "check", "compare", "predict", "serve", "times"]
 
 # How the steps are named in the table of times, and a phrase of their blocks.
 STEPS = {
+    "install into a new environment": "pip install",
     "check": "liteft check",
     "advise": "liteft advise",
     "distill: teacher, student, artifact": "liteft distill",

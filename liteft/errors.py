@@ -20,6 +20,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = [
     "REPORT",
@@ -39,6 +40,7 @@ __all__ = [
     "first_line",
     "leave_out",
     "option",
+    "spelling",
 ]
 
 _CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b.|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -207,3 +209,14 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     by_folded = {entry.casefold(): entry for entry in known}
     matches = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
     return by_folded[matches[0]] if matches else None
+
+
+def spelling(path: Path) -> str:
+    """Return what to do about a path that is not there: take the nearest name beside it, or check the spelling."""
+    try:
+        near = closest(path.name, [entry.name for entry in path.parent.iterdir()])
+    except (OSError, ValueError):
+        near = None
+    return (
+        f"did you mean {path.with_name(near)}?" if near else f"check the spelling; relative paths start at {Path.cwd()}"
+    )

@@ -28,7 +28,7 @@ import numpy as np
 
 from liteft import files
 from liteft.answer_labels import AnswerLabels
-from liteft.errors import Hint, ModelError, RunError, first_line
+from liteft.errors import Hint, ModelError, RunError, first_line, spelling
 from liteft.foreign import train_first
 from liteft.foreign.folders import MANIFEST, RUN_FILE, finished_runs, likely_run
 from liteft.foreign.weights import ADAPTER, BASE, WEIGHTS, require_weights, weights_sha256
@@ -347,7 +347,7 @@ def _no_run(path: Path) -> RunError:
         return RunError(
             f"{path} is a file, not a folder." if path.exists() else f"there is no folder {path}.",
             accepted=_FOLDER,
-            fix=f"check the spelling; relative paths start at {Path.cwd()}",
+            fix=spelling(path),
         )
     if (path / MANIFEST).is_file():
         return RunError(

@@ -394,6 +394,9 @@ def test_an_artifact_is_a_path(artifact: Artifact) -> None:
 
 def test_what_is_no_artifact_says_what_it_is(tmp_path: Path) -> None:
     assert "is not a folder" in refused(tmp_path / "nowhere")
+    (tmp_path / "reviews").mkdir()
+    assert f"did you mean {tmp_path / 'reviews'}?" in refused(tmp_path / "reveiws")
+    (tmp_path / "reviews").rmdir()
     assert "is not an artifact: it has no manifest.json, and it contains no model" in refused(tmp_path)
     assert "liteft.export" not in refused(tmp_path)
     (tmp_path / "config.json").write_text("{}")

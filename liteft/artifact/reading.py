@@ -14,7 +14,7 @@ from liteft.artifact.checks import check_sizes, compare_files, reason_of
 from liteft.artifact.folders import find_artifact
 from liteft.artifact.loaded import Artifact
 from liteft.artifact.manifest import FORMAT, MANIFEST, Manifest
-from liteft.errors import ArtifactError, Hint
+from liteft.errors import ArtifactError, Hint, spelling
 from liteft.foreign.folders import RUN_FILE, finished_runs, likely_run
 from liteft.hub import fetch, hub_name, origin_of
 from liteft.run_card import MODEL_LIST
@@ -130,7 +130,7 @@ def _not_a_folder(path: Path) -> ArtifactError:
     return ArtifactError(
         f"{_shown(path)} is not a folder.",
         accepted=_AN_ARTIFACT,
-        fix=Hint("liteft.export(run, folder)", "liteft export RUN --out FOLDER"),
+        fix=[spelling(path), Hint("liteft.export(run, folder)", "liteft export RUN --out FOLDER")],
     )
 
 

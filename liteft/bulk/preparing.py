@@ -16,8 +16,8 @@ from liteft.bulk.plan import Unit, units_of
 from liteft.bulk.sources import Source, open_source
 from liteft.bulk.storage import Found, is_url, plain_path, stored_at
 from liteft.data.compressed import COMPRESSED
-from liteft.data.formats import FORMATS, exists, neighbour
-from liteft.errors import ConfigError, DataError, LiteftError, closest, leave_out, option
+from liteft.data.formats import FORMATS, exists
+from liteft.errors import ConfigError, DataError, LiteftError, closest, leave_out, option, spelling
 from liteft.privacy import shown_names, shows_all
 from liteft.runtime.answers import AnswerClassifier
 from liteft.runtime.row_formats import require_pyarrow
@@ -87,11 +87,10 @@ def listed(inputs: Any, out: str) -> list[Found]:
         if not glob.has_magic(source) and [each.path for each in here] != [source]:  # what a folder holds
             here = [each for each in here if _is_table(each.path)]
         if not here:
-            near = None if is_url(source) else neighbour(Path(source))
             raise DataError(
                 f"there are no tables at {one}.",
                 accepted={"formats": ", ".join(FORMATS)},
-                fix=f"did you mean {near}?" if near else f"check the spelling; relative paths start at {Path.cwd()}",
+                fix="check the spelling" if is_url(source) else spelling(Path(source)),
             )
         found |= {each.path: each for each in here}
     inside = next((path for path in found if path.startswith(f"{out}/")), None)

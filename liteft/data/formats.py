@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from liteft.data.compressed import COMPRESSED, inner_name
-from liteft.errors import DataError, closest
+from liteft.errors import DataError, spelling
 from liteft.files import os_reason
 
-__all__ = ["FORMATS", "exists", "format_of", "known_suffix", "neighbour"]
+__all__ = ["FORMATS", "exists", "format_of", "known_suffix"]
 
 FORMATS: Mapping[str, str] = {
     ".csv": "csv",
@@ -56,10 +56,9 @@ def format_of(path: Path) -> str:
         DataError: there is no such file, or its suffix is of no known format.
     """
     if not exists(path):
-        near = neighbour(path)
         raise DataError(
             f"there is no file {path}.",
-            fix=f"did you mean {near}?" if near else f"check the spelling; relative paths start at {Path.cwd()}",
+            fix=spelling(path),
         )
     if path.is_dir():
         raise DataError(f"{path} is a folder.", accepted={"formats": ", ".join(FORMATS)}, fix="name one of its files")
@@ -89,12 +88,3 @@ def exists(path: Path) -> bool:
         ) from None
     except (OSError, ValueError):
         return False
-
-
-def neighbour(path: Path) -> Path | None:
-    """Return the file or folder beside ``path`` with the nearest name, or None."""
-    try:
-        near = closest(path.name, [entry.name for entry in path.parent.iterdir()])
-    except (OSError, ValueError):
-        return None
-    return path.with_name(near) if near else None

@@ -9,14 +9,14 @@ from typing import Any
 from liteft.data.conll import looks_like_conll
 from liteft.data.dataset import MAIN_SPLITS, canonical_split
 from liteft.data.folders import split_files
-from liteft.data.formats import FORMATS, exists, known_suffix, neighbour
+from liteft.data.formats import FORMATS, exists, known_suffix
 from liteft.data.hub import hub_dataset, is_hub_name
 from liteft.data.in_memory import memory_table
 from liteft.data.jsonlines import read_json_document
 from liteft.data.label_folders import label_folders
 from liteft.data.rows import RowFile, open_conll, open_rows
 from liteft.data.tables import Source, Table
-from liteft.errors import DataError, Hint
+from liteft.errors import DataError, Hint, spelling
 
 __all__ = ["existing_path", "open_source"]
 
@@ -61,11 +61,10 @@ def existing_path(source: str | Path, *, what: str = "data") -> Path | None:
         return path
     if isinstance(source, str) and known_suffix(path) is None and is_hub_name(source):
         return None
-    near = neighbour(path)
     raise DataError(
         f"there is no file or folder {str(source)[:200]}.",
         accepted={what: _PLACES[what]},
-        fix=f"did you mean {near}?" if near else f"check the spelling; relative paths start at {Path.cwd()}",
+        fix=spelling(path),
     )
 
 
