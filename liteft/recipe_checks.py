@@ -133,8 +133,9 @@ def require_student(recipe: StudentRecipe) -> None:
             a learning rate that is none.
     """
     if (recipe.size is None) == (recipe.student is None):
+        given = "neither is" if recipe.size is None else "both are"
         raise ConfigError(
-            "a student has either a size or an encoder of its own.",
+            f"a student has either a size or an encoder of its own; {given} given.",
             accepted={"size": "LAYERSxWIDTH, cut out of the teacher", "student": "folder of an encoder"},
             fix=option("size", "3x384"),
         )

@@ -148,7 +148,7 @@ def test_the_whole_ways_export_is_judged_by_the_recipe_and_calibrated_on_trainin
     [
         ({"until": "studnt"}, "there is no stage 'studnt'", 'until="student"'),
         ({"recipe": make_recipe({"search": {"max_mb": 9}}), "size": "3"}, "has a budget", "liteft.search"),
-        ({}, "either a size or an encoder of its own", 'size="3x384"'),
+        ({}, "either a size or an encoder of its own; neither is given", 'size="3x384"'),
         ({"size": "3"}, "no data was given", 'data="FILE_OR_FOLDER"'),
         ({"size": "3", "epoch": 4}, "unknown key", "epochs"),
         ({"size": "3", "percision": "int8"}, "unknown key .export.percision", "precision"),

@@ -21,7 +21,7 @@ from liteft.data.labels import (
 from liteft.data.records import Records
 from liteft.data.soft_labels import soft_labels
 from liteft.errors import DataError, option
-from liteft.privacy import quoted, shown
+from liteft.privacy import quoted
 from liteft.tasks import Task
 
 __all__ = ["LabelForm", "labelled_rows", "read_labels"]
@@ -171,7 +171,7 @@ def _require_classes(train: Records, form: LabelForm, task: Task) -> None:
         numbers = all(name.removeprefix("-").replace(".", "", 1).isdecimal() for name in classes)
         raise DataError(
             f"{where}: each of the {len(rows):,} rows has a different label in the column {column!r}.",
-            accepted={"first labels": ", ".join(map(shown, classes[:5]))},
+            accepted={"first labels": ", ".join(quoted(name) for name in classes[:5])},
             fix=[OTHER_LABEL, IF_SCORES] if numbers else OTHER_LABEL,
         )
     if task.several and form.separator is None and all(len(names) == 1 for names in rows):

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "examples" / "README.md", *(ROOT / "docs").rglob("*.md")])
 LANGUAGES = ("python", "sh", "text", "toml", "json", "csv", "dockerfile")
-TRAINING = re.compile(r"liteft[ .](advise|demo|distill|export|finetune|pretrain|search)\b")
+TRAINING = re.compile(r"liteft[ .](advise|demo|distill|export|finetune|pretrain|search)\b|\bLiteftClassifier\(")
 OPERATORS = {"|", "||", "&&", ";", "&", "(", ")", "<", ">", ">>", "<<"}
 
 _BLOCK = re.compile(
