@@ -62,9 +62,10 @@ def blocks(page: str, *, install: bool) -> list[tuple[str, str]]:
 
     Args:
         page: its text.
-        install: with the installation.
+        install: with the installation, but from the index that pip knows.
     """
-    found = [each for each in _BLOCK.findall(page) if install or INSTALL not in each[1]]
+    found = [each for each in _BLOCK.findall(page) if "--index-url" not in each[1]]
+    found = [each for each in found if install or INSTALL not in each[1]]
     if not found:
         raise ValueError("the page has no blocks to run")
     return found
