@@ -54,18 +54,22 @@ def times() -> str:
     """Return the seconds of each step and the minutes of all."""
     content = result("quickstart")
     rows = [("step", "seconds")]
-    rows += [(name, f"{_step(phrase)['seconds']:,.0f}") for name, phrase in STEPS.items()]
+    rows += [(name, _seconds(_step(phrase)["seconds"])) for name, phrase in STEPS.items()]
     machine = content["machine"]
     return (
         f"{markdown(rows, texts=1)}\n\nAll blocks of this page together: {content['minutes']:.1f} minutes on "
-        f"{machine['cores']} cores of an {machine['processor']}, with the support requests as data "
-        f"(`{content['command']}`). {_busy(machine)}"
+        f"{machine['cores']} cores of an {machine['processor']}, with the support requests as data, torch's CPU build "
+        f"and what pip had downloaded before (`{content['command']}`). {_busy(machine)}"
     ).rstrip()
+
+
+def _seconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def _busy(machine: dict[str, Any]) -> str:
     """Return a sentence if other processes ran beside."""
-    return "The machine was busy with other work meanwhile." if machine["load"] > 1 else ""
+    return "The machine was busy with other work meanwhile." if round(machine["load"]) > 1 else ""
 
 
 def _output(phrase: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -77,20 +78,23 @@ def test_the_readme_is_short_and_begins_with_how_to_install_and_use_it() -> None
 
 def test_the_quickstart_is_followed_block_by_block() -> None:
     quickstart = bench("quickstart")
-    found = quickstart.blocks((ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    found = quickstart.blocks(page, install=False)
     commands = [re.findall(r"^(?:liteft \w+|curl)", content, re.M) for _, content in found]
     assert [command for each in commands for command in each] == [
         "liteft check", "liteft advise", "liteft distill", "liteft compare", "liteft predict", "liteft predict",
         "liteft serve", "curl",
     ]  # fmt: skip
-    assert not any("pip install" in content for _, content in found)
+    (_, first), *others = quickstart.blocks(page, install=True)
+    assert first.startswith("pip install -c constraints.txt '.[") and others == found
 
 
 def test_a_block_that_fails_ends_the_quickstart(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="ended with status 3"):
-        bench("quickstart").follow([("sh", "exit 3\n")], tmp_path)
+        bench("quickstart").follow([("sh", "exit 3\n")], tmp_path, Path(sys.executable))
 
 
 def test_what_a_block_prints_is_kept_without_the_folder(tmp_path: Path) -> None:
-    (step,) = bench("quickstart").follow([("python", "import os; print(os.path.join(os.getcwd(), 'a'))\n")], tmp_path)
+    block = "import os; print(os.path.join(os.getcwd(), 'a'))\n"
+    (step,) = bench("quickstart").follow([("python", block)], tmp_path, Path(sys.executable))
     assert step["output"] == "a\n"

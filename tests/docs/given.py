@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -91,10 +92,16 @@ def _scored(random: np.random.Generator, count: int) -> list[dict[str, Any]]:
     return rows
 
 
+def nothing_trained(folder: Path) -> None:
+    """Remove the finished run: this page trains its own, with settings of its own."""
+    shutil.rmtree(folder / "runs")
+
+
 GIVEN: Mapping[str, Callable[[Path], None]] = {
     "docs/guides/answers.md": questions,
     "docs/guides/scores.md": pairs,
     "docs/guides/tables.md": tables,
     "docs/guides/tokens.md": messages,
+    "docs/quickstart.md": nothing_trained,
 }
 """Path of a page -> what writes its data."""
