@@ -131,11 +131,28 @@ def save_mean_pooled(model: MeanPooledClassifier, folder: Path) -> None:
     model.config.architectures = [_CLASS]
     model.config.save_pretrained(folder)
     save_file(stored | unused, folder / WEIGHTS, metadata=metadata)
+    _sort_metadata(folder / WEIGHTS)
     source = Path(modeling_mean_pooled.__file__)
     shutil.copyfile(source, folder / source.name)
     content = files.read_json(folder / "config.json")
     named = {"AutoModelForSequenceClassification": f"{source.stem}.{_CLASS}"}
     files.write_json(folder / "config.json", content | {"auto_map": named})
+
+
+def _sort_metadata(path: Path) -> None:
+    """Sort the metadata of a safetensors file in place: the library writes them in a random order.
+
+    So the same weights have the same bytes, and a run that was resumed has the hash of one that was not.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        content = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(content) > size:
+            raise ValueError(f"{path}: the sorted header has {len(content)} bytes, the one on disk {size}")
+        file.seek(8)
+        file.write(content.ljust(size))
 
 
 def load_mean_pooled(model: MeanPooledClassifier, path: Path) -> None:

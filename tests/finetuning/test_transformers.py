@@ -176,6 +176,13 @@ def test_what_is_stored_for_transformers_alone_counts_as_no_parameter(base: Get,
     assert safetensors_parameters(folder / "model.safetensors") == own
 
 
+def test_the_same_mean_pooled_weights_are_stored_in_the_same_bytes(base: Get, tmp_path: Path) -> None:
+    loaded = made(base("bert"), "mean")
+    # Two metadata in a random order: that all of these agree by chance has odds of 1 in 2,000.
+    stored = {saved(loaded, tmp_path / str(n)).joinpath("model.safetensors").read_bytes() for n in range(12)}
+    assert len(stored) == 1
+
+
 def test_a_mean_pooled_folder_of_an_earlier_version_loads_here_and_is_rewritten_for_transformers(
     base: Get, tmp_path: Path
 ) -> None:
