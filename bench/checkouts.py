@@ -19,7 +19,6 @@ import argparse
 import inspect
 import json
 import os
-import shlex
 import statistics
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from machine import ROOT, commit, machine, tell, versions, write_result
+from machine import ROOT, command_line, commit, machine, tell, versions, write_result
 from peer_contestants import rectangle
 from peer_models import base_folder, export_liteft, write_checkpoint
 from peer_texts import SETS, open_tokenizer, read_texts
@@ -71,7 +70,7 @@ def main() -> int:
 def compared(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the result, with one row for each engine, set of texts and batch size."""
     result: dict[str, Any] = {
-        "command": shlex.join(["python", "bench/checkouts.py", *sys.argv[1:]]),
+        "command": command_line("bench/checkouts.py"),
         "machine": machine(),
         "versions": versions(PACKAGES),
         "commit": commit(),

@@ -25,7 +25,6 @@ from __future__ import annotations
 # This file is not named cuda.py, since in this folder that would hide NVIDIA's package of the same name from torch.
 import argparse
 import json
-import shlex
 import sys
 import tempfile
 import time
@@ -41,7 +40,7 @@ from cuda_lengths import read_lengths
 from cuda_plan import MODELS, PARTS, REHEARSES, Task, batches_of, ids_of, lengths_of, plan, tasks_of
 from cuda_targets import OURS, judge, not_measured, ratios, table, targets_of
 from cuda_worker import Refused, Worker
-from machine import ROOT, commit, machine, tell, versions
+from machine import ROOT, command_line, commit, machine, tell, versions
 from peer_ratios import operations
 
 PACKAGES = ("liteft", "torch", "triton", "transformers", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy")
@@ -89,7 +88,7 @@ class Bench:
         self.rows: list[dict[str, Any]] = []
         self.targets = {name: each for name, each in targets_of(arguments.part).items() if self.asked(each)}
         self.result: dict[str, Any] = {
-            "command": shlex.join(["python", "bench/cuda_engines.py", *sys.argv[1:]]),
+            "command": command_line("bench/cuda_engines.py"),
             "part": arguments.part,
             **({"rehearsal": "tiny models on an emulated GPU: no number here means anything"} if REHEARSES else {}),
             "machine": machine(),

@@ -14,7 +14,6 @@ import json
 import os
 import random
 import selectors
-import shlex
 import shutil
 import signal
 import subprocess
@@ -28,7 +27,7 @@ from typing import Any
 
 from fuzz_mutations import mutate_bytes, mutate_graph, mutate_json, mutate_message, mutate_weights
 from fuzz_seeds import make_seeds, mended
-from machine import commit, machine, versions, write_result
+from machine import command_line, commit, machine, versions, write_result
 
 PACKAGES = ("liteft", "onnxruntime", "onnx", "tokenizers", "numpy")
 GOOD = ("refused", "predicted", "inspected")
@@ -202,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         faults = len(each["faults"])
         print(f"{each['backend']}: {each['count']:,} in {each['seconds']:,} s, {each['outcomes']}, {faults} faults")
     if given.out:
-        command = shlex.join(["python", "bench/fuzz_artifacts.py", *(sys.argv[1:] if arguments is None else arguments)])
+        command = command_line("bench/fuzz_artifacts.py", arguments)
         made = {"command": command, "machine": machine(), "versions": versions(PACKAGES), "commit": commit()}
         write_result(given.out, made | {"rows": found})
     return 1 if any(each["faults"] for each in found) else 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from load_requests import MIXES
-from machine import ROOT, commit, machine, tell, versions
+from machine import ROOT, command_line, commit, machine, tell, versions
 from peer_models import base_folder, convert
 from peer_texts import SETS, open_tokenizer, read_texts
 from serve_process import CLIENT_CORE, SERVER_CORE
@@ -96,7 +95,7 @@ def head(script: str, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     if found["load"] is not None and found["load"] > 0.5:
         tell(f"the machine is busy: a load of {found['load']} before the start")
     return {
-        "command": shlex.join(["python", f"bench/{script}", *(_named(each) for each in sys.argv[1:])]),
+        "command": command_line(f"bench/{script}"),
         "machine": found,
         "versions": versions(packages),
         "commit": commit(),
@@ -110,8 +109,3 @@ def _feeds(texts: Sequence[str]) -> list[dict[str, Any]]:
 
     tokenizer = open_tokenizer(base_folder() / "tokenizer.json")
     return [rectangle([tokenizer.encode(text).ids]) for text in texts]
-
-
-def _named(argument: str) -> str:
-    """Return an argument as it is, or a path of this machine without its folders."""
-    return Path(argument).name if Path(argument).is_absolute() else argument

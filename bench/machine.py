@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,24 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
+
+
+def command_line(script: str, arguments: Sequence[str] | None = None) -> str:
+    """Return the command that a benchmark was run with, as results store it.
+
+    Of an absolute path the last two names are kept: where they lie on this machine means nothing on another.
+
+    Args:
+        script: path from the root, such as "bench/peers.py".
+        arguments: the words behind it; None for those of this process.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    return shlex.join(["python", script, *(_short(word) for word in words)])
+
+
+def _short(word: str) -> str:
+    flag, equals, value = word.rpartition("=")
+    return f"{flag}{equals}{'/'.join(Path(value).parts[-2:]) if Path(value).is_absolute() else value}"
 
 
 def own_module(file: str) -> ModuleType:

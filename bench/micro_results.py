@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from machine import ROOT, tell, write_result
+from machine import ROOT, command_line, tell, write_result
 
 STATISTICS = ("min", "median")
 _SHARES = (0.5, 0.9, 0.95, 1.0)  # of the benchmarks
@@ -38,7 +37,7 @@ def main() -> int:
     for number in range(given.runs):
         found.append(one_run(given.only))
         tell(f"run {number + 1} of {given.runs}: {len(found[-1]['benchmarks'])} benchmarks")
-    command = shlex.join(["python", "bench/micro_results.py", *sys.argv[1:]])
+    command = command_line("bench/micro_results.py")
     write_result(given.out, {"command": command, **summary(found)})
     return 0
 

@@ -28,14 +28,13 @@ import argparse
 import contextlib
 import json
 import os
-import shlex
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from machine import ROOT, commit, machine, tell, versions
+from machine import ROOT, command_line, commit, machine, tell, versions
 from peer_contestants import CONTESTANTS, Cores, Torch, rectangle
 from peer_kinds import OF_A_TEXT, kind_of, most_tokens
 from peer_models import base_folder, convert
@@ -109,7 +108,7 @@ def main() -> int:
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     """Convert, check and time everything, and return the result, which is also written after each set of cores."""
     result: dict[str, Any] = {
-        "command": shlex.join(["python", "bench/peers.py", *(_named(each) for each in sys.argv[1:])]),
+        "command": command_line("bench/peers.py"),
         "machine": machine(),
         "versions": versions(PACKAGES),
         "native_instructions": native_instructions(),
@@ -164,11 +163,6 @@ def described(model: Path | None) -> str:
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     size = f"{config['num_hidden_layers']} layers of {config['hidden_size']}"
     return f"{config['architectures'][0]}, {size}, {len(config['id2label'])} labels, trained"
-
-
-def _named(argument: str) -> str:
-    """Return an argument as it is, or a path of this machine without its folders."""
-    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def native_instructions() -> str:

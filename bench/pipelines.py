@@ -16,7 +16,6 @@ of `liteft.load(...).predict`, once for each batch size; torch's are those in ba
 from __future__ import annotations
 
 import argparse
-import shlex
 import statistics
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import ROOT, commit, machine, tell, versions, write_result
+from machine import ROOT, command_line, commit, machine, tell, versions, write_result
 from transformers import AutoModelForSequenceClassification, pipeline
 from transformers.utils import logging
 
@@ -55,7 +54,7 @@ def main() -> int:
     if len(arguments.run) != len(arguments.data):
         parser.error("--run and --data need as many folders")
     result = {
-        "command": shlex.join(["python", "bench/pipelines.py", *shown()]),
+        "command": command_line("bench/pipelines.py"),
         "machine": machine(),
         "versions": versions(PACKAGES),
         "commit": commit(),
@@ -92,11 +91,6 @@ def measured(source: Path, data: Path, arguments: argparse.Namespace) -> dict[st
             "rows": [row for batch in arguments.batches for row in timed(pipes, chosen, batch, arguments.rounds)],
             "agreement": agreed(pipes, engines, texts, arguments.batches),
         }
-
-
-def shown() -> list[str]:
-    """Return the command's arguments with the last two names of each path: the rest means nothing elsewhere."""
-    return ["/".join(Path(word).parts[-2:]) if "/" in word else word for word in sys.argv[1:]]
 
 
 def piped(model: Any, folder: Path) -> Pipe:

@@ -39,6 +39,8 @@ __all__ = [
     "closest",
     "first_line",
     "leave_out",
+    "misspelt",
+    "nearest_path",
     "option",
     "spelling",
 ]
@@ -211,12 +213,21 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     return by_folded[matches[0]] if matches else None
 
 
-def spelling(path: Path) -> str:
-    """Return what to do about a path that is not there: take the nearest name beside it, or check the spelling."""
+def nearest_path(path: Path) -> Path | None:
+    """Return the path whose name is most similar to that of a path that is not there, or None if none is similar."""
     try:
         near = closest(path.name, [entry.name for entry in path.parent.iterdir()])
     except (OSError, ValueError):
-        near = None
-    return (
-        f"did you mean {path.with_name(near)}?" if near else f"check the spelling; relative paths start at {Path.cwd()}"
-    )
+        return None
+    return path.with_name(near) if near else None
+
+
+def misspelt(path: Path) -> list[str]:
+    """Return the question whether the nearest path is meant, for a path that is not there; [] if none is near."""
+    near = nearest_path(path)
+    return [f"did you mean {near}?"] if near else []
+
+
+def spelling(path: Path) -> str:
+    """Return what to do about a path that is not there: take the nearest name beside it, or check the spelling."""
+    return next(iter(misspelt(path)), f"check the spelling; relative paths start at {Path.cwd()}")

@@ -30,7 +30,7 @@ from liteft import files
 from liteft.answer_labels import AnswerLabels
 from liteft.errors import Hint, ModelError, RunError, first_line, spelling
 from liteft.foreign import train_first
-from liteft.foreign.folders import MANIFEST, RUN_FILE, finished_runs, likely_run
+from liteft.foreign.folders import MANIFEST, RUN_FILE, finished_runs, likely_run, pipelines_in, run_of
 from liteft.foreign.weights import ADAPTER, BASE, WEIGHTS, require_weights, weights_sha256
 from liteft.hub import Pushed, PushOptions, push
 from liteft.ragged import Ragged, Rows
@@ -355,10 +355,14 @@ def _no_run(path: Path) -> RunError:
             accepted=_FOLDER,
             fix=["the run that it was made from", Hint(f'liteft.read_artifact("{path}")', f"liteft inspect {path}")],
         )
-    inside = finished_runs(path)
+    if run := run_of(path):
+        return RunError(f"{path} is the model of a run, and not the run itself.", fix=f"give {run}")
+    inside, kind = finished_runs(path), "runs in it"
+    if not inside:
+        inside, kind = pipelines_in(path), "folders with runs in it"
     return RunError(
         f"{path} does not contain a run: there is no {RUN_FILE}.",
-        accepted={"runs in it": ", ".join(run.name for run in inside)} if inside else None,
+        accepted={kind: ", ".join(each.name for each in inside)} if inside else None,
         fix=f"give one of them, such as {likely_run(inside)}" if inside else "liteft finetune or liteft distill",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -399,6 +400,14 @@ def test_what_is_no_artifact_says_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "reviews").rmdir()
     assert "is not an artifact: it has no manifest.json, and it contains no model" in refused(tmp_path)
     assert "liteft.export" not in refused(tmp_path)
+    (tmp_path / "reviews" / "student").mkdir(parents=True)
+    (tmp_path / "reviews" / "student" / "run.json").write_text("{}")
+    assert f"try: give one of them, such as {tmp_path / 'reviews'}" in refused(tmp_path)
+    model = tmp_path / "reviews" / "student" / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    assert f'try: liteft.export("{model.parent}", folder)' in refused(model)
+    shutil.rmtree(tmp_path / "reviews")
     (tmp_path / "config.json").write_text("{}")
     assert f'try: liteft.export("{tmp_path}", folder)' in refused(tmp_path)
     (tmp_path / "run.json").write_text("{}")

@@ -92,6 +92,14 @@ def test_a_folder_of_runs_names_them(run: Run, tmp_path: Path) -> None:
     assert error.fix == (f"give one of them, such as {tmp_path / 'out' / 'student'}",)
 
 
+def test_a_folder_of_pipelines_and_the_model_of_a_run_name_what_is_meant(tmp_path: Path) -> None:
+    student = tmp_path / "tickets" / "student"
+    (student / "model").mkdir(parents=True)
+    (student / "run.json").write_text(json.dumps(INFO))
+    assert refused(tmp_path).accepted == {"folders with runs in it": "tickets"}
+    assert refused(student / "model").fix == (f"give {student}",)
+
+
 def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("")
     error = refused(tmp_path)

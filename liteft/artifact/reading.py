@@ -15,7 +15,7 @@ from liteft.artifact.folders import find_artifact
 from liteft.artifact.loaded import Artifact
 from liteft.artifact.manifest import FORMAT, MANIFEST, Manifest
 from liteft.errors import ArtifactError, Hint, spelling
-from liteft.foreign.folders import RUN_FILE, finished_runs, likely_run
+from liteft.foreign.folders import RUN_FILE, finished_runs, likely_run, pipelines_in, run_of
 from liteft.hub import fetch, hub_name, origin_of
 from liteft.run_card import MODEL_LIST
 
@@ -146,6 +146,12 @@ def _no_manifest(path: Path) -> ArtifactError:
             ],
         )
     run = (path / RUN_FILE).is_file()
+    if not run and (below := pipelines_in(path)):
+        return ArtifactError(
+            f"{path} is not an artifact, but contains folders with runs or artifacts.",
+            accepted={"folders in it": ", ".join(each.name for each in below)},
+            fix=f"give one of them, such as {below[-1]}",
+        )
     if not run and not (path / "config.json").is_file():
         return ArtifactError(
             f"{path} is not an artifact: it has no {MANIFEST}, and it contains no model to export.",
@@ -153,9 +159,10 @@ def _no_manifest(path: Path) -> ArtifactError:
             fix="check the spelling",
         )
     kind = "a training run, not an artifact" if run else "not an artifact"
+    source = run_of(path) or path
     return ArtifactError(
         f"{path} is {kind}: it has no {MANIFEST}.",
-        fix=Hint(f'liteft.export("{path}", folder)', f"liteft export {path} --out FOLDER"),
+        fix=Hint(f'liteft.export("{source}", folder)', f"liteft export {source} --out FOLDER"),
     )
 
 

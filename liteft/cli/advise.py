@@ -69,4 +69,5 @@ def advise(
         progress=console.progress,
     )
     found = replace(found, data_words=tuple(data_arguments(recipe.data)))
-    console.result(found.render(), found.to_dict(), following=found.command)
+    # The text ends with the command already.
+    console.result(found.render(), found.to_dict(), following=found.command if console.as_json else ())

@@ -232,11 +232,11 @@ def _check_use(
     of_texts: Mapping[str, Sequence[object] | None],
 ) -> None:
     """Refuse what does not go together; ``of_texts`` are flags that belong to texts, not to files."""
+    if input_file is not None and texts:
+        raise ConfigError("texts and --input were both given.", fix="leave out one of them")
     if (input_file is None) != (output_file is None):
         raise ConfigError("--input and --output go together.", fix="liteft predict ARTIFACT --input FILE --output FILE")
     if input_file is not None:
-        if texts:
-            raise ConfigError("texts and --input were both given.", fix="leave out one of them")
         for named in (name for name, given in of_texts.items() if given):
             instead = "--pair COLUMN, for the column of --input"
             if named == "--predicate":

@@ -16,9 +16,10 @@ from liteft.privacy import shown_names
 if TYPE_CHECKING:
     from liteft.data.looks import Looks
 
-__all__ = ["HEADER", "Columns", "choose_columns", "find_column", "score_column", "second_texts"]
+__all__ = ["HEADER", "Columns", "choose_columns", "find_column", "header_hint", "score_column", "second_texts"]
 
 HEADER = "the first line of a csv or tsv file must contain the column names; add it if it does not"
+_DELIMITERS = {"\t": "tab", ";": ";", ",": ",", "|": "|"}  # each as it is given
 
 # Tiers: within one, two hits are ambiguous; an earlier tier wins over a later one.
 _TEXT = (
@@ -105,7 +106,7 @@ def choose_columns(
     label: str | None = None,
     labelled: bool = True,
     ranked: bool = False,
-    hint: str | None = None,
+    hint: str | Hint | None = None,
     looks: Looks | None = None,
 ) -> Columns:
     """Return the columns to read.
@@ -151,6 +152,8 @@ def choose_columns(
         guessed.append("label")
     chosen = [name for name in (text, found_pair, label if labelled else None) if name is not None]
     if len(set(chosen)) < len(chosen):
+        other = next((name for name in columns if name not in chosen), None)
+        wrong = _wrong_part(text, found_pair, label if labelled else None)
         raise DataError(
             f"{source}: one column cannot be two of text, pair and label.",
             accepted={
@@ -159,12 +162,29 @@ def choose_columns(
                 "label": label,
                 "columns": ", ".join(shown_names(columns)),
             },
-            fix=next((option("text", name) for name in columns if name not in chosen), "name two columns"),
+            fix=option(wrong, other) if other else "name two columns",
         )
     return Columns(text, found_pair, label if labelled else None, tuple(guessed))
 
 
-def find_column(columns: Sequence[str], name: str, part: str, source: str, hint: str | None = None) -> str:
+def _wrong_part(text: str, pair: str | None, label: str | None) -> str:
+    """Return the part that one of the other columns should hold, where two of these are the same column."""
+    usual = {name for names in _LABEL for name in names}
+    if label in (text, pair) and str(label).casefold() not in usual:
+        return "label"
+    return "pair" if pair == label else "text"
+
+
+def header_hint(columns: Sequence[str]) -> str | Hint:
+    """Return what to try where the columns of a csv or tsv file do not fit.
+
+    That is another delimiter, if there is one column whose name contains one; or to look at the file's first line.
+    """
+    inside = [mark for mark in _DELIMITERS if mark in columns[0]] if len(columns) == 1 else []
+    return option("delimiter", _DELIMITERS[inside[0]]) if inside else HEADER
+
+
+def find_column(columns: Sequence[str], name: str, part: str, source: str, hint: str | Hint | None = None) -> str:
     """Return ``name`` if it is a column; otherwise raise DataError with the closest name."""
     if name in columns:
         return name
@@ -233,7 +253,7 @@ def _unknown(
     part: str,
     free: Sequence[str],
     source: str,
-    hint: str | None,
+    hint: str | Hint | None,
     likely: Sequence[str],
     tasks: Sequence[Hint] = (),
 ) -> DataError:
@@ -246,7 +266,7 @@ def _unknown(
         return DataError(
             f"{source}: no column is left for the {part}.",
             accepted={"columns": "at least one for the text and one for the label"},
-            fix=["add the column to the file", *([hint] if hint else [])],
+            fix=hint if isinstance(hint, Hint) else ["add the column to the file", *([hint] if hint else [])],
         )
     return DataError(
         f"{source}: the column names do not say which one holds the {part}.",
@@ -269,7 +289,7 @@ def _without_labels(source: str) -> DataError:
 
 
 def _unknown_label(
-    free: Sequence[str], columns: Sequence[str], source: str, hint: str | None, looks: Looks | None
+    free: Sequence[str], columns: Sequence[str], source: str, hint: str | Hint | None, looks: Looks | None
 ) -> DataError:
     """Return the error where no column is named for labels: of ``columns``, ``free`` have no other part."""
     folded = {name.casefold(): name for name in columns}

@@ -11,9 +11,10 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from liteft.errors import DataError, MissingExtraError
+from liteft.errors import DataError, MissingExtraError, misspelt
 from liteft.installation import install_hint
 
 __all__ = ["hub_dataset", "is_hub_name"]
@@ -46,7 +47,7 @@ def hub_dataset(name: str) -> Mapping[str, Any]:
     except ImportError:
         raise MissingExtraError(
             f"there is no file or folder {name!r}; looking on the hub needs `datasets`, which is not installed.",
-            fix=install_hint("hub"),
+            fix=[*misspelt(Path(name)), install_hint("hub")],
         ) from None
     path, _, config = name.partition(":")
     try:
@@ -111,6 +112,7 @@ def _explain(name: str, error: Exception) -> DataError:
             f"there is no file or folder {name!r}, and no network to look for it on the hub.",
             accepted={"seen": first},
             fix=[
+                *misspelt(Path(name)),
                 "connect to the network (and unset HF_HUB_OFFLINE, HF_DATASETS_OFFLINE)",
                 "download it elsewhere and give the folder of its parquet, csv or jsonl files",
             ],
@@ -118,5 +120,5 @@ def _explain(name: str, error: Exception) -> DataError:
     return DataError(
         f"there is no file or folder {name!r}, and the hub has no data set of that name: {first}",
         accepted={"name": "owner/name, or owner/name:config"},
-        fix="hf auth login, if it is private or gated",
+        fix=[*misspelt(Path(name)), "hf auth login, if it is private or gated"],
     )

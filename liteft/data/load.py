@@ -18,9 +18,10 @@ import numpy as np
 
 from liteft.data.annotations import annotated, with_spans
 from liteft.data.arguments import check_arguments, known_names, known_task, one_name
-from liteft.data.columns import HEADER, Columns, choose_columns, score_column, second_texts
+from liteft.data.columns import Columns, choose_columns, header_hint, score_column, second_texts
 from liteft.data.confidences import task_with_confidences, with_confidences
 from liteft.data.dataset import MAIN_SPLITS, Dataset, Split
+from liteft.data.formats import FORMATS, known_suffix
 from liteft.data.label_columns import label_columns, with_label_columns
 from liteft.data.labelling import LabelForm, read_labels
 from liteft.data.labels import LabelNames, encode, label_order
@@ -210,9 +211,7 @@ def _choose_columns(
         task_with_confidences(None, confidence, several=True, names=None)
         source, label = with_label_columns(source, several), ", ".join(several)
     train = source.splits["train"][0]
-    hint = None
-    if train.name.endswith((".csv", ".tsv", ".tab")):
-        hint = HEADER
+    hint = header_hint(train.columns) if _is_delimited(train.name) else None
     looks = look(train)
     columns = choose_columns(
         train.columns,
@@ -227,6 +226,10 @@ def _choose_columns(
     source = with_confidences(source, columns, confidence)
     decided = [] if columns.note is None else [columns.note]
     return source, columns, [*source.notes, *decided, *_unread(train, columns, looks, pair)]
+
+
+def _is_delimited(name: str) -> bool:
+    return FORMATS.get(known_suffix(Path(name)) or "") in ("csv", "tsv")
 
 
 def _unread(train: Table, columns: Columns, looks: Looks, pair: str | None) -> Iterator[str]:

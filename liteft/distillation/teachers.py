@@ -183,7 +183,7 @@ def find_teacher(
         if started and base_of_run(path) is None:
             source = read_run(path)
         else:
-            folder = resolve_base(str(path))
+            folder = resolve_base(os.fspath(source))
             if can_teach(folder):
                 setfit = is_setfit(folder)
                 loaded = load_setfit(folder, said=said) if setfit else load_classifier(folder, said=said)

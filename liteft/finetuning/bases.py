@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from liteft.errors import ModelError, closest, first_line
+from liteft.errors import ModelError, closest, first_line, misspelt
 from liteft.foreign import encoder_folder
 from liteft.foreign.weights import weights_files, weights_sha256
 from liteft.installation import install_hint
@@ -48,7 +48,7 @@ def resolve_base(base: str) -> Path:
         raise ModelError(
             f"{base} is neither a folder nor a hub name.",
             accepted={"a base": "a folder with config.json, or a name such as google-bert/bert-base-uncased"},
-            fix="minilm, or the path of a folder that exists",
+            fix=[*misspelt(folder), "minilm, or the path of a folder that exists"],
         )
     from huggingface_hub import snapshot_download
 
@@ -57,7 +57,7 @@ def resolve_base(base: str) -> Path:
             name, revision=revision or None, allow_patterns=_FILES, max_workers=2, etag_timeout=10
         )
     except Exception as error:  # the client raises many types, including network and HTTP errors
-        near = [_BUNDLED] if closest(base, [_BUNDLED]) else []
+        near = [_BUNDLED] if closest(base, [_BUNDLED]) else misspelt(folder)
         raise ModelError(
             f"the base {base!r} is not a folder here and could not be fetched from the hub.",
             accepted={"a base": "a folder with config.json, or a name on the hub", "seen": first_line(error)},

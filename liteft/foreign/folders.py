@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from liteft import files
-from liteft.errors import ModelError
+from liteft.errors import ModelError, spelling
 from liteft.foreign.weights import adapter_alone
 
-__all__ = ["MANIFEST", "RUN_FILE", "finished_runs", "likely_run", "no_model", "read_config_json"]
+__all__ = [
+    "MANIFEST",
+    "RUN_FILE",
+    "finished_runs",
+    "likely_run",
+    "no_model",
+    "pipelines_in",
+    "read_config_json",
+    "run_of",
+]
 
 RUN_FILE = "run.json"
 """In the folder of every finished run."""
@@ -28,6 +37,17 @@ def finished_runs(folder: Path) -> list[Path]:
     return sorted(found.parent for found in folder.glob(f"*/{RUN_FILE}"))
 
 
+def pipelines_in(folder: Path) -> list[Path]:
+    """Return the folders directly below a folder that hold finished runs, such as those that a pipeline wrote."""
+    return sorted({found.parent.parent for found in folder.glob(f"*/*/{RUN_FILE}")})
+
+
+def run_of(model: Path) -> Path | None:
+    """Return the run that a model folder lies in, or None if it lies in none."""
+    above = model.parent
+    return above if model.name == "model" and (above / RUN_FILE).is_file() else None
+
+
 def likely_run(runs: Sequence[Path]) -> Path:
     """Return the run that is most likely meant: for a whole pipeline, its student."""
     return next((run for run in runs if run.name == "student"), runs[-1])
@@ -38,16 +58,23 @@ def no_model(folder: Path) -> ModelError:
     if (folder / "adapter_config.json").is_file():
         return adapter_alone(folder)
     if not folder.is_dir():
+        whole = folder.is_file() and any((folder.parent / name).is_file() for name in ("config.json", MANIFEST))
         return ModelError(
             f"{folder} is {'a file' if folder.exists() else 'not a folder'}.",
             accepted=_FOLDERS,
-            fix="check the spelling",
+            fix=f"give the folder: {folder.parent}" if whole else spelling(folder),
         )
     if runs := finished_runs(folder):
         return ModelError(
             f"{folder} contains runs, but is not a model itself.",
             accepted={"runs in it": ", ".join(run.name for run in runs)},
             fix=f"name the model of one of them, as {likely_run(runs) / 'model'}",
+        )
+    if below := pipelines_in(folder):
+        return ModelError(
+            f"{folder} is not a model folder, but contains folders with runs.",
+            accepted={"folders in it": ", ".join(each.name for each in below)},
+            fix=f"give one of them, such as {below[-1]}",
         )
     return ModelError(
         f"{folder} is not a model folder: it has no config.json.",

@@ -21,7 +21,7 @@ from liteft.arguments import checked_progress, require_known, require_list, requ
 from liteft.arms import threshold_notes
 from liteft.artifact import Artifact
 from liteft.data import Dataset, Split, load_dataset
-from liteft.errors import ConfigError, ModelError, leave_out, option
+from liteft.errors import ConfigError, Hint, ModelError, leave_out, option
 from liteft.foreign import Said
 from liteft.machine import read_processor
 from liteft.ragged import Rows, values_of
@@ -37,6 +37,8 @@ from liteft.runtime.backends import checked_threads
 from liteft.runtime.cores import default_threads, usable_cores
 from liteft.tasks import Task, task_asked
 from liteft.words import words_of_texts
+
+_A_MODEL = "a run, an artifact, or the folder of a model"
 
 __all__ = ["compare", "describe_machine"]
 
@@ -110,7 +112,8 @@ def compare(
     for name, value in {"names": names, "labels": labels, "texts_for_speed": texts_for_speed}.items():
         require_list(name, value)
     for model in models:
-        require_path("a model", model, kinds=(Run, Artifact), accepted="a run, an artifact, or the folder of a model")
+        _refuse_others(model)
+        require_path("a model", model, kinds=(Run, Artifact), accepted=_A_MODEL)
     said = Said(None if labels is None else tuple(labels), task_asked(task), paired, activation=activation)
     gold = find_gold(on, find_subjects(models, names, said=said), split=split, settings=data_settings)
     subjects = gold.subjects
@@ -159,6 +162,25 @@ def compare(
 def _names_of(call: Callable[..., Any]) -> set[str]:
     """Return the names of the arguments that a function takes by keyword."""
     return {name for name, each in signature(call).parameters.items() if each.kind is each.KEYWORD_ONLY}
+
+
+def _refuse_others(model: object) -> None:
+    """Refuse data in the place of a model, and a list of models."""
+    if isinstance(model, Dataset | Split):
+        raise ConfigError(
+            f"a model is a {type(model).__name__}, which is data.",
+            accepted={"a model": _A_MODEL},
+            fix=Hint("compare(MODEL, ..., on=DATA)", "liteft compare MODEL ... --on DATA"),
+        )
+    if isinstance(model, list | tuple):
+        raise ConfigError(
+            f"a model is a {type(model).__name__}.",
+            accepted={"a model": _A_MODEL},
+            fix=Hint(
+                "compare(*MODELS, on=DATA)",
+                "liteft compare MODEL MODEL --on DATA",
+            ),
+        )
 
 
 def _check_settings(rounds: int, seconds: float, threads: int | None, device: str) -> None:

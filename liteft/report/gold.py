@@ -16,6 +16,7 @@ from liteft.data import Dataset, Split, load_dataset
 from liteft.data.relabeling import meet_labels
 from liteft.errors import ConfigError, DataError, Hint, ModelError, option
 from liteft.foreign import adopted_labels
+from liteft.foreign.folders import run_of
 from liteft.foreign.meaning import LABELS_HINT, renamed_text
 from liteft.ragged import Rows, columns
 from liteft.report.seen import check_unseen
@@ -135,10 +136,14 @@ def _load(on: str | os.PathLike[str] | None, first: Subject, split: str, setting
         table = read_recipe(recipe).data.model_dump() if recipe.is_file() else {}
         source = table.pop("source", None)
         if source is None:
+            run = run_of(first.path)
             raise ConfigError(
                 f"no data was given to compare on, and {first.name} does not name the data that it was trained on.",
                 accepted={"data": "labelled texts; liteft export takes --unlabeled TEXTS instead, too"},
-                fix=Hint("on=DATA", "--on DATA (liteft compare), --data DATA (liteft export)"),
+                fix=[
+                    *([] if run is None else [f"give the run: {run}"]),
+                    Hint("on=DATA", "--on DATA (liteft compare), --data DATA (liteft export)"),
+                ],
             )
         dataset = load_dataset(source, **{**table, **settings})
     if split == ALL and len(dataset.splits) > 1:

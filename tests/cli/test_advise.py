@@ -23,6 +23,8 @@ def test_the_next_command_names_data_and_columns(call: Call, reviews: Path, cach
     )
     assert done.document["bases"][0]["base"] == str(base)
     assert f"next: {done.document['next']}" in done.err
+    told = call(*words[:-1])
+    assert (told.out + told.err).count("next:") == 1
 
 
 def test_a_teacher_has_one_base(call: Call, reviews: Path, tmp_path: Path) -> None:

@@ -101,9 +101,31 @@ def test_a_second_text_is_never_thought_to_be_the_text_or_the_label() -> None:
         assert f"try: {fix}" in caught.value.command_text()
 
 
-def test_one_column_in_two_parts() -> None:
-    with pytest.raises(DataError, match="cannot be two of text, pair and label"):
-        choose_columns(("a", "b"), source="x", text="a", label="a")
+@pytest.mark.parametrize(
+    ("columns", "named", "fix"),
+    [
+        (("a", "b"), {"text": "a", "label": "a"}, "--label b"),
+        (("text", "label"), {"text": "label", "label": "label"}, "--text text"),
+        (("q", "a", "label"), {"text": "q", "pair": "q", "label": "label"}, "--text a"),
+        (("text", "a", "label"), {"text": "text", "pair": "label", "label": "label"}, "--pair a"),
+        (("a",), {"text": "a", "label": "a"}, "name two columns"),
+    ],
+)
+def test_one_column_in_two_parts(columns: tuple[str, ...], named: dict[str, str], fix: str) -> None:
+    with pytest.raises(DataError, match="cannot be two of text, pair and label") as caught:
+        choose_columns(columns, source="x", **named)  # type: ignore[arg-type]
+    assert caught.value.command_text().endswith(f"try: {fix}")
+
+
+@pytest.mark.parametrize(("mark", "given"), [(";", "';'"), ("\t", "tab"), ("|", "'|'"), (",", ",")])
+def test_another_delimiter_is_suggested_where_the_only_column_contains_it(
+    tmp_path: Path, mark: str, given: str
+) -> None:
+    path = tmp_path / "tickets.csv"
+    path.write_text(f"text{mark}label\na{mark}x\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no column is left for the label") as caught:
+        load_dataset(path, delimiter="#")
+    assert caught.value.command_text().endswith(f"try: --delimiter {given}")
 
 
 def test_a_file_of_one_column_has_none_for_the_label() -> None:

@@ -312,6 +312,16 @@ def test_no_network_is_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert "connect to the network" in str(error.value) and "give the folder" in str(error.value)
 
 
+def test_a_name_that_resembles_a_file_here_is_asked_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("liteft.data.hub._resolves", lambda host: False)
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tickets.csv").write_text("text,label\na,b\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no network to look for it on the hub") as error:
+        load_dataset("tickets")
+    assert error.value.fix[0] == "did you mean tickets.csv?"
+
+
 def test_a_hub_name_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 

@@ -189,9 +189,10 @@ def test_a_name_behind_a_folder_that_is_here_is_a_misspelt_path_and_asks_no_hub(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", asked)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs").mkdir()
-    with pytest.raises(ModelError, match="runs/teachr is neither a folder nor a hub name"):
+    (tmp_path / "runs" / "teacher").mkdir(parents=True)
+    with pytest.raises(ModelError, match="runs/teachr is neither a folder nor a hub name") as caught:
         resolve_base("runs/teachr")
+    assert caught.value.fix[0] == "did you mean runs/teacher?"
 
 
 def test_a_folder_resolves_to_itself(base: Get) -> None:

@@ -317,6 +317,13 @@ def test_nothing_to_compare_is_an_error() -> None:
         compare()
 
 
+def test_data_or_a_list_in_the_place_of_a_model_is_refused_with_the_call_that_is_meant(dataset: Dataset) -> None:
+    for model, fix in ((dataset, "compare(MODEL, ..., on=DATA)"), (["a", "b"], "compare(*MODELS, on=DATA)")):
+        with pytest.raises(ConfigError, match="a model is a ") as caught:
+            compare(model)  # type: ignore[arg-type]
+        assert str(caught.value).endswith(f"try: {fix}")
+
+
 def test_a_run_without_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match="torch") as caught:

@@ -151,6 +151,14 @@ def test_without_data_an_artifact_cannot_be_scored(subjects: list[Subject]) -> N
     assert [hint.command for hint in caught.value.fix] == ["--on DATA (liteft compare), --data DATA (liteft export)"]
 
 
+def test_the_model_folder_of_a_run_names_its_run(subjects: list[Subject], tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    model = replace(subjects[0], path=tmp_path / "model")
+    with pytest.raises(ConfigError, match="does not name the data") as caught:
+        find_gold(None, [model], split="test", settings={})
+    assert caught.value.fix[0] == f"give the run: {tmp_path}"
+
+
 def test_logits_follow_the_order_of_the_labels() -> None:
     logits = np.array([[1.0, 2.0, 3.0]])
     assert in_order(logits, ("a", "b", "c"), ("c", "a", "b")).tolist() == [[3.0, 1.0, 2.0]]

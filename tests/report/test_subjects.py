@@ -64,6 +64,24 @@ def test_a_folder_of_runs_names_them(tmp_path: Path) -> None:
     assert caught.value.fix == (f"name the model of one of them, as {tmp_path / 'student' / 'model'}",)
 
 
+def test_a_folder_of_pipelines_names_them_and_a_file_its_folder(tmp_path: Path) -> None:
+    student = tmp_path / "tickets" / "student"
+    student.mkdir(parents=True)
+    (student / "run.json").write_text("{}")
+    with pytest.raises(ModelError, match="contains folders with runs") as caught:
+        find_subjects([tmp_path])
+    assert caught.value.accepted == {"folders in it": "tickets"}
+    assert caught.value.fix == (f"give one of them, such as {tmp_path / 'tickets'}",)
+    with pytest.raises(ModelError, match="is not a folder") as caught:
+        find_subjects([tmp_path / "tikets"])
+    assert caught.value.fix == (f"did you mean {tmp_path / 'tickets'}?",)
+    (student / "config.json").write_text("{}")
+    (student / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"model\.safetensors is a file") as caught:
+        find_subjects([student / "model.safetensors"])
+    assert caught.value.fix == (f"give the folder: {student}",)
+
+
 def test_an_unfinished_run_is_a_run_error(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("")
     with pytest.raises(RunError, match="unfinished"):
