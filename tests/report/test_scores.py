@@ -65,7 +65,8 @@ def test_a_ranking_is_judged_over_queries_and_an_artifact_that_gives_the_gold_sc
 def test_the_activation_of_a_model_from_elsewhere_is_what_is_said(
     elsewhere: Path, texts_of: Callable[..., list[str]]
 ) -> None:
-    split = Split("test", texts_of(30), None, np.linspace(0, 1, 30))
+    texts = list(dict.fromkeys(texts_of(60)))  # in torch, the same text may differ by a bit in another batch
+    split = Split("test", texts, None, np.linspace(0, 1, len(texts)))
     plain, squashed = (compare(elsewhere, on=split, rounds=0, threads=1, activation=said) for said in (None, "sigmoid"))
     first, second = (found.models[0].scores for found in (plain, squashed))
     assert second["rmse"] != first["rmse"] and second["spearman"] == pytest.approx(first["spearman"])
