@@ -64,7 +64,8 @@ class ExportForm:
         precision: "fp32"; "fp16", half the file, computed in float32; or "int8", a quarter of the file and faster.
         scheme: of int8's activations: "per_row", a scale for each token, or "static", a scale for each tensor from a
             calibration, the form that other engines know. libliteft computes both with a scale for each token.
-        weight_bits: of int8's matrices: 8; or 7, for ONNX Runtime on x86-64 without VNNI, which saturates with 8.
+        weight_bits: of int8's matrices: 8; or 7, for ONNX Runtime on x86-64 without VNNI, which saturates with 8 in
+            programs other than LiteFT.
         embedding_bits: of int8's word embeddings: 8; or 4, half the bytes of what is most of a small student, which
             the gate passes where the model bears it. Traced graphs and odd widths cannot have it.
         calibration: how the ranges of "static" are chosen from texts: "percentile" or "mse".

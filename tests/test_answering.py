@@ -32,6 +32,7 @@ from liteft.finetuning.reading import read_split
 from liteft.floors import train_floors
 from liteft.recipes import StudentRecipe, TeacherRecipe
 from liteft.run import Run, read_run
+from liteft.runtime.onnx_engine import session_options
 from liteft.runtime.splits import split_logits
 from liteft.tasks import ANSWERS
 from tests.answered import QUICK, made_artifact, made_base, made_teacher, make_questions, question_split, questions
@@ -254,7 +255,7 @@ def test_starts_and_ends_are_outputs_of_their_own(
 ) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     made = liteft.export(teacher, tmp_path / "artifact", verify=dataset.validation, **form)
-    session = onnxruntime.InferenceSession(str(made.model_path))
+    session = onnxruntime.InferenceSession(str(made.model_path), session_options())
     ids = np.array([[2, 5, 6, 3], [2, 7, 3, 0]], dtype=np.int64)
     feed = {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64), "token_type_ids": np.zeros_like(ids)}
     logits, start, end = session.run(["logits", "start_logits", "end_logits"], feed)

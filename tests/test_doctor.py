@@ -103,6 +103,7 @@ def test_old_processor_says_what_it_lacks(tmp_path: Path) -> None:
     path = cpuinfo(tmp_path, "model name : Old\nflags : fpu sse2\n")
     found = read_processor(system="Linux", machine="x86_64", cpuinfo=path)
     findings = by_name(processor.processor_findings(found))
+    assert "session.x64quantprecision=1" in findings["int8 elsewhere"].detail
     assert {name: findings[name].status for name in ("vectors", "int8", "bf16")} == {
         "vectors": "off",
         "int8": "off",

@@ -29,6 +29,12 @@ def processor_findings(processor: Processor | None = None) -> list[Finding]:
     else:
         meaning = f"without {instructions} an int8 model is smaller but may not be faster: compare with fp32 first"
         findings.append(Finding("int8", "off", meaning, ("liteft compare ARTIFACT_FP32 ARTIFACT_INT8 --on DATA",)))
+    if processor.architecture == "x86" and not integer:
+        meaning = (
+            "onnxruntime adds 8-bit products in 16 bits here, which saturate; LiteFT's sessions do not, your own need "
+            "session.x64quantprecision=1, or 7-bit weights"
+        )
+        findings.append(Finding("int8 elsewhere", "off", meaning, ("liteft export RUN --weight-bits 7 --out FOLDER",)))
     if has["BF16"]:
         findings.append(Finding("bf16", "ok", "the processor multiplies bfloat16: training in bf16 is faster"))
     else:

@@ -12,9 +12,9 @@ then computes in float. DequantizeLinear would not do: ONNX Runtime 1.32 turns i
 activations after all. Embedding tables are in `tables`.
 
 On processors with AVX2 or AVX-512 but without VNNI, ONNX Runtime adds pairs of 8-bit products in 16 bits, which can
-saturate. Simulated on a MiniLM-L6, 3 pairs in 100,000 did, and the error of the logits grew by a third. A session with
-``session.x64quantprecision`` set to 1 is exact there too, but slower. 7-bit weights are also exact, coarser, and as
-fast.
+saturate. Simulated on a MiniLM-L6, 3 pairs in 100,000 did, and the error of the logits grew by a third. LiteFT's own
+sessions set ``session.x64quantprecision`` to 1 there, which is exact, but slower. 7-bit weights are also exact,
+coarser, and as fast.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ a text gets the same result alone and beside any other texts.
 
 7-bit weights are for processors with AVX2 or AVX-512 but without VNNI. There, ONNX Runtime adds pairs of u8 * s8
 products in 16 bits, which saturate: 2 * 255 * 127 = 64,770 is above 32,767. With weights of at most 64 no pair can: 2 *
-255 * 64 = 32,640.
+255 * 64 = 32,640. LiteFT's own sessions multiply 8 bits exactly there (`onnx_engine.session_options`), so 7 bits are
+for other programs, and for speed.
 
 A sensitive matmul may fall back: "weight_only" keeps its weights in int8 and multiplies in float, and "float" keeps its
 weights in float too.

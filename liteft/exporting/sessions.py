@@ -13,7 +13,7 @@ import onnx
 from liteft import files
 from liteft.encoded import Encoded
 from liteft.ragged import Ragged, offsets_of
-from liteft.runtime.onnx_engine import import_onnxruntime
+from liteft.runtime.onnx_engine import import_onnxruntime, session_options
 
 __all__ = ["new_session", "optimized_kinds", "run_logits", "token_batches"]
 
@@ -72,8 +72,7 @@ def run_logits(model: onnx.ModelProto, encoded: Encoded) -> np.ndarray:
 
 
 def _options() -> Any:
-    options = import_onnxruntime().SessionOptions()
-    options.log_severity_level = 3
+    options = session_options()
     options.enable_mem_pattern = False
     options.add_session_config_entry(
         "session.intra_op.allow_spinning", "0"

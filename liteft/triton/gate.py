@@ -22,7 +22,7 @@ from liteft.metrics import binomial_tail
 from liteft.ragged import equal_rows
 from liteft.runtime import custom_ops_library, load
 from liteft.runtime.native_library import open_library
-from liteft.runtime.onnx_engine import import_onnxruntime
+from liteft.runtime.onnx_engine import import_onnxruntime, session_options
 from liteft.runtime.prediction import activation_of
 from liteft.runtime.splits import split_logits
 from liteft.triton.config import MOST_TEXTS
@@ -157,8 +157,7 @@ def _joined(tokens: TokenModel, requests: list[list[tuple[Any, ...]]]) -> dict[s
 def _run(graph: Path, batches: list[dict[str, np.ndarray]], library: Path | None) -> dict[str, np.ndarray]:
     """Return the graph's outputs for all batches, joined, by name."""
     onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options = session_options()
     if library is not None:
         options.register_custom_ops_library(str(library))
     session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])

@@ -51,6 +51,7 @@ from liteft.finetuning.model import (
 from liteft.finetuning.settings import ModelSettings, read_settings
 from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.form import ExportForm
+from liteft.runtime.onnx_engine import session_options
 from liteft.words import words_of_texts
 
 WIDTH, LAYERS, HEADS, INNER, WORDS, POSITIONS = 64, 3, 4, 128, 240, 70
@@ -234,8 +235,8 @@ def run_graph() -> Callable[[onnx.ModelProto, dict[str, np.ndarray]], np.ndarray
     """A function that runs a model in ONNX Runtime on one thread and returns its logits."""
 
     def run(model: onnx.ModelProto, feed: dict[str, np.ndarray]) -> np.ndarray:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = 1, 3
+        options = session_options()
+        options.intra_op_num_threads = 1
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         names = {value.name for value in session.get_inputs()}
         (logits,) = session.run(None, {name: array for name, array in feed.items() if name in names})
@@ -250,8 +251,8 @@ def optimized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[onnx.ModelP
     folder = tmp_path_factory.mktemp("optimized")
 
     def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = 1, 3
+        options = session_options()
+        options.intra_op_num_threads = 1
         options.optimized_model_filepath = str(folder / "model.onnx")
         onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return onnx.load(folder / "model.onnx")

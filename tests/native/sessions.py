@@ -15,6 +15,7 @@ from liteft.exporting.weights import read_weights
 from liteft.exporting.wrapping import wrap_model
 from liteft.finetuning.model import TorchClassifier
 from liteft.form import Precision
+from liteft.runtime.onnx_engine import session_options
 
 Feed = dict[str, np.ndarray]
 FATAL = 4  # ONNX Runtime's severity: errors that a test provokes are not printed
@@ -41,7 +42,7 @@ def open_session(
 
     ``entries`` are the session's own for the operator, without their prefix.
     """
-    options = onnxruntime.SessionOptions()
+    options = session_options()
     options.intra_op_num_threads, options.log_severity_level = 1, FATAL
     for name, value in entries.items():
         options.add_session_config_entry(f"liteft.{name}", value)

@@ -14,6 +14,7 @@ from liteft.artifact import Artifact
 from liteft.errors import DeviceError
 from liteft.runtime import load, native_library
 from liteft.runtime.native_library import find_library, open_library
+from liteft.runtime.onnx_engine import session_options
 
 NAME = native_library._NAME
 
@@ -143,8 +144,7 @@ def test_onnxruntime_computes_with_the_library_what_it_computes_without(
     feed = {"input_ids": np.array([[1, 9, 8, 2]]), "attention_mask": np.ones((1, 4), np.int64)}
     logits = []
     for registered in (False, True):
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options = session_options()
         if registered:
             options.register_custom_ops_library(liteft.custom_ops_library())
         session = onnxruntime.InferenceSession(

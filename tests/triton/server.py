@@ -139,10 +139,12 @@ class OnnxBackend:
     def __init__(self, folder: Path, library: Path | None) -> None:
         import onnxruntime
 
+        from liteft.runtime.onnx_engine import session_options
+
         self.config = read_config(folder)
         assert self.config.backend == "onnxruntime" and self.config.name == folder.name
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = 1, 3
+        options = session_options()
+        options.intra_op_num_threads = 1
         if library is not None:
             options.register_custom_ops_library(str(library))
         file = str(folder / "1" / "model.onnx")
