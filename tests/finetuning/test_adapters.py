@@ -61,7 +61,7 @@ def form(
 ) -> tuple[Run, Path]:
     """A finished run of one family, pooling and storage of the base, and that base."""
     family, pooling, bits = request.param
-    settings = {**SETTINGS, "pooling": pooling, "base_quantization": bits}
+    settings = {**SETTINGS, "epochs": 6, "pooling": pooling, "base_quantization": bits}
     return finetune(base(family), dataset, out=tmp_path_factory.mktemp("form") / "run", **settings), base(family)
 
 
