@@ -7,10 +7,6 @@ trained by liteft's own training with differential privacy, several times, since
 same steps without noise and without clipping. The rate of each is the one of four that is best on validation, by one
 training each: epsilon does not cover that choice. Floors are trained on the same labels, without any epsilon.
 
-    python bench/private_sst2.py --data DATA/sst2 --adapter --out bench/results/private_sst2_adapter.json
-
-This trains an adapter of rank 8 and the head with epsilon 8, once, as `liteft finetune` does, and once without.
-
 Training rows are phrases of about 6,900 sentences, so a sentence stands in several rows: epsilon is of one row.
 """
 
@@ -19,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -40,7 +35,6 @@ from liteft.recipes import TeacherRecipe
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 EPSILONS = (1.0, 3.0, 8.0)
 BATCH, EPOCHS, DRAWS = 1024, 20.0, 5
-ADAPTER = {"epsilon": 8.0, "lora_rank": 8, "batch_size": 1024, "epochs": 3.0, "learning_rate": 1e-3}
 
 
 class Features:
@@ -160,40 +154,18 @@ def measure(data: str, base: str) -> dict[str, Any]:
     }
 
 
-def measure_adapter(data: str, base: str) -> dict[str, Any]:
-    """Train an adapter with an epsilon and the same without, by liteft.finetune, in a folder that goes away."""
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for epsilon in (ADAPTER["epsilon"], None):
-            settings = ADAPTER | {"epsilon": epsilon}
-            out = Path(folder) / f"epsilon-{epsilon}"
-            run = liteft.finetune(base, data, out=out, progress=lambda line: print(line, file=sys.stderr), **settings)
-            rows.append(
-                {
-                    **settings,
-                    "promised": run.info.get("privacy"),
-                    "steps": run.info["steps"],
-                    "training_seconds": run.info["training_seconds"],
-                    **{split: run.metrics[split] for split in ("validation", "test")},
-                }
-            )
-            print(json.dumps(rows[-1]), file=sys.stderr)
-    return {"base": base, "trains": "adapters of all linear layers, and the head", "adapters": rows}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--base", default="minilm")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--adapter", action="store_true", help="an adapter instead of heads")
     given = parser.parse_args()
     document = {
-        "command": f"python bench/private_sst2.py --data DATA/{Path(given.data).name}{' --adapter' * given.adapter}",
+        "command": f"python bench/private_sst2.py --data DATA/{Path(given.data).name}",
         "machine": machine(),
         "commit": commit(),
         "versions": versions(["torch", "transformers", "opacus", "numpy", "scikit-learn"]),
-        **(measure_adapter if given.adapter else measure)(given.data, given.base),
+        **measure(given.data, given.base),
     }
     if given.out is not None:
         write_result(given.out, document)

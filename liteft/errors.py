@@ -40,7 +40,6 @@ __all__ = [
     "first_line",
     "leave_out",
     "misspelt",
-    "nearest_path",
     "option",
     "spelling",
 ]
@@ -213,19 +212,13 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     return by_folded[matches[0]] if matches else None
 
 
-def nearest_path(path: Path) -> Path | None:
-    """Return the path whose name is most similar to that of a path that is not there, or None if none is similar."""
+def misspelt(path: Path) -> list[str]:
+    """Return the question whether the nearest path is meant, for a path that is not there; [] if none is near."""
     try:
         near = closest(path.name, [entry.name for entry in path.parent.iterdir()])
     except (OSError, ValueError):
-        return None
-    return path.with_name(near) if near else None
-
-
-def misspelt(path: Path) -> list[str]:
-    """Return the question whether the nearest path is meant, for a path that is not there; [] if none is near."""
-    near = nearest_path(path)
-    return [f"did you mean {near}?"] if near else []
+        return []
+    return [f"did you mean {path.with_name(near)}?"] if near else []
 
 
 def spelling(path: Path) -> str:

@@ -38,9 +38,9 @@ from liteft.runtime.cores import default_threads, usable_cores
 from liteft.tasks import Task, task_asked
 from liteft.words import words_of_texts
 
-_A_MODEL = "a run, an artifact, or the folder of a model"
-
 __all__ = ["compare", "describe_machine"]
+
+_A_MODEL = "a run, an artifact, or the folder of a model"
 
 _MOST_SPEED_TEXTS = 2048
 
@@ -176,10 +176,7 @@ def _refuse_others(model: object) -> None:
         raise ConfigError(
             f"a model is a {type(model).__name__}.",
             accepted={"a model": _A_MODEL},
-            fix=Hint(
-                "compare(*MODELS, on=DATA)",
-                "liteft compare MODEL MODEL --on DATA",
-            ),
+            fix=Hint("compare(*MODELS, on=DATA)", "liteft compare MODEL MODEL --on DATA"),
         )
 
 
