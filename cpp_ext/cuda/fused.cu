@@ -23,7 +23,7 @@ constexpr int kActRows = 128, kActWarpRows = 4, kActWarpColumns = 2;
 template <typename T, int Columns>
 using ActTiles = Pipeline<T, kActRows, Columns, kInputs, kStages>;
 
-template <typename T, int Columns>
+template <typename T, int Columns, Act kind>
 __global__ void __launch_bounds__(kTileThreads, 2) matmul_activate_kernel(MatmulActivation<T> given) {
   auto& tiles = *reinterpret_cast<ActTiles<T, Columns>*>(dynamic_shared());
   const int first = blockIdx.y * kActRows, there = *given.rows - first, column = blockIdx.x * Columns;
@@ -34,24 +34,21 @@ __global__ void __launch_bounds__(kTileThreads, 2) matmul_activate_kernel(Matmul
   float sums[kM][kN][4] = {};
   matmul_rows(sums, tiles, given.x + static_cast<std::size_t>(first) * given.inputs, given.inputs, there,
               given.weights + column, given.outputs, warp_row, warp_column);
-  with_act(given.act, [&](auto kind) {
 #pragma unroll
-    for (int n = 0; n < kN; ++n) {
-      const int at = column + warp_column + 8 * n + 2 * t;
-      const float2 bias = *reinterpret_cast<const float2*>(given.bias + at);
+  for (int n = 0; n < kN; ++n) {
+    const int at = column + warp_column + 8 * n + 2 * t;
+    const float2 bias = *reinterpret_cast<const float2*>(given.bias + at);
 #pragma unroll
-      for (int m = 0; m < kM; ++m) {
+    for (int m = 0; m < kM; ++m) {
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const int row = warp_row + 16 * m + 8 * half + g;
-          if (row >= there) continue;
-          store_pair(given.out + static_cast<std::size_t>(first + row) * given.outputs + at,
-                     {act(decltype(kind)::value, sums[m][n][2 * half] + bias.x),
-                      act(decltype(kind)::value, sums[m][n][2 * half + 1] + bias.y)});
-        }
+      for (int half = 0; half < 2; ++half) {
+        const int row = warp_row + 16 * m + 8 * half + g;
+        if (row >= there) continue;
+        store_pair(given.out + static_cast<std::size_t>(first + row) * given.outputs + at,
+                   {act(kind, sums[m][n][2 * half] + bias.x), act(kind, sums[m][n][2 * half + 1] + bias.y)});
       }
     }
-  });
+  }
 }
 
 constexpr int kNormRows = 64, kNormWarpRows = 2, kNormWarpColumns = 4;
@@ -96,7 +93,9 @@ __global__ void __launch_bounds__(kTileThreads, 1) matmul_layer_norm_kernel(Matm
 template <typename T, int Columns>
 void activate_in(const MatmulActivation<T>& given, int rows, cudaStream_t stream) {
   const dim3 grid(given.outputs / Columns, (rows + kActRows - 1) / kActRows);
-  launch(matmul_activate_kernel<T, Columns>, grid, kTileThreads, sizeof(ActTiles<T, Columns>), stream, given);
+  with_act(given.act, [&](auto kind) {
+    launch(matmul_activate_kernel<T, Columns, kind()>, grid, kTileThreads, sizeof(ActTiles<T, Columns>), stream, given);
+  });
 }
 
 template <typename T, int Width>
@@ -136,8 +135,12 @@ void matmul_layer_norm(const MatmulLayerNorm<T>& given, int rows, cudaStream_t s
 template <typename T>
 void load_fused_kernels(std::size_t shared) {
   if (fuses_act(shared)) {
-    load_kernel(matmul_activate_kernel<T, 64>, sizeof(ActTiles<T, 64>));
-    load_kernel(matmul_activate_kernel<T, 128>, sizeof(ActTiles<T, 128>));
+    for (const Act each : kActs) {
+      with_act(each, [](auto kind) {
+        load_kernel(matmul_activate_kernel<T, 64, kind()>, sizeof(ActTiles<T, 64>));
+        load_kernel(matmul_activate_kernel<T, 128, kind()>, sizeof(ActTiles<T, 128>));
+      });
+    }
   }
   if (fuses_norm(128, shared)) load_kernel(matmul_layer_norm_kernel<T, 128>, sizeof(NormTiles<T, 128>));
   if (fuses_norm(256, shared)) load_kernel(matmul_layer_norm_kernel<T, 256>, sizeof(NormTiles<T, 256>));

@@ -21,6 +21,7 @@ struct Counts {
 };
 
 enum class Act : int { gelu = 0, relu = 1, gelu_tanh = 2, silu = 3, tanh = 4, none = 5 };
+constexpr Act kActs[] = {Act::gelu, Act::relu, Act::gelu_tanh, Act::silu, Act::tanh, Act::none};
 
 // Sums the embeddings of each row and normalizes them: out (rows, width). `types` may be nullptr.
 template <typename T>

@@ -1,6 +1,6 @@
-// Kernels over rows: embeddings, LayerNorm, activations, pooling, the classifier. A warp computes a row, and each lane
-// every 32nd pair of its values, so there is no shared memory and no barrier, and the order of sums depends on the
-// width alone. Only means are computed by a whole block.
+// Kernels over rows: embeddings, LayerNorm, activations, pooling, the classifier. A warp computes a row, and a lane
+// pieces of eight values, 16 bytes: every 32nd piece. So there is no shared memory and no barrier, and the order of
+// sums depends on the width alone. Only means are computed by a whole block.
 
 #include "cuda/activations.cuh"
 #include "cuda/device.cuh"
@@ -10,44 +10,62 @@
 namespace liteft::cuda {
 namespace {
 
-constexpr int kWarps = 4;       // of a block
-constexpr int kMostPairs = 16;  // a lane holds: rows of up to 1,024 values stay in registers
+constexpr int kWarps = 4;        // of a block
+constexpr int kStepWidth = 256;  // values of a row that a warp loads at a time
+constexpr int kMostSteps = 4;    // rows of up to 1,024 values stay in registers
 
 __device__ int warp_row() { return blockIdx.x * kWarps + threadIdx.x / 32; }
 __device__ int lane() { return threadIdx.x % 32; }
+// The first of the lane's eight columns in a step.
+__device__ int column_of(int step) { return step * kStepWidth + 8 * lane(); }
 
 int blocks_for(int rows) { return (rows + kWarps - 1) / kWarps; }
 
-// LayerNorm of a row in the warp's registers, 64 values per step in `pairs`; biased variance, in two passes.
-template <typename T>
-__device__ void store_normed(float2 (&x)[kMostPairs], int width, const float* gamma, const float* beta, float epsilon,
-                             T* out) {
-  const int steps = width / 64;
-  float sum = 0.0f;
-#pragma unroll
-  for (int i = 0; i < kMostPairs; ++i)
-    if (i < steps) sum += x[i].x + x[i].y;
-  const float mean = warp_sum(sum) / width;
-  float squares = 0.0f;
-#pragma unroll
-  for (int i = 0; i < kMostPairs; ++i) {
-    if (i >= steps) continue;
-    const float a = x[i].x - mean, b = x[i].y - mean;
-    squares += a * a + b * b;
-  }
-  const float inverse = rsqrtf(warp_sum(squares) / width + epsilon);
-#pragma unroll
-  for (int i = 0; i < kMostPairs; ++i) {
-    if (i >= steps) continue;
-    const int column = 64 * i + 2 * lane();
-    const float2 scale = *reinterpret_cast<const float2*>(gamma + column),
-                 shift = *reinterpret_cast<const float2*>(beta + column);
-    store_pair(out + column,
-               {(x[i].x - mean) * inverse * scale.x + shift.x, (x[i].y - mean) * inverse * scale.y + shift.y});
+// Calls body(std::integral_constant<int, steps>) for the steps that a row takes.
+template <typename Body>
+void with_steps(int width, const Body& body) {
+  switch ((width + kStepWidth - 1) / kStepWidth) {
+    case 1: return body(std::integral_constant<int, 1>{});
+    case 2: return body(std::integral_constant<int, 2>{});
+    case 3: return body(std::integral_constant<int, 3>{});
+    default: return body(std::integral_constant<int, kMostSteps>{});
   }
 }
 
-template <typename T>
+// LayerNorm of a row in the warp's registers; biased variance, in two passes. Columns beyond the width are zeros.
+template <typename T, int Steps>
+__device__ void store_normed(const float (&x)[Steps][8], int width, const float* gamma, const float* beta,
+                             float epsilon, T* out) {
+  const float share = reciprocal(static_cast<float>(width));
+  float sum = 0.0f;
+#pragma unroll
+  for (int step = 0; step < Steps; ++step) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) sum += x[step][i];
+  }
+  const float mean = warp_sum(sum) * share;
+  float squares = 0.0f;
+#pragma unroll
+  for (int step = 0; step < Steps; ++step) {
+    if (column_of(step) >= width) continue;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) squares += (x[step][i] - mean) * (x[step][i] - mean);
+  }
+  const float inverse = rsqrtf(warp_sum(squares) * share + epsilon);
+#pragma unroll
+  for (int step = 0; step < Steps; ++step) {
+    const int column = column_of(step);
+    if (column >= width) continue;
+    float scale[8], shift[8], y[8];
+    load_eight(gamma + column, scale);
+    load_eight(beta + column, shift);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) y[i] = (x[step][i] - mean) * inverse * scale[i] + shift[i];
+    store_eight(out + column, y);
+  }
+}
+
+template <typename T, int Steps>
 __global__ void embed_kernel(Embedding<T> given) {
   const int row = warp_row();
   if (row >= given.counts->rows) return;
@@ -55,52 +73,60 @@ __global__ void embed_kernel(Embedding<T> given) {
   const T* word = given.words + given.ids[row] * width;
   const T* place = given.places + given.positions[row] * width;
   const T* kind = given.kinds ? given.kinds + (given.types ? given.types[row] : 0) * width : nullptr;
-  float2 x[kMostPairs];
+  float x[Steps][8] = {};
 #pragma unroll
-  for (int i = 0; i < kMostPairs; ++i) {
-    if (i >= given.width / 64) continue;
-    const int column = 64 * i + 2 * lane();
-    float2 sum = load_pair(word + column);
-    add_to(sum, load_pair(place + column));
-    if (kind) add_to(sum, load_pair(kind + column));
-    x[i] = sum;
+  for (int step = 0; step < Steps; ++step) {
+    const int column = column_of(step);
+    if (column >= given.width) continue;
+    unpack_eight<T>(load_words(word + column), x[step]);
+    add_eight<T>(x[step], load_words(place + column));
+    if (kind) add_eight<T>(x[step], load_words(kind + column));
   }
   store_normed(x, given.width, given.gamma, given.beta, given.epsilon, given.out + row * width);
 }
 
-template <typename T>
+template <typename T, int Steps>
 __global__ void layer_norm_kernel(Residual<T> given) {
   const int row = warp_row();
   if (row >= *given.rows) return;
   const std::size_t start = static_cast<std::size_t>(row) * given.width;
-  float2 x[kMostPairs];
+  float x[Steps][8] = {};
 #pragma unroll
-  for (int i = 0; i < kMostPairs; ++i) {
-    if (i >= given.width / 64) continue;
-    const int column = 64 * i + 2 * lane();
-    float2 sum = load_pair(given.x + start + column);
-    add_to(sum, *reinterpret_cast<const float2*>(given.bias + column));
-    add_to(sum, load_pair(given.residual + start + column));
-    x[i] = sum;
+  for (int step = 0; step < Steps; ++step) {
+    const int column = column_of(step);
+    if (column >= given.width) continue;
+    const uint4 values = load_words(given.x + start + column), residual = load_words(given.residual + start + column);
+    load_eight(given.bias + column, x[step]);
+    add_eight<T>(x[step], values);
+    add_eight<T>(x[step], residual);
   }
   store_normed(x, given.width, given.gamma, given.beta, given.epsilon, given.out + start);
 }
 
-// Each thread computes eight values, 16 bytes.
+constexpr int kActRows = 4;  // of a warp, with the same columns and so with the same bias
+
 template <typename T, Act kind>
 __global__ void activate_kernel(Activated<T> given) {
-  const std::size_t place = 8 * (static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x);
-  if (place >= static_cast<std::size_t>(*given.rows) * given.width) return;
-  const int column = place % given.width;  // a width is a multiple of 64, so the eight are of one row
-  uint4 words = *reinterpret_cast<const uint4*>(given.x + place);
-  std::uint32_t* pairs = &words.x;
+  const int column = column_of(blockIdx.x), row = (blockIdx.y * kWarps + threadIdx.x / 32) * kActRows;
+  const int rows = min(kActRows, *given.rows - row);
+  if (column >= given.width) return;
+  T* const x = given.x + static_cast<std::size_t>(row) * given.width + column;
+  uint4 words[kActRows];
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    float2 x = unpacked<T>(pairs[i]);
-    add_to(x, *reinterpret_cast<const float2*>(given.bias + column + 2 * i));
-    pairs[i] = packed<T>({act(kind, x.x), act(kind, x.y)});
+  for (int r = 0; r < kActRows; ++r) {
+    if (r < rows) words[r] = load_words(x + r * static_cast<std::size_t>(given.width));
   }
-  *reinterpret_cast<uint4*>(given.x + place) = words;
+  float bias[8];
+  load_eight(given.bias + column, bias);
+#pragma unroll
+  for (int r = 0; r < kActRows; ++r) {
+    if (r >= rows) return;
+    float y[8];
+    unpack_eight<T>(words[r], y);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) y[i] = act(kind, y[i] + bias[i]);
+    store_eight(x + r * static_cast<std::size_t>(given.width), y);
+  }
 }
 
 template <typename T>
@@ -213,36 +239,25 @@ __global__ void fill_random_kernel(T* out, std::size_t count) {
   out[place] = static_cast<T>(static_cast<float>((bits ^ bits >> 16) >> 8) * 0x1p-23f - 1.0f);
 }
 
-template <typename T, Act kind>
-void activate_as(const Activated<T>& given, int rows, cudaStream_t stream) {
-  constexpr int kThreads = 256;
-  const std::size_t pieces = static_cast<std::size_t>(rows) * given.width / 8;
-  launch(activate_kernel<T, kind>, static_cast<unsigned>((pieces + kThreads - 1) / kThreads), kThreads, 0, stream,
-         given);
-}
-
 }  // namespace
 
 template <typename T>
 void embed(const Embedding<T>& given, int rows, cudaStream_t stream) {
-  launch(embed_kernel<T>, blocks_for(rows), 32 * kWarps, 0, stream, given);
+  with_steps(given.width,
+             [&](auto steps) { launch(embed_kernel<T, steps()>, blocks_for(rows), 32 * kWarps, 0, stream, given); });
 }
 
 template <typename T>
 void layer_norm(const Residual<T>& given, int rows, cudaStream_t stream) {
-  launch(layer_norm_kernel<T>, blocks_for(rows), 32 * kWarps, 0, stream, given);
+  with_steps(given.width, [&](auto steps) {
+    launch(layer_norm_kernel<T, steps()>, blocks_for(rows), 32 * kWarps, 0, stream, given);
+  });
 }
 
 template <typename T>
 void activate(const Activated<T>& given, int rows, cudaStream_t stream) {
-  switch (given.act) {
-    case Act::gelu: return activate_as<T, Act::gelu>(given, rows, stream);
-    case Act::relu: return activate_as<T, Act::relu>(given, rows, stream);
-    case Act::gelu_tanh: return activate_as<T, Act::gelu_tanh>(given, rows, stream);
-    case Act::silu: return activate_as<T, Act::silu>(given, rows, stream);
-    case Act::tanh: return activate_as<T, Act::tanh>(given, rows, stream);
-    case Act::none: return activate_as<T, Act::none>(given, rows, stream);
-  }
+  const dim3 grid((given.width + kStepWidth - 1) / kStepWidth, (blocks_for(rows) + kActRows - 1) / kActRows);
+  with_act(given.act, [&](auto kind) { launch(activate_kernel<T, kind()>, grid, 32 * kWarps, 0, stream, given); });
 }
 
 template <typename T>
@@ -275,14 +290,13 @@ void classify_tokens(const Classified<T>& given, int rows, cudaStream_t stream) 
 
 template <typename T>
 void load_row_kernels() {
-  load_kernel(embed_kernel<T>);
-  load_kernel(layer_norm_kernel<T>);
-  load_kernel(activate_kernel<T, Act::gelu>);
-  load_kernel(activate_kernel<T, Act::relu>);
-  load_kernel(activate_kernel<T, Act::gelu_tanh>);
-  load_kernel(activate_kernel<T, Act::silu>);
-  load_kernel(activate_kernel<T, Act::tanh>);
-  load_kernel(activate_kernel<T, Act::none>);
+  for (const int steps : {1, 2, 3, 4}) {
+    with_steps(steps * kStepWidth, [](auto each) {
+      load_kernel(embed_kernel<T, each()>);
+      load_kernel(layer_norm_kernel<T, each()>);
+    });
+  }
+  for (const Act each : kActs) with_act(each, [](auto kind) { load_kernel(activate_kernel<T, kind()>); });
   load_kernel(gather_kernel<T>);
   load_kernel(mean_kernel<T>);
   load_kernel(classify_kernel<T>);

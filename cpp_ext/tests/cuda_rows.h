@@ -135,8 +135,6 @@ inline double act_reference(Act act, double x) {
   return x;
 }
 
-constexpr Act kActs[] = {Act::gelu, Act::relu, Act::gelu_tanh, Act::silu, Act::tanh, Act::none};
-
 // LayerNorm of rows, in place.
 template <typename Gamma>
 void norm_reference(Doubles& x, int width, const Gamma& gamma, const Gamma& beta, double epsilon) {

@@ -7,7 +7,7 @@ using namespace liteft::cuda;
 
 namespace {
 
-constexpr int kWidths[] = {64, 384, 768, 1024};
+constexpr int kWidths[] = {64, 320, 384, 512, 768, 1024};
 
 template <typename T>
 void embeddings_are_summed_and_normed(std::mt19937& random) {
@@ -80,6 +80,35 @@ void activations_follow_their_bias(std::mt19937& random) {
       EXPECT(std::equal(found.begin() + rows * width, found.end(), x.values.begin() + rows * width));
       expect_close("activate", found, expected, 1.01 * kRounding<T>);
     }
+  }
+}
+
+// Every finite value of the type: within the type's rounding, and 2e-5 where the result is nearly 0.
+template <typename T>
+void activations_are_exact_everywhere() {
+  constexpr int kWidth = 64, kRows = 65536 / kWidth;
+  std::vector<T> values(65536);
+  for (unsigned bits = 0; bits < values.size(); ++bits) {
+    const auto half = static_cast<std::uint16_t>(bits);
+    std::memcpy(static_cast<void*>(&values[bits]), &half, 2);
+    if (!std::isfinite(static_cast<float>(values[bits]))) values[bits] = static_cast<T>(0.0f);
+  }
+  const Uploaded<float> bias(std::vector<float>(kWidth, 0.0f));
+  std::mt19937 random(1);
+  const DeviceTexts texts(random, {kRows}, false);
+  for (const Act act : kActs) {
+    const Uploaded<T> x(values);
+    activate<T>({x.get(), bias.get(), act, kWidth, texts.row_count()}, kRows, nullptr);
+    const Doubles found = x.fetched();
+    int wrong = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const double expected = act_reference(act, x[i]);
+      const double allowed = 1.01 * kRounding<T> * std::fabs(expected) + 2e-5;
+      if (std::fabs(found[i] - expected) <= allowed) continue;
+      if (wrong++ < 3)
+        std::printf("activation %d of %g: %g, not %g\n", static_cast<int>(act), x[i], found[i], expected);
+    }
+    EXPECT(wrong == 0);
   }
 }
 
@@ -176,6 +205,7 @@ void test(std::mt19937& random) {
   embeddings_are_summed_and_normed<T>(random);
   residuals_are_added_and_normed<T>(random);
   activations_follow_their_bias<T>(random);
+  activations_are_exact_everywhere<T>();
   activations_keep_what_is_no_number<T>(random);
   texts_are_pooled_and_classified<T>(random);
   tokens_are_classified<T>(random);

@@ -93,4 +93,11 @@ void wait_copies() {
   emulator::wait_copies(Left);
 }
 
+inline float exp2_fast(float x) { return std::exp2(x); }
+inline float reciprocal(float x) { return 1.0f / x; }
+inline float saturated_multiply_add(float a, float b, float c) {
+  const float y = std::fma(a, b, c);
+  return y > 0.0f ? std::fmin(y, 1.0f) : 0.0f;
+}
+
 }  // namespace liteft::cuda
