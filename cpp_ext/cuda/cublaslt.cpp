@@ -56,6 +56,7 @@ CublasLt::CublasLt(const std::string& folders) {
   take(version, "cublasLtGetVersion");
   take(desc_create, "cublasLtMatmulDescCreate");
   take(desc_destroy, "cublasLtMatmulDescDestroy");
+  take(desc_set, "cublasLtMatmulDescSetAttribute");
   take(layout_create, "cublasLtMatrixLayoutCreate");
   take(layout_destroy, "cublasLtMatrixLayoutDestroy");
   take(preference_create, "cublasLtMatmulPreferenceCreate");

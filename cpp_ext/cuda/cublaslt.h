@@ -27,6 +27,8 @@ struct Heuristic {  // cublasLtMatmulHeuristicResult_t
 // Values of cublasLt's enumerations.
 namespace lt {
 constexpr int kCompute32F = 68;
+constexpr int kEpilogue = 7, kBiasPointer = 8;  // of a description
+constexpr std::uint32_t kEpilogueBias = 4;
 constexpr int kPreferenceMostWorkspace = 1, kPreferenceReductions = 3;
 constexpr std::uint32_t kReduceInComputeType = 2;  // of a mask
 constexpr int kFloat32 = 0, kFloat16 = 2, kBfloat16 = 14;
@@ -46,6 +48,7 @@ class CublasLt {
   std::size_t (*version)() = nullptr;
   int (*desc_create)(void**, int compute, int scale) = nullptr;
   int (*desc_destroy)(void*) = nullptr;
+  int (*desc_set)(void*, int attribute, const void*, std::size_t) = nullptr;
   int (*layout_create)(void**, int type, std::uint64_t rows, std::uint64_t columns, std::int64_t stride) = nullptr;
   int (*layout_destroy)(void*) = nullptr;
   int (*preference_create)(void**) = nullptr;

@@ -93,6 +93,9 @@ __device__ void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(Left) : "memory");
 }
 
+// The bit of each lane of the warp.
+inline __device__ std::uint32_t ballot(bool bit) { return __ballot_sync(0xffffffffu, bit); }
+
 // 2^x and 1 / x to about 22 bits; subnormal operands and results are zeros.
 inline __device__ float exp2_fast(float x) {
   float y;

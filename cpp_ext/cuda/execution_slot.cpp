@@ -14,6 +14,11 @@ constexpr std::size_t kAlignment = 256;
 
 std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
+template <typename T>
+MatmulShape shape_of(const Linear<T>& linear, int rows, bool biased) {
+  return {rows, linear.inputs, linear.outputs, biased};
+}
+
 Act act_of(int activation) {
   switch (activation) {
     case LITEFT_RELU: return Act::relu;
@@ -86,8 +91,13 @@ ExecutionSlot<T>::~ExecutionSlot() {
   if (stream_) cudaStreamDestroy(stream_);
 }
 
-// All launches of a bucket. matmul(linear, x, out, rows) autotunes a matmul in one call of this and launches it in
-// another.
+template <typename T>
+MatmulPlaces ExecutionSlot<T>::places_of(const Linear<T>& linear, const T* x, T* out, bool biased) const {
+  return {x, linear.weights.as(), biased ? linear.narrow_bias.as() : nullptr, out, workspace_.as()};
+}
+
+// All launches of a bucket. matmul(linear, x, out, rows, biased) autotunes a matmul in one call of this and launches it
+// in another.
 template <typename T>
 template <typename Matmul, typename Fuses>
 void ExecutionSlot<T>::compute(const Bucket& bucket, const Matmul& matmul, const Fuses& fuses) {
@@ -119,22 +129,18 @@ void ExecutionSlot<T>::compute(const Bucket& bucket, const Matmul& matmul, const
     given.counts = in.counts;
     given.out = context;
     if (!layer.cls_only) {
-      matmul(layer.query_key_value, hidden, projected, rows);
-      const float* bias = layer.query_key_value.bias.template as<float>();
+      matmul(layer.query_key_value, hidden, projected, rows, true);
       given.query = projected, given.key = projected + width, given.value = projected + 2 * width;
       given.query_stride = given.stride = 3 * static_cast<std::size_t>(width);
-      given.query_bias = bias, given.key_bias = bias + width, given.value_bias = bias + 2 * width;
       attend<T>(given, model_.head_size, rows, stream_);
       follow(layer, hidden, rows, row_count);
       continue;
     }
-    matmul(layer.key_value, hidden, projected, rows);
+    matmul(layer.key_value, hidden, projected, rows, true);
     gather_first<T>(hidden, in.offsets, in.counts, width, pooled, texts, stream_);
-    matmul(layer.query, pooled, queries, texts);
-    const float* bias = layer.key_value.bias.template as<float>();
+    matmul(layer.query, pooled, queries, texts, true);
     given.query = queries, given.key = projected, given.value = projected + width;
     given.query_stride = width, given.stride = 2 * static_cast<std::size_t>(width);
-    given.query_bias = layer.query.bias.template as<float>(), given.key_bias = bias, given.value_bias = bias + width;
     attend_first<T>(given, model_.head_size, texts, stream_);
     follow(layer, pooled, texts, text_count);
   }
@@ -181,9 +187,8 @@ void ExecutionSlot<T>::autotune(int rows) {
   upload_counts(bucket, {});  // no other kernel computes while matmuls are autotuned
   compute(
       bucket,
-      [&](const Linear<T>& linear, const T* x, T* out, int most) {
-        matmuls_.autotune({most, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(),
-                          *stopwatch_);
+      [&](const Linear<T>& linear, const T* x, T* out, int most, bool biased = false) {
+        matmuls_.autotune(shape_of(linear, most, biased), places_of(linear, x, out, biased), *stopwatch_);
       },
       [](const Fusable&) { return false; });
   check(cudaStreamSynchronize(stream_), "autotuning matmuls");
@@ -192,7 +197,7 @@ void ExecutionSlot<T>::autotune(int rows) {
   upload_counts(bucket, {rows, rows});
   const std::int32_t* there = &Staging(staged_.as<char>(), bucket).counts->rows;
   const auto matmul = [&](const Linear<T>& linear, const T* x, T* out, int most) {
-    matmuls_.run({most, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
+    matmuls_.run(shape_of(linear, most, false), places_of(linear, x, out, false), stream_);
   };
   const auto both_ways = [&](const Fusable& shape, const auto& step) {
     const auto one_way = [&](bool fused) {
@@ -233,8 +238,8 @@ void ExecutionSlot<T>::prepare(const Bucket& bucket) {
   Graph graph = captured(stream_, [&] {
     compute(
         bucket,
-        [&](const Linear<T>& linear, const T* x, T* out, int rows) {
-          matmuls_.run({rows, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
+        [&](const Linear<T>& linear, const T* x, T* out, int rows, bool biased = false) {
+          matmuls_.run(shape_of(linear, rows, biased), places_of(linear, x, out, biased), stream_);
         },
         [&](const Fusable& shape) { return fusions_.fuses(shape); });
   });

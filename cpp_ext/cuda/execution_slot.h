@@ -71,6 +71,7 @@ class ExecutionSlot {
   const float* logits() const { return pinned_logits_.as<float>(); }
 
  private:
+  MatmulPlaces places_of(const Linear<T>& linear, const T* x, T* out, bool biased) const;
   template <typename Matmul, typename Fuses>
   void compute(const Bucket& bucket, const Matmul& matmul, const Fuses& fuses);
   // Fills the activations of a chunk with random values: the time and the power of a matmul depend on them.

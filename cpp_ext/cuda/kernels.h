@@ -58,15 +58,14 @@ struct Activated {
   const std::int32_t* rows;
 };
 
-// Attention within each text. query, key and value are columns in the outputs of matmuls, without their bias.
+// Attention within each text. query, key and value are columns in the outputs of matmuls.
 template <typename T>
 struct Attention {
   const T *query, *key, *value;
   std::size_t query_stride, stride;  // distance of consecutive rows, in values
-  const float *query_bias, *key_bias, *value_bias;
-  const std::int32_t* text_of_row;  // (rows,)
-  const std::int32_t* offsets;      // (texts + 1,)
-  const std::uint8_t* key_mask;     // one per row, or nullptr
+  const std::int32_t* text_of_row;   // (rows,)
+  const std::int32_t* offsets;       // (texts + 1,)
+  const std::uint8_t* key_mask;      // one per row, or nullptr
   int heads;
   const Counts* counts;
   T* out;  // (rows or texts, heads * head size)
@@ -113,7 +112,9 @@ void classify_tokens(const Classified<T>& given, int rows, cudaStream_t stream);
 template <typename T>
 void load_row_kernels();
 template <typename T>
-void load_attention_kernels();
+void load_attend_kernels();
+template <typename T>
+void load_attend_first_kernels();
 template <typename T>
 void load_fused_kernels(std::size_t shared);
 template <typename T>
@@ -121,7 +122,8 @@ void load_feed_forward_kernels(std::size_t shared);
 template <typename T>
 void load_kernels(std::size_t shared) {
   load_row_kernels<T>();
-  load_attention_kernels<T>();
+  load_attend_kernels<T>();
+  load_attend_first_kernels<T>();
   load_fused_kernels<T>(shared);
   load_feed_forward_kernels<T>(shared);
 }

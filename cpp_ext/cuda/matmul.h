@@ -15,10 +15,17 @@
 
 namespace liteft::cuda {
 
-// out (rows, outputs) = x (rows, inputs) weights (inputs, outputs), all row-major.
+// out (rows, outputs) = x (rows, inputs) weights (inputs, outputs), all row-major, and with a bias (outputs,) or not.
 struct MatmulShape {
   int rows, inputs, outputs;
+  bool biased = false;
   auto operator<=>(const MatmulShape&) const = default;
+};
+
+// Where a matmul's values are on the device, all of one type; bias is nullptr for a shape that has none.
+struct MatmulPlaces {
+  const void *x, *weights, *bias;
+  void *out, *workspace;
 };
 
 class Matmuls {
@@ -31,15 +38,12 @@ class Matmuls {
   Matmuls(const Matmuls&) = delete;
   Matmuls& operator=(const Matmuls&) = delete;
 
-  // Finds the fastest algorithm of a shape, unless it is known. It is timed on x, weights, out and workspace with
-  // whatever values are in them.
-  void autotune(const MatmulShape& shape, const void* x, const void* weights, void* out, void* workspace,
-                Stopwatch& stopwatch);
+  // Finds the fastest algorithm of a shape, unless it is known. It is timed on whatever values are there.
+  void autotune(const MatmulShape& shape, const MatmulPlaces& places, Stopwatch& stopwatch);
   // Writes the algorithms to the cache if any of them are missing there. A failure to write is not an error.
   void save();
   // Throws std::logic_error for a shape that was not autotuned.
-  void run(const MatmulShape& shape, const void* x, const void* weights, void* out, void* workspace,
-           cudaStream_t stream) const;
+  void run(const MatmulShape& shape, const MatmulPlaces& places, cudaStream_t stream) const;
 
  private:
   struct Plan {
@@ -48,15 +52,14 @@ class Matmuls {
     bool known = false;
   };
   Plan& plan_of(const MatmulShape& shape);
-  int launch(const Plan& plan, const Algorithm& algorithm, const void* x, const void* weights, void* out,
-             void* workspace, cudaStream_t stream) const;
+  int launch(const Plan& plan, const Algorithm& algorithm, const MatmulPlaces& places, cudaStream_t stream) const;
   void load();
 
   const CublasLt& library_;
   const int type_;
   const std::string cache_;
   CublasLt::Handle handle_ = nullptr;
-  void *desc_ = nullptr, *preference_ = nullptr;
+  void* preference_ = nullptr;
   std::map<MatmulShape, Plan> plans_;
   std::map<MatmulShape, Algorithm> kept_;  // from the cache
   bool news_ = false;                      // some of the algorithms are not in the cache

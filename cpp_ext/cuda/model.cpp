@@ -36,7 +36,7 @@ class Upload {
     member.beta = uploaded(floats(name + ".bias"));
   }
   void linear(Linear<T>& member, const std::string& name, int outputs, int inputs, Part) const {
-    member = {inputs, outputs, rounded(name + ".weight"), uploaded(floats(name + ".bias"))};
+    member = {inputs, outputs, rounded(name + ".weight"), uploaded(floats(name + ".bias")), rounded(name + ".bias")};
   }
   void linear(Classifier& member, const std::string& name, int labels, int width, Part) const {
     const std::vector<float> matrix = floats(name + ".weight");  // (width, labels)

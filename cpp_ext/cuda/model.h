@@ -12,8 +12,9 @@ namespace liteft::cuda {
 template <typename T>
 struct Linear {
   int inputs = 0, outputs = 0;
-  DeviceBuffer weights;  // (inputs, outputs)
-  DeviceBuffer bias;     // float32
+  DeviceBuffer weights;      // (inputs, outputs)
+  DeviceBuffer bias;         // float32
+  DeviceBuffer narrow_bias;  // as T, which is how cublasLt adds it
 };
 
 struct Norm {

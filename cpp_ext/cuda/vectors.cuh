@@ -87,6 +87,10 @@ __device__ void add_eight(float (&x)[8], const uint4& words) {
 #pragma unroll
   for (int i = 0; i < 8; ++i) x[i] += more[i];
 }
+// What scores of attention with heads of D values are multiplied with to become exponents of two: log2(e) / sqrt(D).
+template <int D>
+constexpr float kScoreScale = D == 32 ? 0.25503486f : 0.18033688f;
+
 inline __device__ void add_to(float2& sum, float2 x) {
   sum.x += x.x;
   sum.y += x.y;

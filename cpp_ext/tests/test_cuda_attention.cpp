@@ -12,8 +12,7 @@ namespace {
 // Attention of query row `query` over the rows of a text: `width` values, without rounding between the steps.
 template <typename T>
 void reference(const DeviceTexts& texts, int text, const Doubles& query, const Uploaded<T>& rows, std::size_t stride,
-               std::size_t key_at, std::size_t value_at, const Uploaded<float>& key_bias,
-               const Uploaded<float>& value_bias, bool hides, int heads, int size, double* out) {
+               std::size_t key_at, std::size_t value_at, bool hides, int heads, int size, double* out) {
   for (int head = 0; head < heads; ++head) {
     std::vector<double> weights;
     double total = 0.0, most = -INFINITY;
@@ -21,8 +20,7 @@ void reference(const DeviceTexts& texts, int text, const Doubles& query, const U
       double score = -INFINITY;
       if (!hides || texts.key_mask[row]) {
         score = 0.0;
-        for (int i = head * size; i < (head + 1) * size; ++i)
-          score += query[i] * (rows[row * stride + key_at + i] + key_bias[i]);
+        for (int i = head * size; i < (head + 1) * size; ++i) score += query[i] * rows[row * stride + key_at + i];
         score /= std::sqrt(static_cast<double>(size));
       }
       weights.push_back(score);
@@ -33,7 +31,7 @@ void reference(const DeviceTexts& texts, int text, const Doubles& query, const U
       double sum = 0.0;
       for (std::size_t key = 0; key < weights.size(); ++key) {
         if (weights[key] == 0.0) continue;
-        sum += weights[key] / total * (rows[(texts.offsets[text] + key) * stride + value_at + i] + value_bias[i]);
+        sum += weights[key] / total * rows[(texts.offsets[text] + key) * stride + value_at + i];
       }
       out[i] = sum;
     }
@@ -42,18 +40,16 @@ void reference(const DeviceTexts& texts, int text, const Doubles& query, const U
 
 // Rows of queries, keys and values side by side, as one matmul makes them.
 template <typename T>
-void rows_attend_to_their_text(std::mt19937& random, const std::vector<int>& lengths, int size, int heads, bool hides) {
+void rows_attend_to_their_text(std::mt19937& random, const std::vector<int>& lengths, int size, int heads, bool hides,
+                               int bucket = 0) {
   const DeviceTexts texts(random, lengths, hides);
-  const int width = size * heads, most = texts.rows + 70;
+  const int width = size * heads, most = std::max(bucket, texts.rows + 70);
   const std::size_t stride = 3 * static_cast<std::size_t>(width);
   auto rows = random_values<T>(random, texts.rows * stride, 1.5f);
-  const auto query_bias = random_values<float>(random, width), key_bias = random_values<float>(random, width);
-  const auto value_bias = random_values<float>(random, width);
   const auto out = poisoned<T>(static_cast<std::size_t>(most) * width);
   Attention<T> given{};
   given.query = rows.get(), given.key = rows.get() + width, given.value = rows.get() + 2 * width;
   given.query_stride = given.stride = stride;
-  given.query_bias = query_bias.get(), given.key_bias = key_bias.get(), given.value_bias = value_bias.get();
   given.text_of_row = texts.text_of_row_up.as<std::int32_t>(), given.offsets = texts.offsets_up.as<std::int32_t>();
   given.key_mask = hides ? texts.key_mask_up.as<std::uint8_t>() : nullptr;
   given.heads = heads, given.counts = texts.counts(), given.out = out.get();
@@ -61,9 +57,9 @@ void rows_attend_to_their_text(std::mt19937& random, const std::vector<int>& len
   Doubles expected(static_cast<std::size_t>(texts.rows) * width);
   for (int row = 0; row < texts.rows; ++row) {
     Doubles query(width);
-    for (int i = 0; i < width; ++i) query[i] = rows[row * stride + i] + query_bias[i];
-    reference(texts, texts.text_of_row[row], query, rows, stride, width, 2 * width, key_bias, value_bias, hides, heads,
-              size, &expected[static_cast<std::size_t>(row) * width]);
+    for (int i = 0; i < width; ++i) query[i] = rows[row * stride + i];
+    reference(texts, texts.text_of_row[row], query, rows, stride, width, 2 * width, hides, heads, size,
+              &expected[static_cast<std::size_t>(row) * width]);
   }
   // Queries, keys and weights are rounded once each; scores of size s move by s * rounding, and weights with them.
   expect_close("attend", out.fetched(), expected, 8 * kRounding<T>);
@@ -83,13 +79,10 @@ void first_rows_attend_to_their_text(std::mt19937& random, const std::vector<int
   const std::size_t stride = 2 * static_cast<std::size_t>(width);
   const auto queries = random_values<T>(random, texts.texts * width, 1.5f),
              rows = random_values<T>(random, texts.rows * stride, 1.5f);
-  const auto query_bias = random_values<float>(random, width), key_bias = random_values<float>(random, width);
-  const auto value_bias = random_values<float>(random, width);
   const auto out = poisoned<T>(static_cast<std::size_t>(most) * width);
   Attention<T> given{};
   given.query = queries.get(), given.key = rows.get(), given.value = rows.get() + width;
   given.query_stride = width, given.stride = stride;
-  given.query_bias = query_bias.get(), given.key_bias = key_bias.get(), given.value_bias = value_bias.get();
   given.offsets = texts.offsets_up.as<std::int32_t>();
   given.key_mask = hides ? texts.key_mask_up.as<std::uint8_t>() : nullptr;
   given.heads = heads, given.counts = texts.counts(), given.out = out.get();
@@ -97,8 +90,8 @@ void first_rows_attend_to_their_text(std::mt19937& random, const std::vector<int
   Doubles expected(static_cast<std::size_t>(texts.texts) * width);
   for (int text = 0; text < texts.texts; ++text) {
     Doubles query(width);
-    for (int i = 0; i < width; ++i) query[i] = queries[text * width + i] + query_bias[i];
-    reference(texts, text, query, rows, stride, 0, width, key_bias, value_bias, hides, heads, size,
+    for (int i = 0; i < width; ++i) query[i] = queries[text * width + i];
+    reference(texts, text, query, rows, stride, 0, width, hides, heads, size,
               &expected[static_cast<std::size_t>(text) * width]);
   }
   expect_close("attend_first", out.fetched(), expected, 1.1 * kRounding<T>);
@@ -118,12 +111,10 @@ void a_text_of_infinities_is_alone(std::mt19937& random, float what) {
       if (text == 1 || text == 3) values[i] = static_cast<T>(spoilt);
     }
     const Uploaded<T> rows(values);
-    const auto bias = random_values<float>(same, kSize);
     const auto out = poisoned<T>(texts.rows * kSize);
     Attention<T> given{};
     given.query = rows.get(), given.key = rows.get() + kSize, given.value = rows.get() + 2 * kSize;
     given.query_stride = given.stride = 3 * kSize;
-    given.query_bias = given.key_bias = given.value_bias = bias.get();
     given.text_of_row = texts.text_of_row_up.as<std::int32_t>(), given.offsets = texts.offsets_up.as<std::int32_t>();
     given.heads = 1, given.counts = texts.counts(), given.out = out.get();
     attend<T>(given, kSize, texts.rows, nullptr);
@@ -153,12 +144,10 @@ void infinity_of_the_last_row_is_no_nan() {
     std::vector<T> values(texts.rows * 2 * kSize, static_cast<T>(0.5f));
     values[(tokens - 1) * 2 * kSize + kSize + 7] = static_cast<T>(INFINITY);
     const Uploaded<T> rows(values), queries(std::vector<T>(2 * kSize, static_cast<T>(1.0f)));
-    const auto bias = random_values<float>(same, kSize);
     const auto out = poisoned<T>(2 * kSize);
     Attention<T> given{};
     given.query = queries.get(), given.key = rows.get(), given.value = rows.get() + kSize;
     given.query_stride = kSize, given.stride = 2 * kSize;
-    given.query_bias = given.key_bias = given.value_bias = bias.get();
     given.offsets = texts.offsets_up.as<std::int32_t>();
     given.heads = 1, given.counts = texts.counts(), given.out = out.get();
     attend_first<T>(given, kSize, 2, nullptr);
@@ -178,6 +167,7 @@ void test(std::mt19937& random) {
     for (const auto& lengths : batches) {
       for (const bool hides : {false, true}) {
         rows_attend_to_their_text<T>(random, lengths, size, lengths.front() > 100 ? 1 : 3, hides);
+        rows_attend_to_their_text<T>(random, lengths, size, 1, hides, 2048);  // blocks of more rows
         first_rows_attend_to_their_text<T>(random, lengths, size, 2, hides);
       }
     }

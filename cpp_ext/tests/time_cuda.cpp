@@ -176,9 +176,9 @@ double measured_matmul(Matmuls& matmuls, void* workspace, cudaStream_t stream) {
   const DeviceBuffer x = random_values<T>(count), weights = random_values<T>(count), out(count * sizeof(T));
   check(cudaDeviceSynchronize(), "setting up");
   Stopwatch stopwatch(stream);
-  matmuls.autotune(shape, x.as(), weights.as(), out.as(), workspace, stopwatch);
-  const double microseconds =
-      time_launches(stream, 4, [&](int) { matmuls.run(shape, x.as(), weights.as(), out.as(), workspace, stream); });
+  const MatmulPlaces places{x.as(), weights.as(), nullptr, out.as(), workspace};
+  matmuls.autotune(shape, places, stopwatch);
+  const double microseconds = time_launches(stream, 4, [&](int) { matmuls.run(shape, places, stream); });
   return 2e6 * size * size * size / microseconds;
 }
 
@@ -200,7 +200,7 @@ struct Set {
 // What all sets share: weights, and which rows belong to which text.
 template <typename T>
 struct Shared {
-  DeviceBuffer words, positions, gamma, beta, bias, square, triple, widen, narrow, classifier, workspace;
+  DeviceBuffer words, positions, gamma, beta, bias, narrow_bias, square, triple, widen, narrow, classifier, workspace;
   DeviceBuffer counts, offsets, text_of_row, ids, places;
   Shared(const Sizes& sizes, const Mix& mix)
       : words(random_values<T>(static_cast<std::size_t>(kVocabulary) * sizes.width)),
@@ -208,6 +208,7 @@ struct Shared {
         gamma(random_values<float>(sizes.width)),
         beta(random_values<float>(sizes.width)),
         bias(random_values<float>(3 * sizes.inner)),
+        narrow_bias(random_values<T>(3 * sizes.width)),
         square(random_values<T>(sizes.width * sizes.width, 0.05f)),
         triple(random_values<T>(3 * sizes.width * sizes.width, 0.05f)),
         widen(random_values<T>(sizes.width * sizes.inner, 0.05f)),
@@ -263,19 +264,20 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
 
   std::vector<Case<T>> cases;
   const auto matmul = [&](const char* name, const DeviceBuffer& weights, DeviceBuffer Set<T>::* x,
-                          DeviceBuffer Set<T>::* out, int inputs, int outputs) {
+                          DeviceBuffer Set<T>::* out, int inputs, int outputs, const void* narrow_bias = nullptr) {
     const double values = static_cast<double>(rows) * inputs + static_cast<double>(inputs) * outputs +
                           static_cast<double>(rows) * outputs;
-    const MatmulShape shape{rows, inputs, outputs};
+    const MatmulShape shape{rows, inputs, outputs, narrow_bias != nullptr};
     const void* const w = weights.as();
     void* const workspace = at.workspace.as();
-    cases.push_back(
-        {name,
-         sizeof(T) * values,
-         2.0 * rows * inputs * outputs,
-         {},
-         [=, &matmuls](const Set<T>& on) { matmuls.run(shape, (on.*x).as(), w, (on.*out).as(), workspace, stream); },
-         sizeof(T) * static_cast<double>(inputs) * outputs});
+    cases.push_back({name,
+                     sizeof(T) * values,
+                     2.0 * rows * inputs * outputs,
+                     {},
+                     [=, &matmuls](const Set<T>& on) {
+                       matmuls.run(shape, {(on.*x).as(), w, narrow_bias, (on.*out).as(), workspace}, stream);
+                     },
+                     sizeof(T) * static_cast<double>(inputs) * outputs});
   };
   const auto attention = [=, &at, &sizes](const Set<T>& on, bool first) {
     Attention<T> given{};
@@ -283,7 +285,6 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
     given.query = first ? on.queries.template as<T>() : projected, given.key = projected + width,
     given.value = projected + 2 * width;
     given.stride = 3 * static_cast<std::size_t>(width), given.query_stride = first ? width : given.stride;
-    given.query_bias = bias, given.key_bias = bias + width, given.value_bias = bias + 2 * width;
     given.text_of_row = at.text_of_row.template as<std::int32_t>(), given.offsets = offsets;
     given.heads = sizes.heads, given.counts = counts;
     given.out = first ? on.pooled.template as<T>() : on.context.template as<T>();
@@ -291,7 +292,8 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
   };
 
   // name, fewest bytes, operations, what it replaces, the launch, and the bytes that are weights
-  matmul("product query_key_value", at.triple, &Set<T>::hidden, &Set<T>::projected, width, 3 * width);
+  matmul("product query_key_value", at.triple, &Set<T>::hidden, &Set<T>::projected, width, 3 * width,
+         at.narrow_bias.as());
   matmul("product output", at.square, &Set<T>::context, &Set<T>::sums, width, width);
   matmul("product inner", at.widen, &Set<T>::hidden, &Set<T>::inner, width, inner);
   matmul("product outer", at.narrow, &Set<T>::inner, &Set<T>::sums, inner, width);
@@ -396,10 +398,11 @@ void time_model(const char* precision, const Sizes& sizes, const Mix& mix, const
   const Set<T>& one = *memory.front();
   Stopwatch stopwatch(stream);
   const auto autotune = [&](const DeviceBuffer& x, const DeviceBuffer& weights, const DeviceBuffer& out, int inputs,
-                            int outputs) {
-    matmuls.autotune({rows, inputs, outputs}, x.as(), weights.as(), out.as(), shared.workspace.as(), stopwatch);
+                            int outputs, const void* narrow_bias = nullptr) {
+    matmuls.autotune({rows, inputs, outputs, narrow_bias != nullptr},
+                     {x.as(), weights.as(), narrow_bias, out.as(), shared.workspace.as()}, stopwatch);
   };
-  autotune(one.hidden, shared.triple, one.projected, sizes.width, 3 * sizes.width);
+  autotune(one.hidden, shared.triple, one.projected, sizes.width, 3 * sizes.width, shared.narrow_bias.as());
   autotune(one.context, shared.square, one.sums, sizes.width, sizes.width);
   autotune(one.hidden, shared.widen, one.inner, sizes.width, sizes.inner);
   autotune(one.inner, shared.narrow, one.sums, sizes.inner, sizes.width);

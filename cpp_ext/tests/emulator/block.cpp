@@ -73,7 +73,8 @@ struct Warp {
 };
 
 const char* name_of(Meeting meeting) {
-  constexpr const char* kNames[] = {"__syncwarp", "a shuffle", "a product", "a product", "ldmatrix", "ldmatrix across"};
+  constexpr const char* kNames[] = {"__syncwarp", "a shuffle", "a ballot",       "a product",
+                                    "a product",  "ldmatrix",  "ldmatrix across"};
   return kNames[static_cast<int>(meeting)];
 }
 

@@ -36,13 +36,18 @@ struct Layout {
   std::size_t bytes() const { return 2 * (static_cast<std::size_t>(stride) * (columns - 1) + rows); }
 };
 
+struct Desc {
+  std::uint32_t epilogue = 1;  // none
+  const void* bias = nullptr;
+};
+
 struct Preference {
   std::size_t workspace = 0;
   std::uint32_t reductions = 0xffffffffu;
 };
 
 struct Work {
-  const void *a, *b;
+  const void *a, *b, *bias;
   void* d;
   int type, inner, rows, columns;  // d is (rows, columns) by columns
   int pieces;                      // of the sum
@@ -86,6 +91,10 @@ void multiply(const void* data) {
       }
       add_row(sums.data(), part.data(), 1.0f, work.rows);
     }
+    if (work.bias) {
+      const auto* bias = static_cast<const std::uint16_t*>(work.bias);
+      for (int row = 0; row < work.rows; ++row) sums[row] += value_of(work.type, bias[row]);
+    }
     for (int row = 0; row < work.rows; ++row)
       d[static_cast<std::size_t>(column) * work.rows + row] = rounded(work.type, sums[row]);
   }
@@ -107,11 +116,21 @@ LITEFT_EXPORT int cublasLtDestroy(void* handle) {
 LITEFT_EXPORT std::size_t cublasLtGetVersion() { return 130000; }
 LITEFT_EXPORT int cublasLtMatmulDescCreate(void** desc, int compute, int scale) {
   if (compute != lt::kCompute32F || scale != lt::kFloat32) return kInvalid;
-  *desc = new int;
+  *desc = new Desc;
   return 0;
 }
 LITEFT_EXPORT int cublasLtMatmulDescDestroy(void* desc) {
-  delete static_cast<int*>(desc);
+  delete static_cast<Desc*>(desc);
+  return 0;
+}
+LITEFT_EXPORT int cublasLtMatmulDescSetAttribute(void* desc, int attribute, const void* value, std::size_t bytes) {
+  Desc& it = *static_cast<Desc*>(desc);
+  if (attribute == lt::kEpilogue && bytes == sizeof(it.epilogue))
+    std::memcpy(&it.epilogue, value, bytes);
+  else if (attribute == lt::kBiasPointer && bytes == sizeof(it.bias))
+    std::memcpy(&it.bias, value, bytes);
+  else
+    return kInvalid;
   return 0;
 }
 LITEFT_EXPORT int cublasLtMatrixLayoutCreate(void** layout, int type, std::uint64_t rows, std::uint64_t columns,
@@ -159,7 +178,7 @@ LITEFT_EXPORT int cublasLtMatmulAlgoGetHeuristic(void*, void*, void*, void*, voi
   return 0;
 }
 
-LITEFT_EXPORT int cublasLtMatmul(void*, void*, const void* alpha, const void* a, void* a_layout, const void* b,
+LITEFT_EXPORT int cublasLtMatmul(void*, void* desc, const void* alpha, const void* a, void* a_layout, const void* b,
                                  void* b_layout, const void* beta, const void* c, void*, void* d, void* d_layout,
                                  const Algorithm* algorithm, void* workspace, std::size_t workspace_bytes,
                                  cudaStream_t stream) {
@@ -178,10 +197,13 @@ LITEFT_EXPORT int cublasLtMatmul(void*, void*, const void* alpha, const void* a,
       !liteft_emulator_is_device(d, ld.bytes()) || !liteft_emulator_is_device(workspace, workspace_bytes)) {
     return kInvalid;
   }
+  const Desc& it = *static_cast<Desc*>(desc);
+  const bool biased = it.epilogue == lt::kEpilogueBias;
+  if (biased != (it.bias != nullptr) || (biased && !liteft_emulator_is_device(it.bias, 2 * ld.rows))) return kInvalid;
   if (algorithm->data[0] != mark || algorithm->data[1] < 1 || algorithm->data[1] > 3) return kUnsupported;
   Work work;
   std::memset(&work, 0, sizeof work);  // gaps too: the bytes say whether work is the same
-  work.a = a, work.b = b, work.d = d;
+  work.a = a, work.b = b, work.bias = it.bias, work.d = d;
   work.type = la.type, work.inner = static_cast<int>(la.columns);
   work.rows = static_cast<int>(ld.rows), work.columns = static_cast<int>(ld.columns);
   work.pieces = static_cast<int>(algorithm->data[1]);

@@ -19,7 +19,7 @@ struct Place {
 // Of the thread that runs.
 extern Place* here;
 
-enum class Meeting { sync, shuffle, multiply_half, multiply_bfloat16, matrices, matrices_across };
+enum class Meeting { sync, shuffle, ballot, multiply_half, multiply_bfloat16, matrices, matrices_across };
 
 // Every lane of the warp comes here; the last one runs `together` over what all of them brought.
 void meet_warp(Meeting what, void* brought, void (*together)(void* const (&brought)[32]), const Location& where);
@@ -33,6 +33,7 @@ char* shared_memory();
 // Faults where [memory, memory + bytes) is not shared memory of the block, or not aligned to 16 bytes.
 void check_shared(const void* memory, std::size_t bytes, const char* what, const Location& where);
 
+std::uint32_t ballot(bool bit, const Location& where);
 float shuffle_xor(unsigned mask, float value, int lanes, const Location& where);
 float shuffle(unsigned mask, float value, int lane, const Location& where);
 void multiply(bool half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,

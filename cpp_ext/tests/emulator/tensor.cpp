@@ -145,6 +145,23 @@ float shuffle(unsigned mask, float value, int lane, const Location& where) {
   return shuffled(mask, value, lane, where);
 }
 
+std::uint32_t ballot(bool bit, const Location& where) {
+  struct Vote {
+    bool bit;
+    std::uint32_t all;
+  } mine{bit, 0};
+  meet_warp(
+      Meeting::ballot, &mine,
+      [](void* const(&brought)[32]) {
+        std::uint32_t all = 0;
+        for (int lane = 0; lane < 32; ++lane)
+          all |= static_cast<std::uint32_t>(static_cast<const Vote*>(brought[lane])->bit) << lane;
+        for (void* each : brought) static_cast<Vote*>(each)->all = all;
+      },
+      where);
+  return mine.all;
+}
+
 void multiply(bool half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
               const Location& where) {
   Product mine{d, a, {b0, b1}};

@@ -93,6 +93,9 @@ void wait_copies() {
   emulator::wait_copies(Left);
 }
 
+inline std::uint32_t ballot(bool bit, const Location where = Location::current()) {
+  return emulator::ballot(bit, where);
+}
 inline float exp2_fast(float x) { return std::exp2(x); }
 inline float reciprocal(float x) { return 1.0f / x; }
 inline float saturated_multiply_add(float a, float b, float c) {
