@@ -33,6 +33,7 @@ int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, 
     settings.folders = folders ? folders : "";
     settings.cache = cache ? cache : "";
     settings.most_rows = rows_from_environment(settings.most_rows);
+    settings.slots = slots_from_environment(settings.slots);
     settings.policy = policy_from_environment(settings.policy);
     *created = new liteft_cuda{make_engine(*shape, weights, count, precision, settings), getpid()};
   });
@@ -64,7 +65,9 @@ int liteft_cuda_time_pass(liteft_cuda* classifier, const liteft_batch* batches, 
 }
 
 void liteft_cuda_destroy(liteft_cuda* classifier) {
-  if (classifier && liteft_cuda_is_whole(classifier)) delete classifier;
+  if (!classifier || !liteft_cuda_is_whole(classifier)) return;
+  const BesideCaptures beside;  // memory is freed
+  delete classifier;
 }
 
 int liteft_cuda_is_whole(const liteft_cuda* classifier) { return getpid() == classifier->process; }

@@ -15,10 +15,12 @@ namespace {
 
 constexpr int kLeastCapability = 80;
 constexpr int kLeastRows = 256, kMostRows = 65536;  // limits of LITEFT_CUDA_ROWS
+constexpr int kMostSlots = 64;                      // of LITEFT_CUDA_SLOTS
+constexpr int kReadyRows = 512;                     // single texts of up to so many tokens find their graphs captured
 
 // Makes a device the current one of the calling thread, and restores the former one at the end. A device that is
 // already current is not selected again, and no other one is touched, since selecting a device starts CUDA on it, which
-// takes hundreds of megabytes.
+// takes hundreds of megabytes. The thread may wait for the GPU although another one captures a graph.
 class Current {
  public:
   explicit Current(int device) {
@@ -34,6 +36,7 @@ class Current {
   Current& operator=(const Current&) = delete;
 
  private:
+  BesideCaptures beside_;
   int before_ = 0;
   bool changed_ = false;
 };
@@ -49,13 +52,15 @@ class Engine : public AnyEngine {
         model_(shape, weights, count),
         matmuls_(library_, type, cache_file("matmuls", type)),
         fusions_(settings.policy, shared_memory(), cache_file("fusions", type)) {
+    if (settings_.most_rows == 0) settings_.most_rows = rows_for_width(shape.width);
     settings_.most_rows = std::max(settings_.most_rows, bucket_of(shape.positions));
     load_kernels<T>(shared_memory());  // with a full tuning cache, some would run first within a capture
     idle_.push_back(make_slot());
-    made_ = 1;
     for (const int rows : buckets_up_to(settings_.most_rows)) idle_.back()->autotune(rows);
     matmuls_.save();
     fusions_.save();
+    make_more_slots();
+    for (const auto& slot : idle_) prepare_single_texts(*slot);
   }
 
   void run(const liteft_batch& batch, float* logits) override {
@@ -67,16 +72,27 @@ class Engine : public AnyEngine {
       throw std::invalid_argument("text " + std::to_string(chunk.first_text) + " has " + std::to_string(chunk.rows) +
                                   " tokens, and on a GPU it may have " + std::to_string(settings_.most_rows));
     }
-    for (const Chunk& chunk : chunks) {
-      const Bucket bucket = bucket_for(chunk, batch);
-      {
-        const std::lock_guard lock(preparing_);  // only one capture at a time
-        slot->prepare(bucket);
-      }
-      fill(slot->host(bucket), bucket, batch, chunk);
+    // While the GPU computes a chunk, the host writes the next one: they have two sides of the slot's pinned memory.
+    const auto finish = [&](std::size_t number) {
+      const Chunk& chunk = chunks[number];
       const std::size_t first = logit_row(batch, chunk.first_text), rows = logit_row(batch, chunk.last_text) - first;
-      slot->run(bucket, static_cast<int>(rows));
-      std::memcpy(logits + first * model_.shape.labels, slot->logits(), rows * model_.shape.labels * sizeof(float));
+      slot->finish(number % 2);
+      std::memcpy(logits + first * model_.shape.labels, slot->logits(number % 2),
+                  rows * model_.shape.labels * sizeof(float));
+    };
+    try {
+      for (std::size_t number = 0; number < chunks.size(); ++number) {
+        const Chunk& chunk = chunks[number];
+        const Bucket bucket = bucket_for(chunk, batch);
+        prepare(*slot.operator->(), bucket);
+        fill(slot->host(bucket, number % 2), bucket, batch, chunk);
+        slot->begin(bucket, logit_row(batch, chunk.last_text) - logit_row(batch, chunk.first_text), number % 2);
+        if (number > 0) finish(number - 1);
+      }
+      if (!chunks.empty()) finish(chunks.size() - 1);
+    } catch (...) {
+      slot->abandon();
+      throw;
     }
   }
 
@@ -88,12 +104,10 @@ class Engine : public AnyEngine {
     double milliseconds = 0.0;
     for (const Chunk& chunk : chunks_of(batch.offsets, batch.texts, settings_.most_rows)) {
       const Bucket bucket = bucket_for(chunk, batch);
-      {
-        const std::lock_guard lock(preparing_);
-        slot->prepare(bucket);  // this slot may not have the graph if another slot ran the batch before
-      }
-      fill(slot->host(bucket), bucket, batch, chunk);
-      slot->run(bucket, static_cast<int>(logit_row(batch, chunk.last_text) - logit_row(batch, chunk.first_text)));
+      prepare(*slot.operator->(), bucket);  // this slot may not have the graph if another slot ran the batch before
+      fill(slot->host(bucket, 0), bucket, batch, chunk);
+      slot->begin(bucket, logit_row(batch, chunk.last_text) - logit_row(batch, chunk.first_text), 0);
+      slot->finish(0);
       milliseconds += slot->time(bucket, runs);
     }
     return milliseconds;
@@ -111,11 +125,8 @@ class Engine : public AnyEngine {
       const liteft_batch& batch = batches[number];
       for (const Chunk& chunk : chunks_of(batch.offsets, batch.texts, settings_.most_rows)) {
         const Bucket bucket = bucket_for(chunk, batch);
-        {
-          const std::lock_guard lock(preparing_);
-          slot->prepare(bucket);
-        }
-        fill(slot->host(bucket), bucket, batch, chunk);
+        prepare(*slot.operator->(), bucket);
+        fill(slot->host(bucket, 0), bucket, batch, chunk);
         chunks.push_back(slot->upload(bucket));
       }
     }
@@ -142,25 +153,37 @@ class Engine : public AnyEngine {
                                               settings_.most_graphs);
   }
 
-  std::unique_ptr<ExecutionSlot<T>> take() {
-    {
-      std::unique_lock lock(mutex_);
-      returned_.wait(lock, [&] { return !idle_.empty() || made_ < settings_.most_slots; });
-      if (!idle_.empty()) {
-        auto slot = std::move(idle_.back());
-        idle_.pop_back();
-        return slot;
+  // Slots are made when the classifier is, never in a request: their memory would delay it, and could be missing.
+  void make_more_slots() {
+    const std::size_t wanted = settings_.slots ? settings_.slots : 2;
+    while (idle_.size() < wanted) {
+      try {
+        idle_.push_back(make_slot());
+      } catch (const OutOfMemory&) {
+        if (settings_.slots) throw;
+        return;  // runs wait for the slots that there are
       }
-      ++made_;
     }
-    try {
-      return make_slot();
-    } catch (...) {
-      const std::lock_guard lock(mutex_);
-      --made_;
-      returned_.notify_one();
-      throw;
-    }
+  }
+
+  // Captures the graphs of single texts, whose first request would wait longest for them.
+  void prepare_single_texts(ExecutionSlot<T>& slot) {
+    const int longest = bucket_of(std::min(model_.shape.positions, kReadyRows));
+    for (const int rows : buckets_up_to(std::min(longest, settings_.most_rows)))
+      prepare(slot, {rows, text_bucket_of(1), false, model_.shape.types > 0});
+  }
+
+  void prepare(ExecutionSlot<T>& slot, const Bucket& bucket) {
+    const std::lock_guard lock(preparing_);  // only one capture at a time
+    slot.prepare(bucket);
+  }
+
+  std::unique_ptr<ExecutionSlot<T>> take() {
+    std::unique_lock lock(mutex_);
+    returned_.wait(lock, [&] { return !idle_.empty(); });
+    auto slot = std::move(idle_.back());
+    idle_.pop_back();
+    return slot;
   }
 
   void put(std::unique_ptr<ExecutionSlot<T>> slot) {
@@ -177,7 +200,7 @@ class Engine : public AnyEngine {
   Bucket bucket_for(const Chunk& chunk, const liteft_batch& batch) const {
     Bucket bucket;
     bucket.rows = std::min(bucket_of(chunk.rows), settings_.most_rows);
-    bucket.texts = std::min(bucket_of(chunk.last_text - chunk.first_text), settings_.most_rows);
+    bucket.texts = std::min(text_bucket_of(chunk.last_text - chunk.first_text), settings_.most_rows);
     bucket.key_mask = batch.key_mask != nullptr;
     bucket.holds_types = batch.types != nullptr && model_.shape.types > 0;
     return bucket;
@@ -225,22 +248,33 @@ class Engine : public AnyEngine {
   std::mutex preparing_, mutex_;
   std::condition_variable returned_;
   std::vector<std::unique_ptr<ExecutionSlot<T>>> idle_;
-  int made_ = 0;
 };
 
 }  // namespace
 
-int rows_from_environment(int otherwise) {
-  const char* const asked = std::getenv("LITEFT_CUDA_ROWS");
+namespace {
+
+// The number in an environment variable, or `otherwise` if it is not set.
+int number_from_environment(const char* name, const char* meaning, int least, int most, int otherwise) {
+  const char* const asked = std::getenv(name);
   if (!asked || !*asked) return otherwise;
   char* end = nullptr;
-  const long rows = std::strtol(asked, &end, 10);
-  if (*end || rows < kLeastRows || rows > kMostRows) {
-    throw std::invalid_argument("LITEFT_CUDA_ROWS is '" + std::string(asked) +
-                                "', and the rows of a chunk are a number from " + std::to_string(kLeastRows) + " to " +
-                                std::to_string(kMostRows));
+  const long number = std::strtol(asked, &end, 10);
+  if (*end || number < least || number > most) {
+    throw std::invalid_argument(std::string(name) + " is '" + asked + "', and " + meaning + " are a number from " +
+                                std::to_string(least) + " to " + std::to_string(most));
   }
-  return static_cast<int>(rows);
+  return static_cast<int>(number);
+}
+
+}  // namespace
+
+int rows_from_environment(int otherwise) {
+  return number_from_environment("LITEFT_CUDA_ROWS", "the rows of a chunk", kLeastRows, kMostRows, otherwise);
+}
+
+int slots_from_environment(int otherwise) {
+  return number_from_environment("LITEFT_CUDA_SLOTS", "the execution slots", 1, kMostSlots, otherwise);
 }
 
 Policy policy_from_environment(Policy otherwise) {
@@ -282,6 +316,7 @@ std::string describe(const Settings& settings) {
                              ", and 8.0 is needed");
   }
   const Current current(settings.device);
+  const BesideCaptures beside;
   const cudaError_t looked = look_for_kernels();
   if (looked == cudaErrorNoKernelImageForDevice || looked == cudaErrorInvalidDeviceFunction ||
       looked == cudaErrorUnsupportedPtxVersion) {
@@ -301,6 +336,7 @@ std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_w
                                        int precision, const Settings& settings) {
   const std::string about = describe(settings);  // throws if something is missing, before any device is selected
   const Current current(settings.device);
+  const Loading loading;
   if (precision == LITEFT_BF16)
     return std::make_unique<Engine<__nv_bfloat16>>(shape, weights, count, lt::kBfloat16, settings, about);
   return std::make_unique<Engine<__half>>(shape, weights, count, lt::kFloat16, settings, about);

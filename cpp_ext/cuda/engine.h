@@ -31,9 +31,9 @@ struct Settings {
   std::string folders;
   std::string cache;
   Policy policy = Policy::measured;  // which steps are fused
-  int most_rows = 8192;              // of a chunk: activations of a width of 384 stay in 50 MB of second-level cache
-  int most_slots = 8;                // runs at a time; others wait
-  int most_graphs = 128;             // of an execution slot; the least recently used one is removed
+  int most_rows = 0;                 // of a chunk; 0: as many as the second-level cache holds (rows_for_width)
+  int slots = 0;                     // runs at a time, others wait; 0: two, or one if there is no memory for two
+  int most_graphs = 512;             // of an execution slot; the least recently used one is removed
 };
 
 // precision: LITEFT_BF16 or LITEFT_FP16. Throws std::invalid_argument for a model that the kernels do not support, and
@@ -44,6 +44,10 @@ std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_w
 // Rows of a chunk from the environment variable LITEFT_CUDA_ROWS, 256 to 65,536, for measurements. Throws
 // std::invalid_argument for other values.
 int rows_from_environment(int otherwise);
+
+// Execution slots from the environment variable LITEFT_CUDA_SLOTS, 1 to 64. Throws std::invalid_argument for other
+// values.
+int slots_from_environment(int otherwise);
 
 // Whether to fuse, from the environment variable LITEFT_CUDA_FUSE, "always" (wherever a kernel supports the shape) or
 // "never", for tests and measurements. Throws std::invalid_argument for other values.

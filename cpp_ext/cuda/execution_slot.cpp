@@ -67,16 +67,20 @@ ExecutionSlot<T>::ExecutionSlot(const Model<T>& model, Matmuls& matmuls, FusionT
                     wide = std::max(shape.width, shape.embedding);
   const Bucket most{most_rows, most_texts, true, true};
   const std::size_t logits = (shape.pooling == LITEFT_NONE ? rows : texts) * shape.labels;
-  pinned_ = PinnedBuffer(Staging::bytes(most));
-  pinned_logits_ = PinnedBuffer(logits * sizeof(float));
+  for (Side& side : sides_) {
+    side.staged = PinnedBuffer(Staging::bytes(most));
+    side.logits = PinnedBuffer(logits * sizeof(float));
+  }
   staged_ = DeviceBuffer(Staging::bytes(most));
   workspace_ = DeviceBuffer(Matmuls::kWorkspaceBytes);
   hidden_ = DeviceBuffer(rows * width * sizeof(T));
-  sums_ = DeviceBuffer(rows * wide * sizeof(T));
-  projected_ = DeviceBuffer(rows * 3 * width * sizeof(T));
+  // The values within a feed-forward block lie where queries, keys, values and sums were, which are not read again.
+  const std::size_t projected = rows * 3 * width * sizeof(T);
+  inner_ = DeviceBuffer(std::max(projected + rows * wide * sizeof(T), rows * shape.inner * sizeof(T)));
+  projected_ = inner_.as<T>();
+  sums_ = projected_ + rows * 3 * width;
   queries_ = DeviceBuffer(texts * width * sizeof(T));
   context_ = DeviceBuffer(rows * width * sizeof(T));
-  inner_ = DeviceBuffer(rows * shape.inner * sizeof(T));
   pooled_ = DeviceBuffer(texts * width * sizeof(T));
   dense_ = DeviceBuffer(texts * width * sizeof(T));
   logits_ = DeviceBuffer(logits * sizeof(float));
@@ -105,12 +109,12 @@ void ExecutionSlot<T>::compute(const Bucket& bucket, const Matmul& matmul, const
   const int width = shape.width, rows = bucket.rows, texts = bucket.texts;
   const Staging in(staged_.as<char>(), bucket);
   const std::int32_t *row_count = &in.counts->rows, *text_count = &in.counts->texts;
-  T *hidden = hidden_.as<T>(), *sums = sums_.as<T>(), *projected = projected_.as<T>(), *context = context_.as<T>();
+  T *hidden = hidden_.as<T>(), *sums = sums_, *projected = projected_, *context = context_.as<T>();
   T *pooled = pooled_.as<T>(), *queries = queries_.as<T>();
-  const Steps steps(shape, stream_, sums, inner_.as<T>(), matmul, fuses);
+  const Steps steps(shape, stream_, inner_.as<T>(), matmul, fuses);
   const auto follow = [&](const Layer<T>& layer, T* into, int most, const std::int32_t* count) {
-    steps.layer_norm(layer.projection, layer.attention_norm, context, into, most, count);
-    steps.feed_forward(layer, act_of(shape.activation), into, most, count);
+    steps.layer_norm(layer.projection, layer.attention_norm, context, sums, into, most, count);
+    steps.feed_forward(layer, act_of(shape.activation), context, into, most, count);
   };
 
   const bool projects = shape.embedding != width;
@@ -169,14 +173,16 @@ void ExecutionSlot<T>::compute(const Bucket& bucket, const Matmul& matmul, const
 
 template <typename T>
 void ExecutionSlot<T>::upload_counts(const Bucket& bucket, Counts counts) {
-  *host(bucket).counts = counts;
-  check(cudaMemcpyAsync(staged_.as(), pinned_.as<char>(), sizeof(Counts), cudaMemcpyHostToDevice, stream_), "a copy");
+  *host(bucket, 0).counts = counts;
+  check(cudaMemcpyAsync(staged_.as(), sides_[0].staged.template as<char>(), sizeof(Counts), cudaMemcpyHostToDevice,
+                        stream_),
+        "a copy");
   check(cudaStreamSynchronize(stream_), "a copy");
 }
 
 template <typename T>
 void ExecutionSlot<T>::fill_random() {
-  for (const DeviceBuffer* each : {&hidden_, &sums_, &projected_, &queries_, &context_, &inner_, &pooled_, &dense_}) {
+  for (const DeviceBuffer* each : {&hidden_, &queries_, &context_, &inner_, &pooled_, &dense_}) {
     cuda::fill_random<T>(each->as<T>(), each->bytes() / sizeof(T), stream_);
   }
 }
@@ -202,7 +208,7 @@ void ExecutionSlot<T>::autotune(int rows) {
   const auto both_ways = [&](const Fusable& shape, const auto& step) {
     const auto one_way = [&](bool fused) {
       const auto fuses = [&](const Fusable& asked) { return asked == shape ? fused : fusions_.fuses(asked); };
-      step(Steps(model_.shape, stream_, sums_.as<T>(), inner_.as<T>(), matmul, fuses));
+      step(Steps(model_.shape, stream_, inner_.as<T>(), matmul, fuses));
     };
     fusions_.autotune(shape, *stopwatch_, [&] { one_way(false); }, [&] { one_way(true); });
   };
@@ -210,20 +216,20 @@ void ExecutionSlot<T>::autotune(int rows) {
     both_ways({Fusion::act, rows, linear.inputs, linear.outputs},
               [&](const auto& steps) { steps.activate(linear, x, act, out, rows, there); });
   };
-  const auto normed = [&](const Linear<T>& linear, const Norm& norm, const T* x) {
+  const auto normed = [&](const Linear<T>& linear, const Norm& norm, const T* x, T* sums) {
     both_ways({Fusion::norm, rows, linear.inputs, linear.outputs},
-              [&](const auto& steps) { steps.layer_norm(linear, norm, x, hidden_.as<T>(), rows, there); });
+              [&](const auto& steps) { steps.layer_norm(linear, norm, x, sums, hidden_.as<T>(), rows, there); });
   };
   const liteft_shape& shape = model_.shape;
   const Layer<T>& layer = model_.layers.front();
   const Act act = act_of(shape.activation);
-  if (shape.embedding != shape.width) activated(model_.embedding_projection, sums_.as<T>(), Act::none, hidden_.as<T>());
+  if (shape.embedding != shape.width) activated(model_.embedding_projection, sums_, Act::none, hidden_.as<T>());
   if (shape.head != LITEFT_HEAD_NONE) activated(model_.dense, pooled_.as<T>(), act_of_head(shape.head), dense_.as<T>());
   activated(layer.inner, hidden_.as<T>(), act, inner_.as<T>());
-  normed(layer.projection, layer.attention_norm, context_.as<T>());
-  normed(layer.outer, layer.output_norm, inner_.as<T>());
+  normed(layer.projection, layer.attention_norm, context_.as<T>(), sums_);
+  normed(layer.outer, layer.output_norm, inner_.as<T>(), context_.as<T>());
   both_ways({Fusion::feed_forward, rows, shape.width, shape.inner},
-            [&](const auto& steps) { steps.feed_forward(layer, act, hidden_.as<T>(), rows, there); });
+            [&](const auto& steps) { steps.feed_forward(layer, act, context_.as<T>(), hidden_.as<T>(), rows, there); });
   check(cudaStreamSynchronize(stream_), "autotuning fusions");
 }
 
@@ -231,6 +237,7 @@ template <typename T>
 void ExecutionSlot<T>::prepare(const Bucket& bucket) {
   if (graphs_.count(bucket)) return;
   if (graphs_.size() >= most_graphs_) {
+    check(cudaStreamSynchronize(stream_), "a run");  // the graph may belong to a chunk that is still computed
     const auto oldest = std::min_element(graphs_.begin(), graphs_.end(),
                                          [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
     graphs_.erase(oldest);
@@ -247,24 +254,29 @@ void ExecutionSlot<T>::prepare(const Bucket& bucket) {
 }
 
 template <typename T>
-void ExecutionSlot<T>::run(const Bucket& bucket, int logit_rows) {
+void ExecutionSlot<T>::begin(const Bucket& bucket, std::size_t logit_rows, int side) {
   const auto graph = graphs_.find(bucket);
   if (graph == graphs_.end()) throw std::logic_error("a bucket that was not prepared");
   graph->second.used = ++runs_;
-  try {
-    check(cudaMemcpyAsync(staged_.as(), pinned_.as<char>(), Staging::bytes(bucket), cudaMemcpyHostToDevice, stream_),
-          "a copy");
-    graph->second.graph.launch(stream_);
-    check(cudaMemcpyAsync(pinned_logits_.as(), logits_.as(),
-                          static_cast<std::size_t>(logit_rows) * model_.shape.labels * sizeof(float),
-                          cudaMemcpyDeviceToHost, stream_),
-          "a copy");
-  } catch (...) {
-    cudaStreamSynchronize(stream_);  // or the next run could overwrite pinned memory that is still being copied
-    cudaGetLastError();
-    throw;
-  }
-  check(cudaStreamSynchronize(stream_), "a run");
+  check(cudaMemcpyAsync(staged_.as(), sides_[side].staged.template as<char>(), Staging::bytes(bucket),
+                        cudaMemcpyHostToDevice, stream_),
+        "a copy");
+  graph->second.graph.launch(stream_);
+  check(cudaMemcpyAsync(sides_[side].logits.as(), logits_.as(), logit_rows * model_.shape.labels * sizeof(float),
+                        cudaMemcpyDeviceToHost, stream_),
+        "a copy");
+  check(cudaEventRecord(sides_[side].done, stream_), "an event");
+}
+
+template <typename T>
+void ExecutionSlot<T>::finish(int side) {
+  check(cudaEventSynchronize(sides_[side].done), "a run");
+}
+
+template <typename T>
+void ExecutionSlot<T>::abandon() {
+  cudaStreamSynchronize(stream_);  // or the next run could overwrite pinned memory that is still being copied
+  cudaGetLastError();
 }
 
 template <typename T>
@@ -282,7 +294,8 @@ template <typename T>
 Uploaded ExecutionSlot<T>::upload(const Bucket& bucket) {
   Uploaded chunk{bucket, DeviceBuffer(Staging::bytes(bucket))};
   settle();
-  check(cudaMemcpyAsync(chunk.staged.as(), pinned_.as<char>(), chunk.staged.bytes(), cudaMemcpyHostToDevice, stream_),
+  check(cudaMemcpyAsync(chunk.staged.as(), sides_[0].staged.template as<char>(), chunk.staged.bytes(),
+                        cudaMemcpyHostToDevice, stream_),
         "a copy");
   check(cudaStreamSynchronize(stream_), "a copy");
   return chunk;

@@ -57,18 +57,23 @@ class ExecutionSlot {
   void autotune(int rows);
   // Captures the graph of a bucket, unless that has been done. The matmuls must have been autotuned.
   void prepare(const Bucket& bucket);
-  // Where on the host a chunk of the bucket has to be written.
-  Staging host(const Bucket& bucket) { return Staging(pinned_.as<char>(), bucket); }
-  // Uploads the chunk, computes, and downloads so many rows of logits to `logits()`; returns when that is done.
-  void run(const Bucket& bucket, int logit_rows);
+  // Where on the host a chunk of the bucket has to be written. There are two sides, 0 and 1: one can be written while
+  // the other one's chunk is computed.
+  Staging host(const Bucket& bucket, int side) { return Staging(sides_[side].staged.template as<char>(), bucket); }
+  // Starts to upload a side's chunk, to compute, and to download so many rows of logits.
+  void begin(const Bucket& bucket, std::size_t logit_rows, int side);
+  // Waits for what was begun; then its logits are in `logits(side)`, and the side may be written again.
+  void finish(int side);
+  // After an error: waits until nothing that was begun is under way.
+  void abandon();
   // Milliseconds that the bucket's graph takes on the GPU for the last uploaded chunk, on average over `runs`.
   double time(const Bucket& bucket, int runs);
-  // Uploads what was written to `host(bucket)`, for a timed pass.
+  // Uploads what was written to `host(bucket, 0)`, for a timed pass.
   Uploaded upload(const Bucket& bucket);
   // Milliseconds on the GPU of a pass over chunks. Each chunk is copied, on the GPU, to the place from which its graph
   // reads it; the graphs must have been prepared.
   double time(const std::vector<Uploaded>& chunks);
-  const float* logits() const { return pinned_logits_.as<float>(); }
+  const float* logits(int side) const { return sides_[side].logits.template as<float>(); }
 
  private:
   MatmulPlaces places_of(const Linear<T>& linear, const T* x, T* out, bool biased) const;
@@ -83,9 +88,14 @@ class ExecutionSlot {
   Matmuls& matmuls_;
   FusionTable& fusions_;
   cudaStream_t stream_ = nullptr;
-  PinnedBuffer pinned_, pinned_logits_;
+  struct Side {
+    PinnedBuffer staged, logits;
+    Event done;
+  };
+  Side sides_[2];
   DeviceBuffer staged_, workspace_;
-  DeviceBuffer hidden_, sums_, projected_, queries_, context_, inner_, pooled_, dense_, logits_;
+  DeviceBuffer hidden_, queries_, context_, inner_, pooled_, dense_, logits_;
+  T *projected_ = nullptr, *sums_ = nullptr;  // within inner_
   struct Kept {
     Graph graph;
     std::uint64_t used = 0;  // time of the last use; the graph with the lowest is removed first

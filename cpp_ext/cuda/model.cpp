@@ -18,7 +18,7 @@ template <typename V>
 DeviceBuffer uploaded(const std::vector<V>& values) {
   const std::size_t bytes = values.size() * sizeof(V);
   DeviceBuffer buffer(bytes);
-  check(cudaMemcpy(buffer.as(), values.data(), bytes, cudaMemcpyHostToDevice), "copying weights");
+  check(cudaMemcpyAsync(buffer.as(), values.data(), bytes, cudaMemcpyHostToDevice, loading_stream), "copying weights");
   return buffer;
 }
 

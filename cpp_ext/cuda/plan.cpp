@@ -45,6 +45,17 @@ int bucket_of(int rows) {
   return (rows + step - 1) / step * step;
 }
 
+int text_bucket_of(int texts) {
+  int bucket = 16;
+  while (bucket < texts) bucket *= 2;
+  return bucket;
+}
+
+int rows_for_width(int width) {
+  constexpr int kMostRows = 8192, kWidth = 384;
+  return std::min(kMostRows, bucket_of(kMostRows * kWidth / width));
+}
+
 std::vector<int> buckets_up_to(int most) {
   std::vector<int> buckets;
   for (int rows = 1; rows <= most; rows = buckets.back() + 1) buckets.push_back(std::min(bucket_of(rows), most));

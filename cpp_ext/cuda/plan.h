@@ -23,6 +23,14 @@ std::vector<Chunk> chunks_of(const std::int32_t* offsets, int texts, int most_ro
 // of the next lower power of two. At most an eighth of the rows of a bucket above 128 are unused.
 int bucket_of(int rows);
 
+// The smallest power of two, 16 at least, that is not below a number of texts. What is computed for each text is
+// little, so the steps are large, and there are few graphs.
+int text_bucket_of(int texts);
+
+// Rows of a chunk whose activations stay in a second-level cache of 50 MB, those of a base model as those of a small
+// one: 8,192 up to a width of 384, 4,096 at 768.
+int rows_for_width(int width);
+
 // All buckets of 1 to `most` rows, the last one reduced to `most`.
 std::vector<int> buckets_up_to(int most);
 

@@ -8,13 +8,13 @@
 
 namespace liteft::cuda {
 
-// matmul(linear, x, out, rows) launches a matmul without its bias; fuses(Fusable) returns whether to fuse. `sums` and
-// `inner` are memory for values between two kernels: (rows, width) and (rows, inner).
+// matmul(linear, x, out, rows) launches a matmul without its bias; fuses(Fusable) returns whether to fuse. `inner` is
+// memory for the values within a feed-forward block: (rows, inner).
 template <typename T, typename Matmul, typename Fuses>
 class Steps {
  public:
-  Steps(const liteft_shape& shape, cudaStream_t stream, T* sums, T* inner, const Matmul& matmul, const Fuses& fuses)
-      : shape_(shape), stream_(stream), sums_(sums), inner_(inner), matmul_(matmul), fuses_(fuses) {}
+  Steps(const liteft_shape& shape, cudaStream_t stream, T* inner, const Matmul& matmul, const Fuses& fuses)
+      : shape_(shape), stream_(stream), inner_(inner), matmul_(matmul), fuses_(fuses) {}
 
   // out = act(linear(x)) for `most` rows, of which *count are used.
   void activate(const Linear<T>& linear, const T* x, Act act, T* out, int most, const std::int32_t* count) const {
@@ -27,8 +27,8 @@ class Steps {
     cuda::activate<T>({out, bias, act, linear.outputs, count}, most, stream_);
   }
 
-  // into = norm(linear(x) + into)
-  void layer_norm(const Linear<T>& linear, const Norm& norm, const T* x, T* into, int most,
+  // into = norm(linear(x) + into); `sums` is memory for what is between two kernels, (rows, width), apart from x.
+  void layer_norm(const Linear<T>& linear, const Norm& norm, const T* x, T* sums, T* into, int most,
                   const std::int32_t* count) const {
     const float *bias = linear.bias.template as<float>(), *gamma = norm.gamma.as<float>(),
                 *beta = norm.beta.as<float>();
@@ -37,12 +37,12 @@ class Steps {
           {x, weights(linear), bias, into, gamma, beta, shape_.epsilon, linear.inputs, linear.outputs, count, into},
           most, stream_);
     }
-    matmul_(linear, x, sums_, most);
-    cuda::layer_norm<T>({sums_, bias, into, gamma, beta, shape_.epsilon, linear.outputs, count, into}, most, stream_);
+    matmul_(linear, x, sums, most);
+    cuda::layer_norm<T>({sums, bias, into, gamma, beta, shape_.epsilon, linear.outputs, count, into}, most, stream_);
   }
 
-  // into = the layer's feed-forward block applied to it, with residual and norm.
-  void feed_forward(const Layer<T>& layer, Act act, T* into, int most, const std::int32_t* count) const {
+  // into = the layer's feed-forward block applied to it, with residual and norm; `sums` as in layer_norm.
+  void feed_forward(const Layer<T>& layer, Act act, T* sums, T* into, int most, const std::int32_t* count) const {
     if (fuses_(Fusable{Fusion::feed_forward, most, layer.inner.inputs, layer.inner.outputs})) {
       return cuda::feed_forward<T>(
           {into, weights(layer.inner), weights(layer.outer), layer.inner.bias.template as<float>(),
@@ -52,7 +52,7 @@ class Steps {
           most, stream_);
     }
     activate(layer.inner, into, act, inner_, most, count);
-    layer_norm(layer.outer, layer.output_norm, inner_, into, most, count);
+    layer_norm(layer.outer, layer.output_norm, inner_, sums, into, most, count);
   }
 
  private:
@@ -60,7 +60,7 @@ class Steps {
 
   const liteft_shape& shape_;
   const cudaStream_t stream_;
-  T *const sums_, *const inner_;
+  T* const inner_;
   const Matmul& matmul_;
   const Fuses& fuses_;
 };

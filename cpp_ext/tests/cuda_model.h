@@ -23,7 +23,7 @@ using liteft::cuda::Policy;
 using liteft::cuda::Settings;
 
 inline const liteft_shape kShapes[] = {
-    {2, 2, 64, 128, 64, 50, 40, 2, 3, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f},
+    {2, 2, 64, 256, 64, 50, 40, 2, 3, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f},
     {1, 2, 128, 192, 128, 50, 40, 0, 5, LITEFT_CLS, LITEFT_HEAD_RELU, LITEFT_RELU, 3, 1e-5f},
     {2, 2, 128, 64, 64, 50, 40, 2, 2, LITEFT_CLS, LITEFT_HEAD_GELU, LITEFT_GELU_TANH, -1,
      1e-12f},  // ELECTRA's narrow embeddings

@@ -169,12 +169,13 @@ void algorithms_are_kept_and_bad_files_survived() {
 void nothing_is_tuned_within_a_run() {
   const liteft_shape& shape = kShapes[0];
   const auto engine = create(shape, LITEFT_FP16, small(64));
+  const long events = emulator::live().events;  // timing needs more
   std::mt19937 random(12);
   for (const int count : {1, 5, 30}) {
     const Texts texts = random_texts(random, shape, count, 2);
     run(*engine, texts, shape);
   }
-  EXPECT(emulator::live().events == 0);
+  EXPECT(emulator::live().events == events);
 }
 
 }  // namespace

@@ -68,6 +68,13 @@ void a_text_that_is_too_long_is_alone() {
   EXPECT(alone != chunks.end() && alone->first_text == 1 && alone->last_text == 2);
 }
 
+void chunks_are_narrower_for_wider_models() {
+  EXPECT(rows_for_width(64) == 8192 && rows_for_width(384) == 8192);
+  EXPECT(rows_for_width(768) == 4096 && rows_for_width(1024) == 3072);
+  EXPECT(text_bucket_of(1) == 16 && text_bucket_of(16) == 16 && text_bucket_of(17) == 32);
+  EXPECT(text_bucket_of(4096) == 4096 && text_bucket_of(4097) == 8192);
+}
+
 void a_batch_that_fits_is_one_chunk() {
   const std::int32_t offsets[] = {0, 3, 8, 16};
   EXPECT(chunks_of(offsets, 3, 16).size() == 1);
@@ -81,6 +88,7 @@ int main() {
   buckets_are_listed();
   chunks_cover_a_batch_in_order_and_are_nearly_equal();
   a_text_that_is_too_long_is_alone();
+  chunks_are_narrower_for_wider_models();
   a_batch_that_fits_is_one_chunk();
   std::printf("%d failures\n", failures);
   return failures != 0;

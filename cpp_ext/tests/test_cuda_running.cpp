@@ -15,7 +15,7 @@ namespace {
 void many_threads_share_an_engine() {
   const liteft_shape& shape = kShapes[0];
   Settings settings = small(64);
-  settings.most_slots = 3;
+  settings.slots = 3;
   const auto engine = create(shape, LITEFT_BF16, settings);
   std::mt19937 random(4);
   std::vector<Texts> many(5);
@@ -134,9 +134,6 @@ void a_capture_that_fails_leaves_nothing_behind() {
 
 void memory_that_runs_out_is_an_error_and_no_end() {
   const liteft_shape& shape = kShapes[0];
-  std::mt19937 random(8);
-  const Texts texts = random_texts(random, shape, 5, 20);
-  const liteft_batch batch = texts.batch();
   const emulator::Live before = emulator::live();
   int refused = 0;
   for (int count = 0;; ++count) {  // every allocation of making an engine fails once
@@ -154,32 +151,136 @@ void memory_that_runs_out_is_an_error_and_no_end() {
   }
   EXPECT(refused > 40);
   emulator::fail_allocation_after(-1);
-  Settings settings = small(64);
-  settings.most_slots = 2;
-  const auto engine = create(shape, LITEFT_FP16, settings);
-  const std::vector<float> expected = run(*engine, texts, shape);
-  // A second slot is made while the first one is lent.
-  std::atomic<int> failed{0}, answered{0};
-  for (int count = 0; count < 12; ++count) {
-    emulator::fail_allocation_after(count);
+}
+
+// Two runs at a time if there is memory for them, else one; a number that was asked for is an error without memory.
+void slots_are_made_with_the_engine_and_others_wait() {
+  const liteft_shape& shape = kShapes[0];
+  std::mt19937 random(8);
+  const Texts texts = random_texts(random, shape, 5, 20);
+  Settings one = small(64);
+  one.slots = 1;
+  emulator::fail_allocation_after(1 << 20);
+  const auto allocations = [&](const Settings& settings) {  // that making an engine takes
+    const emulator::Live before = emulator::live();
+    const auto engine = create(shape, LITEFT_FP16, settings);
+    return emulator::live().allocations - before.allocations + emulator::live().pinned - before.pinned;
+  };
+  const long first = allocations(one), both = allocations(small(64));
+  emulator::fail_allocation_after(-1);
+  EXPECT(both > first);
+  for (long count = first; count < both; ++count) {
+    emulator::fail_allocation_after(static_cast<int>(count));
+    const auto engine = create(shape, LITEFT_FP16, small(64));
+    emulator::fail_allocation_after(-1);
+    const std::vector<float> expected = run(*engine, texts, shape);
+    const emulator::Live before = emulator::live();
+    std::atomic<int> wrong{0};
     std::vector<std::thread> threads;
-    for (int thread = 0; thread < 2; ++thread) {
+    for (int thread = 0; thread < 4; ++thread) {
       threads.emplace_back([&] {
-        std::vector<float> logits(expected.size(), NAN);
-        try {
-          engine->run(batch, logits.data());
-          EXPECT(logits == expected);
-          ++answered;
-        } catch (const liteft::cuda::OutOfMemory&) {
-          ++failed;
-        }
+        for (int round = 0; round < 2; ++round) wrong += run(*engine, texts, shape) != expected;
       });
     }
     for (std::thread& thread : threads) thread.join();
-    emulator::fail_allocation_after(-1);
+    EXPECT(wrong == 0 && emulator::live() == before);
+  }
+  Settings two = small(64);
+  two.slots = 2;
+  emulator::fail_allocation_after(static_cast<int>(first));
+  bool refused = false;
+  try {
+    create(shape, LITEFT_FP16, two);
+  } catch (const liteft::cuda::OutOfMemory&) {
+    refused = true;
+  }
+  emulator::fail_allocation_after(-1);
+  EXPECT(refused);
+}
+
+// A request takes no memory and, if it is a single text, captures nothing.
+void single_texts_find_their_graphs_captured() {
+  const liteft_shape& shape = kShapes[0];
+  const auto engine = create(shape, LITEFT_FP16, small(256));
+  const emulator::Live before = emulator::live();
+  std::mt19937 random(16);
+  for (const int tokens : {1, 7, 16, 17, 40}) {
+    Texts texts;
+    texts.add(random, shape, tokens);
+    liteft_batch batch = texts.batch();
+    batch.key_mask = nullptr;
+    run(*engine, batch, shape);
+  }
+  EXPECT(emulator::live() == before);
+}
+
+// Chunks overlap: an error in one of them leaves nothing under way, and the next run is right.
+void an_error_in_a_later_chunk_is_an_error_and_no_end() {
+  const liteft_shape& shape = kShapes[0];
+  const auto engine = create(shape, LITEFT_FP16, small(64));
+  std::mt19937 random(17);
+  const Texts texts = random_texts(random, shape, 30, 30);
+  const std::vector<float> expected = run(*engine, texts, shape);
+  EXPECT(difference(expected, by_cpu(shape, texts)) < allowed(LITEFT_FP16));
+  for (int after = 0; after < 5; ++after) {
+    emulator::fail_graph(after);
+    std::vector<float> logits(expected.size());
+    bool failed = false;
+    try {
+      engine->run(texts.batch(), logits.data());
+    } catch (const std::runtime_error&) {
+      failed = true;
+    }
+    EXPECT(failed && emulator::pending() == 0);
     EXPECT(run(*engine, texts, shape) == expected);
   }
-  EXPECT(answered > 0);
+}
+
+// After an error of the device that stays, each run says that the process must end.
+void an_error_that_stays_is_named() {
+  const liteft_shape& shape = kShapes[0];
+  const auto engine = create(shape, LITEFT_FP16, small(64));
+  std::mt19937 random(18);
+  Texts texts = random_texts(random, shape, 3, 10);
+  const std::vector<float> expected = run(*engine, texts, shape);
+  Texts wrong = texts;
+  wrong.ids[2] = 1 << 28;  // which libliteft would refuse
+  std::vector<float> logits(expected.size());
+  for (const Texts* each : {&wrong, &texts}) {
+    std::string said;
+    try {
+      engine->run(each->batch(), logits.data());
+    } catch (const std::runtime_error& error) {
+      said = error.what();
+    }
+    EXPECT(said.find("start a new process") != std::string::npos);
+  }
+  EXPECT(!emulator::take_fault().empty());
+  EXPECT(run(*engine, texts, shape) == expected);
+}
+
+// While another thread captures in the mode that forbids it to others, an engine can be made: it uses a stream of its
+// own, and its thread says that it knows what it does.
+void an_engine_is_made_beside_a_capture() {
+  cudaStream_t stream = nullptr;
+  EXPECT(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+  EXPECT(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal) == cudaSuccess);
+  std::thread([&] {
+    auto engine = create(kShapes[0], LITEFT_FP16, small(64));
+    std::mt19937 random(19);
+    run(*engine, random_texts(random, kShapes[0], 3, 10), kShapes[0]);
+    {
+      const liteft::cuda::BesideCaptures beside;  // as liteft_cuda_destroy has it
+      engine.reset();
+    }
+    void* memory = nullptr;
+    EXPECT(cudaMalloc(&memory, 16) == cudaErrorStreamCaptureUnsupported);  // what would fail without that
+    cudaGetLastError();
+  }).join();
+  cudaGraph_t graph = nullptr;
+  EXPECT(cudaStreamEndCapture(stream, &graph) == cudaErrorStreamCaptureInvalidated);  // by that call
+  cudaGetLastError();
+  EXPECT(cudaStreamDestroy(stream) == cudaSuccess);
 }
 
 }  // namespace
@@ -193,5 +294,10 @@ int main() {
   a_run_that_fails_leaves_no_work_behind();
   a_capture_that_fails_leaves_nothing_behind();
   memory_that_runs_out_is_an_error_and_no_end();
+  slots_are_made_with_the_engine_and_others_wait();
+  single_texts_find_their_graphs_captured();
+  an_error_in_a_later_chunk_is_an_error_and_no_end();
+  an_error_that_stays_is_named();
+  an_engine_is_made_beside_a_capture();
   return finish();
 }

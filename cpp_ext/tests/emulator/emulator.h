@@ -26,8 +26,8 @@ void set_cost(const std::string& part, double cost);
 // environment asks for that from the start.
 void skip_work(bool skip);
 
-// The next launch of a graph fails.
-void fail_graph();
+// The launch of a graph after `count` others fails.
+void fail_graph(int count = 0);
 // The library was built for other GPUs than this one.
 void hold_no_kernels(bool none);
 // As in a new process: no kernel is loaded, and none may have more than 48 KB.

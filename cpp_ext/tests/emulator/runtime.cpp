@@ -31,7 +31,8 @@ std::recursive_mutex mutex;  // over all that follows; kernels run under it, one
 struct State {
   std::uint64_t seed = 1;
   int allocations_left = -1;
-  bool poison_instead_of_zeros = false, fail_graph = false, no_kernels = false;
+  bool poison_instead_of_zeros = false, no_kernels = false;
+  int graphs_left = -1;  // until a launch of a graph fails; negative: none fails
   bool skip_work = std::getenv("LITEFT_EMULATOR_IDLE") != nullptr;
   long choices_of_device = 0;
   const pid_t process = getpid();
@@ -48,6 +49,7 @@ struct State {
 
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local int captures_here = 0;
+thread_local cudaStreamCaptureMode mode_here = cudaStreamCaptureModeGlobal;
 thread_local int device = 0;
 
 cudaError_t say(cudaError_t error) {
@@ -77,7 +79,7 @@ struct CUevent_st {
 };
 struct CUstream_st {
   std::deque<Work> queue;
-  bool capturing = false, spoilt = false;
+  bool capturing = false, spoilt = false, global = false;  // global: forbids to all threads what a capture forbids
   CUgraph_st* graph = nullptr;
 };
 
@@ -125,9 +127,26 @@ cudaError_t finish_all() {
 
 // What must not be called while the calling thread captures spoils the capture.
 bool barred() {
-  if (!captures_here) return false;
-  for (cudaStream_t stream : state.streams) stream->spoilt |= stream->capturing;
-  return true;
+  const auto bars = [](cudaStream_t stream) {
+    return stream->capturing && (captures_here || (stream->global && mode_here != cudaStreamCaptureModeRelaxed));
+  };
+  bool any = false;
+  for (cudaStream_t stream : state.streams) {
+    any |= bars(stream);
+    stream->spoilt |= bars(stream);
+  }
+  return any;
+}
+
+// What goes to the default stream spoils every capture that forbids it, whatever the thread's mode.
+bool barred_by_default_stream(cudaStream_t stream) {
+  bool any = false;
+  for (cudaStream_t each : state.streams) {
+    const bool bars = !stream && each->capturing && each->global;
+    any |= bars;
+    each->spoilt |= bars;
+  }
+  return any;
 }
 
 cudaError_t take(void** memory, std::size_t bytes, bool on_device) {
@@ -189,7 +208,7 @@ void poison_instead_of_zeros(bool poison) { state.poison_instead_of_zeros = pois
 void skip_work(bool skip) { state.skip_work = skip; }
 void set_cost(const std::string& part, double cost) { state.costs[part] = cost; }
 
-void fail_graph() { state.fail_graph = true; }
+void fail_graph(int count) { state.graphs_left = count; }
 void hold_no_kernels(bool none) { state.no_kernels = none; }
 void forget_kernels() {
   const std::lock_guard lock(mutex);
