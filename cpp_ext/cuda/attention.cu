@@ -163,6 +163,7 @@ __device__ void add_some_values(float (&lower)[4], float (&upper)[4], const std:
 
 template <typename T, int D, int Warps>
 __global__ void __launch_bounds__(32 * Warps, kBlocks<D, Warps>) attend_kernel(Attention<T> given) {
+  wait_for_inputs();
   auto& tiles = *reinterpret_cast<Tiles<T, D, Warps>*>(dynamic_shared());
   const int rows = given.counts->rows, block_row = blockIdx.x * kWarpRows * Warps;
   if (block_row >= rows) return;
@@ -280,7 +281,7 @@ __global__ void __launch_bounds__(32 * Warps, kBlocks<D, Warps>) attend_kernel(A
 template <typename T, int D, int Warps>
 void attend_in(const Attention<T>& given, int rows, cudaStream_t stream) {
   const dim3 grid((rows + kWarpRows * Warps - 1) / (kWarpRows * Warps), given.heads);
-  launch(attend_kernel<T, D, Warps>, grid, 32 * Warps, sizeof(Tiles<T, D, Warps>), stream, given);
+  launch_early(attend_kernel<T, D, Warps>, grid, 32 * Warps, sizeof(Tiles<T, D, Warps>), stream, given);
 }
 
 }  // namespace

@@ -40,6 +40,7 @@ struct Parts {
 
 template <typename T, int D>
 __global__ void __launch_bounds__(32 * kWarps) attend_first_kernel(Attention<T> given) {
+  wait_for_inputs();
   constexpr int kLanes = D / 8, kGroups = 32 / kLanes;  // lanes of a key, and keys side by side
   constexpr int kStep = kGroups * kAtOnce;              // keys of a warp at once
   const int text = blockIdx.x, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -142,9 +143,9 @@ template <typename T>
 void attend_first(const Attention<T>& given, int head_size, int texts, cudaStream_t stream) {
   const dim3 grid(texts, given.heads);
   if (head_size == 32)
-    launch(attend_first_kernel<T, 32>, grid, 32 * kWarps, sizeof(Parts<32>), stream, given);
+    launch_early(attend_first_kernel<T, 32>, grid, 32 * kWarps, sizeof(Parts<32>), stream, given);
   else
-    launch(attend_first_kernel<T, 64>, grid, 32 * kWarps, sizeof(Parts<64>), stream, given);
+    launch_early(attend_first_kernel<T, 64>, grid, 32 * kWarps, sizeof(Parts<64>), stream, given);
 }
 
 template <typename T>

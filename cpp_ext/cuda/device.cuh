@@ -26,6 +26,43 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
   }(arguments...);
 }
 
+// Whether kernels of a graph may overlap on the current device: from compute capability 9.0 and CUDA 12.3 on.
+inline bool overlaps_kernels() {
+  int device = 0, major = 0, driver = 0;
+  check(cudaGetDevice(&device), "the current GPU");
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "asking for the GPU");
+  check(cudaDriverGetVersion(&driver), "asking for the driver");
+  return major >= 9 && driver >= 12030;
+}
+
+// The same, but the kernel may start before the one ahead of it on the stream has ended, where the device can do that:
+// each of its threads must call wait_for_inputs() before it reads or writes anything, also if it then has nothing to
+// do.
+template <typename... Parameters, typename... Arguments>
+void launch_early(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream,
+                  const Arguments&... arguments) {
+  if (!overlaps_kernels()) return launch(kernel, grid, block, shared, stream, arguments...);
+  [&](Parameters... exact) {
+    void* places[] = {static_cast<void*>(&exact)...};
+    cudaLaunchAttribute early{};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t how{};
+    how.gridDim = grid, how.blockDim = block, how.dynamicSmemBytes = shared, how.stream = stream;
+    how.attrs = &early, how.numAttrs = 1;
+    check(cudaLaunchKernelExC(&how, reinterpret_cast<const void*>(kernel), places), "starting a kernel");
+  }(arguments...);
+}
+
+// Waits until the kernels ahead have ended and what they wrote can be read, and lets the next kernel start as soon as
+// there is room for its blocks: it waits in turn.
+inline __device__ void wait_for_inputs() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 // Loads a kernel on the current device, and allows it `shared` bytes of shared memory if that is more than the 48 KB
 // that every kernel may have. Otherwise CUDA would load a kernel at its first launch, which may be refused while a
 // graph is captured.

@@ -33,6 +33,7 @@ struct BlockTiles {
 
 template <typename T, int Width>
 __global__ void __launch_bounds__(kTileThreads, 1) feed_forward_kernel(FeedForward<T> given) {
+  wait_for_inputs();
   auto& tiles = *reinterpret_cast<BlockTiles<T, Width>*>(dynamic_shared());
   const int first = blockIdx.x * kRows, there = *given.rows - first;
   if (there <= 0) return;
@@ -119,8 +120,8 @@ __global__ void __launch_bounds__(kTileThreads, 1) feed_forward_kernel(FeedForwa
 
 template <typename T, int Width>
 void run_in(const FeedForward<T>& given, int rows, cudaStream_t stream) {
-  launch(feed_forward_kernel<T, Width>, (rows + kRows - 1) / kRows, kTileThreads, sizeof(BlockTiles<T, Width>), stream,
-         given);
+  launch_early(feed_forward_kernel<T, Width>, (rows + kRows - 1) / kRows, kTileThreads, sizeof(BlockTiles<T, Width>),
+               stream, given);
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ using ActTiles = Pipeline<T, kActRows, Columns, kInputs, kStages>;
 
 template <typename T, int Columns, Act kind>
 __global__ void __launch_bounds__(kTileThreads, 2) matmul_activate_kernel(MatmulActivation<T> given) {
+  wait_for_inputs();
   auto& tiles = *reinterpret_cast<ActTiles<T, Columns>*>(dynamic_shared());
   const int first = blockIdx.y * kActRows, there = *given.rows - first, column = blockIdx.x * Columns;
   if (there <= 0) return;
@@ -61,6 +62,7 @@ struct NormTiles {
 
 template <typename T, int Width>
 __global__ void __launch_bounds__(kTileThreads, 1) matmul_layer_norm_kernel(MatmulLayerNorm<T> given) {
+  wait_for_inputs();
   auto& tiles = *reinterpret_cast<NormTiles<T, Width>*>(dynamic_shared());
   const int first = blockIdx.x * kNormRows, there = *given.rows - first;
   if (there <= 0) return;
@@ -94,14 +96,15 @@ template <typename T, int Columns>
 void activate_in(const MatmulActivation<T>& given, int rows, cudaStream_t stream) {
   const dim3 grid(given.outputs / Columns, (rows + kActRows - 1) / kActRows);
   with_act(given.act, [&](auto kind) {
-    launch(matmul_activate_kernel<T, Columns, kind()>, grid, kTileThreads, sizeof(ActTiles<T, Columns>), stream, given);
+    launch_early(matmul_activate_kernel<T, Columns, kind()>, grid, kTileThreads, sizeof(ActTiles<T, Columns>), stream,
+                 given);
   });
 }
 
 template <typename T, int Width>
 void layer_norm_in(const MatmulLayerNorm<T>& given, int rows, cudaStream_t stream) {
-  launch(matmul_layer_norm_kernel<T, Width>, (rows + kNormRows - 1) / kNormRows, kTileThreads,
-         sizeof(NormTiles<T, Width>), stream, given);
+  launch_early(matmul_layer_norm_kernel<T, Width>, (rows + kNormRows - 1) / kNormRows, kTileThreads,
+               sizeof(NormTiles<T, Width>), stream, given);
 }
 
 }  // namespace

@@ -67,6 +67,7 @@ __device__ void store_normed(const float (&x)[Steps][8], int width, const float*
 
 template <typename T, int Steps>
 __global__ void embed_kernel(Embedding<T> given) {
+  wait_for_inputs();
   const int row = warp_row();
   if (row >= given.counts->rows) return;
   const std::size_t width = given.width;
@@ -87,6 +88,7 @@ __global__ void embed_kernel(Embedding<T> given) {
 
 template <typename T, int Steps>
 __global__ void layer_norm_kernel(Residual<T> given) {
+  wait_for_inputs();
   const int row = warp_row();
   if (row >= *given.rows) return;
   const std::size_t start = static_cast<std::size_t>(row) * given.width;
@@ -107,6 +109,7 @@ constexpr int kActRows = 4;  // of a warp, with the same columns and so with the
 
 template <typename T, Act kind>
 __global__ void activate_kernel(Activated<T> given) {
+  wait_for_inputs();
   const int column = column_of(blockIdx.x), row = (blockIdx.y * kWarps + threadIdx.x / 32) * kActRows;
   const int rows = min(kActRows, *given.rows - row);
   if (column >= given.width) return;
@@ -131,6 +134,7 @@ __global__ void activate_kernel(Activated<T> given) {
 
 template <typename T>
 __global__ void gather_kernel(const T* rows, const std::int32_t* offsets, const Counts* counts, int width, T* out) {
+  wait_for_inputs();
   const int text = warp_row();
   if (text >= counts->texts) return;
   const T* from = rows + static_cast<std::size_t>(offsets[text]) * width;
@@ -147,6 +151,7 @@ constexpr int kMeanWarps = 8;  // of a block, which has 64 columns of a text
 template <typename T>
 __global__ void mean_kernel(const T* rows, const std::int32_t* offsets, const std::uint8_t* key_mask,
                             const Counts* counts, int width, T* out) {
+  wait_for_inputs();
   const int text = blockIdx.x, warp = threadIdx.x / 32, column = 64 * blockIdx.y + 2 * lane();
   if (text >= counts->texts) return;
   float2* sums = reinterpret_cast<float2*>(dynamic_shared());    // (warps, lanes)
@@ -173,6 +178,7 @@ __global__ void mean_kernel(const T* rows, const std::int32_t* offsets, const st
 // A warp computes one label of one row.
 template <typename T>
 __global__ void classify_kernel(Classified<T> given) {
+  wait_for_inputs();
   const std::size_t place = static_cast<std::size_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
   const std::size_t row = place / given.labels, label = place % given.labels;
   if (row >= static_cast<std::size_t>(*given.rows)) return;
@@ -193,6 +199,7 @@ constexpr int kTileRows = 4, kTileLabels = 8;  // of a warp of classify_tokens_k
 // that are not there it computes the last one, and does not store it.
 template <typename T>
 __global__ void classify_tokens_kernel(Classified<T> given) {
+  wait_for_inputs();
   const int tiles = (given.labels + kTileLabels - 1) / kTileLabels;
   const std::size_t place = static_cast<std::size_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
   const std::size_t first = place / tiles * kTileRows, rows = *given.rows, width = given.width;
@@ -243,27 +250,29 @@ __global__ void fill_random_kernel(T* out, std::size_t count) {
 
 template <typename T>
 void embed(const Embedding<T>& given, int rows, cudaStream_t stream) {
-  with_steps(given.width,
-             [&](auto steps) { launch(embed_kernel<T, steps()>, blocks_for(rows), 32 * kWarps, 0, stream, given); });
+  with_steps(given.width, [&](auto steps) {
+    launch_early(embed_kernel<T, steps()>, blocks_for(rows), 32 * kWarps, 0, stream, given);
+  });
 }
 
 template <typename T>
 void layer_norm(const Residual<T>& given, int rows, cudaStream_t stream) {
   with_steps(given.width, [&](auto steps) {
-    launch(layer_norm_kernel<T, steps()>, blocks_for(rows), 32 * kWarps, 0, stream, given);
+    launch_early(layer_norm_kernel<T, steps()>, blocks_for(rows), 32 * kWarps, 0, stream, given);
   });
 }
 
 template <typename T>
 void activate(const Activated<T>& given, int rows, cudaStream_t stream) {
   const dim3 grid((given.width + kStepWidth - 1) / kStepWidth, (blocks_for(rows) + kActRows - 1) / kActRows);
-  with_act(given.act, [&](auto kind) { launch(activate_kernel<T, kind()>, grid, 32 * kWarps, 0, stream, given); });
+  with_act(given.act,
+           [&](auto kind) { launch_early(activate_kernel<T, kind()>, grid, 32 * kWarps, 0, stream, given); });
 }
 
 template <typename T>
 void gather_first(const T* rows, const std::int32_t* offsets, const Counts* counts, int width, T* out, int texts,
                   cudaStream_t stream) {
-  launch(gather_kernel<T>, blocks_for(texts), 32 * kWarps, 0, stream, rows, offsets, counts, width, out);
+  launch_early(gather_kernel<T>, blocks_for(texts), 32 * kWarps, 0, stream, rows, offsets, counts, width, out);
 }
 
 template <typename T>
@@ -271,21 +280,21 @@ void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* k
                int width, T* out, int texts, cudaStream_t stream) {
   const std::size_t shared = kMeanWarps * (32 * sizeof(float2) + sizeof(int));
   const dim3 grid(texts, width / 64);
-  launch(mean_kernel<T>, grid, 32 * kMeanWarps, shared, stream, rows, offsets, key_mask, counts, width, out);
+  launch_early(mean_kernel<T>, grid, 32 * kMeanWarps, shared, stream, rows, offsets, key_mask, counts, width, out);
 }
 
 template <typename T>
 void classify(const Classified<T>& given, int rows, cudaStream_t stream) {
   const std::size_t warps = static_cast<std::size_t>(rows) * given.labels;
-  launch(classify_kernel<T>, static_cast<unsigned>((warps + kWarps - 1) / kWarps), 32 * kWarps, 0, stream, given);
+  launch_early(classify_kernel<T>, static_cast<unsigned>((warps + kWarps - 1) / kWarps), 32 * kWarps, 0, stream, given);
 }
 
 template <typename T>
 void classify_tokens(const Classified<T>& given, int rows, cudaStream_t stream) {
   const std::size_t warps =
       static_cast<std::size_t>((rows + kTileRows - 1) / kTileRows) * ((given.labels + kTileLabels - 1) / kTileLabels);
-  launch(classify_tokens_kernel<T>, static_cast<unsigned>((warps + kWarps - 1) / kWarps), 32 * kWarps, 0, stream,
-         given);
+  launch_early(classify_tokens_kernel<T>, static_cast<unsigned>((warps + kWarps - 1) / kWarps), 32 * kWarps, 0, stream,
+               given);
 }
 
 template <typename T>

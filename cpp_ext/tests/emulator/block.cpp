@@ -63,7 +63,8 @@ struct Thread {
   Fiber fiber;
   Location where;  // it waits
   bool at_barrier = false, gone = false;
-  bool any = false;  // what the last barrier that asked told it
+  bool has_inputs = false;  // it has waited for the kernel ahead
+  bool any = false;         // what the last barrier that asked told it
 };
 
 struct Warp {
@@ -166,6 +167,7 @@ void enter_thread() {
   b.kernel->body();
   Thread& thread = b.threads[b.current];
   check_no_copies(b.current);
+  if (b.kernel->early && !thread.has_inputs) fault("a thread ends that never waited for the kernel ahead");
   thread.gone = true;
   ++b.gone;
   b.warps[b.current / 32].gone |= 1u << b.current % 32;
@@ -218,7 +220,7 @@ void run_block(const Kernel& kernel, uint3 place) {
         place,
         kernel.block,
         kernel.grid};
-    thread.at_barrier = thread.gone = false;
+    thread.at_barrier = thread.gone = thread.has_inputs = false;
     thread.fiber.reset(b.stacks + number * kStack, kStack, enter_thread);
     forget_copies(number);
   }
@@ -292,6 +294,11 @@ bool any_of_block(bool value, const Location& where) {
   b.any |= value;
   meet_block(where);
   return thread.any;
+}
+
+void wait_for_inputs() {
+  Block& b = block();
+  b.threads[b.current].has_inputs = true;
 }
 
 char* shared_memory() { return block().shared; }

@@ -43,6 +43,8 @@ void load_matrices(bool across, std::uint32_t (&out)[4], const void* row, const 
 void copy_async(void* shared, const void* global, bool there, const Location& where);
 void end_copies();
 void wait_copies(int left);
+// Of a kernel that is launched early.
+void wait_for_inputs();
 
 // Of a thread that ends, and of one that begins.
 void forget_copies(int thread);

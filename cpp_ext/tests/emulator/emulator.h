@@ -55,6 +55,7 @@ struct Kernel {
   const void* function = nullptr;
   dim3 grid, block;
   std::size_t shared = 0;
+  bool early = false;  // may overlap the kernel ahead: all of its threads must wait for that
 };
 
 cudaError_t launch(Kernel kernel, cudaStream_t stream);

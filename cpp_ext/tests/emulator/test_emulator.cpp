@@ -78,6 +78,20 @@ void divergent_meetings_are_caught() {
   EXPECT(caught("gone"));
 }
 
+__global__ void waits_if(bool waits) {
+  if (waits && threadIdx.x < 40) wait_for_inputs();
+}
+
+// A kernel that may overlap the one ahead must wait for it in all of its threads.
+void overlaps_without_waiting_are_caught() {
+  launch(waits_if, 1, 64, 0, nullptr, false);
+  EXPECT(emulator::take_fault().empty());
+  launch_early(waits_if, 1, 32, 0, nullptr, true);
+  EXPECT(emulator::take_fault().empty());
+  launch_early(waits_if, 1, 64, 0, nullptr, true);
+  EXPECT(caught("never waited for the kernel ahead"));
+}
+
 __global__ void writes_at(float* out, int place) { out[place] = 1.0f; }
 __global__ void writes_shared_at(int place) { dynamic_shared()[place] = 1; }
 
@@ -296,6 +310,7 @@ int main() {
     emulator::set_seed(seed);
     a_missing_barrier_shows();
     divergent_meetings_are_caught();
+    overlaps_without_waiting_are_caught();
     places_out_of_bounds_are_caught();
     copies_come_when_they_are_waited_for();
     products_are_those_of_matrices<__half>();

@@ -34,15 +34,28 @@ namespace liteft::cuda {
 using emulator::Location;
 
 template <typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream,
-            const Arguments&... arguments) {
+void launch_as(bool early, void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared,
+               cudaStream_t stream, const Arguments&... arguments) {
   emulator::Kernel made;
+  made.early = early;
   made.body = [kernel, values = std::tuple<Parameters...>(arguments...)] { std::apply(kernel, values); };
   made.name = __PRETTY_FUNCTION__;
   made.function = reinterpret_cast<const void*>(kernel);
   made.grid = grid, made.block = block, made.shared = shared;
   check(emulator::launch(std::move(made), stream), "starting a kernel");
 }
+
+template <typename... Parameters, typename... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream,
+            const Arguments&... arguments) {
+  launch_as(false, kernel, grid, block, shared, stream, arguments...);
+}
+template <typename... Parameters, typename... Arguments>
+void launch_early(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream,
+                  const Arguments&... arguments) {
+  launch_as(true, kernel, grid, block, shared, stream, arguments...);
+}
+inline void wait_for_inputs() { emulator::wait_for_inputs(); }
 
 template <typename... Parameters>
 void load_kernel(void (*kernel)(Parameters...), std::size_t shared = 0) {
