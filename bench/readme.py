@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import readme_kernels as kernels
 import readme_quality as quality
 import readme_quickstart as quickstart
 import readme_speed as speed
@@ -28,6 +29,8 @@ REGIONS: Mapping[str, Callable[[], str]] = {
     "advise-demo": quality.advise_demo,
     "arms": quality.arms,
     "arms-in-short": quality.arms_in_short,
+    "cuda-forward": kernels.cuda_forward,
+    "cuda-kernels": kernels.cuda_kernels,
     "demo": quality.demo,
     "demo-in-full": quality.demo_in_full,
     "fairness": speed.fairness,

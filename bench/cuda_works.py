@@ -1,0 +1,212 @@
+"""What each CUDA kernel computes in a launch, and the steps of a forward pass; `cuda_model` makes times of it.
+
+A kernel needs one line in WORKS to be predicted, and a way in `forward_steps` to be part of a forward pass. A kernel
+without a line is listed with registers and sizes only. Sizes of blocks and shared memory stand in the kernels' sources.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+
+from cuda_model import PRODUCT, Call, Dims, Launch, Model, Step, Work
+
+PAD = 8  # values between rows in shared memory
+
+
+def attend(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
+    """64 queries of a head in a block of four warps, 64 keys at a time."""
+    model = dims.model
+    if int(parameters[1]) != model.head:
+        return None
+    blocks = math.ceil(dims.tokens / 64) * model.heads
+    keys = 64 * math.ceil(dims.length / 64)
+    loaded = 2 * 2.0 * blocks * keys * model.head
+    return Launch(
+        blocks,
+        128,
+        shared=2 * 2 * 64 * (model.head + PAD),
+        stored=2.0 * 4 * dims.tokens * model.width,
+        repeated=max(0.0, loaded - 2 * 2.0 * dims.tokens * model.width),
+        flops=4.0 * blocks * 64 * keys * model.head,
+        reads=4,
+        values=blocks * 64.0 * keys,
+    )
+
+
+def attend_first(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
+    """A warp has a head of a text, and a lane a key."""
+    model = dims.model
+    if int(parameters[1]) != model.head:
+        return None
+    return Launch(
+        math.ceil(dims.texts / 4) * model.heads,
+        128,
+        shared=4 * 4 * model.head,
+        stored=2.0 * 2 * dims.tokens * model.width,
+        trips=math.ceil(dims.length / 32),
+        reads=3 + math.ceil(dims.length / 32),
+        values=float(dims.tokens * model.heads),
+    )
+
+
+def _by_rows(rows: int, width: int, moved: float, reads: int) -> Launch:
+    # a row's code is unrolled for 1,024 values, and skips what is beyond the width
+    return Launch(
+        math.ceil(rows / 4),
+        128,
+        stored=moved * 2 * rows * width,
+        code_share=width / 1024,
+        reads=reads,
+        values=float(rows * width),
+    )
+
+
+def layer_norm(_: tuple[str, ...], dims: Dims) -> Launch | None:
+    """A warp has a row."""
+    return _by_rows(dims.rows, dims.outputs, 3, 3)
+
+
+def embed(_: tuple[str, ...], dims: Dims) -> Launch | None:
+    """A warp has a row; the tables are in the L2 cache."""
+    return _by_rows(dims.rows, dims.model.width, 2, 4)
+
+
+def activate(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
+    """A thread has eight values; GELU where it is asked for (0), else tanh (4)."""
+    if parameters[1][-1] != ("0" if dims.outputs == dims.model.inner else "4"):
+        return None
+    values = dims.rows * dims.outputs
+    return Launch(math.ceil(values / 2048), 256, stored=2.0 * 2 * values, values=float(values))
+
+
+def matmul_activate(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
+    """128 rows and 128 outputs in a block; the code has six activations, of which one runs."""
+    if int(parameters[1]) != 128 or dims.outputs % 128:
+        return None
+    tall, wide = math.ceil(dims.rows / 128), dims.outputs // 128
+    return Launch(
+        tall * wide,
+        256,
+        shared=3 * 2 * (128 * (32 + PAD) + 32 * (128 + PAD)),
+        stored=_product_bytes(dims),
+        repeated=2.0 * dims.inputs * (dims.rows * (wide - 1) + dims.outputs * (tall - 1)),
+        flops=2.0 * tall * 128 * dims.inputs * dims.outputs,
+        code_share=1 / 6,
+        values=float(dims.rows * dims.outputs),
+    )
+
+
+def matmul_layer_norm(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
+    """64 rows and all outputs in a block."""
+    width = dims.outputs
+    if int(parameters[1]) != width:
+        return None
+    blocks = math.ceil(dims.rows / 64)
+    return Launch(
+        blocks,
+        256,
+        shared=3 * 2 * (64 * (32 + PAD) + 32 * (width + PAD)) + 64 * 4 * 4,
+        stored=_product_bytes(dims) + 2.0 * dims.rows * width,
+        repeated=2.0 * dims.inputs * width * (blocks - 1),
+        flops=2.0 * blocks * 64 * dims.inputs * width,
+        reads=4,
+        values=float(dims.rows * width),
+    )
+
+
+def feed_forward(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
+    """64 rows in a block; half of the products are in the hot loop itself."""
+    model = dims.model
+    if int(parameters[1]) != model.width:
+        return None
+    blocks, weights = math.ceil(dims.rows / 64), 2 * 2.0 * model.width * model.inner
+    part = max(model.width // 2 * (64 + PAD), 32 * (model.width + PAD))
+    return Launch(
+        blocks,
+        256,
+        shared=2 * (64 * (model.width + PAD) + 64 * (64 + PAD) + 3 * part) + 64 * 4 * 4,
+        stored=2 * 2.0 * dims.rows * model.width + weights,
+        repeated=weights * (blocks - 1),
+        flops=4.0 * blocks * 64 * model.width * model.inner,
+        hot_share=0.5,
+        reads=4,
+        values=float(dims.rows * model.inner),
+    )
+
+
+def gather(_: tuple[str, ...], dims: Dims) -> Launch | None:
+    """A warp copies a row."""
+    return Launch(math.ceil(dims.rows / 4), 128, stored=2.0 * 2 * dims.rows * dims.model.width, reads=3)
+
+
+def classify(_: tuple[str, ...], dims: Dims) -> Launch | None:
+    """A warp has a label of a row."""
+    model = dims.model
+    blocks = math.ceil(dims.rows * model.labels / 4)
+    return Launch(blocks, 128, stored=2.0 * dims.rows * model.width, trips=model.width / 64 / 4, reads=3)
+
+
+def _product_bytes(dims: Dims) -> float:
+    return 2.0 * (dims.rows * dims.inputs + dims.inputs * dims.outputs + dims.rows * dims.outputs)
+
+
+WORKS: Mapping[str, Work] = {
+    "activate_kernel": activate,
+    "attend_first_kernel": attend_first,
+    "attend_kernel": attend,
+    "classify_kernel": classify,
+    "embed_kernel": embed,
+    "feed_forward_kernel": feed_forward,
+    "gather_kernel": gather,
+    "layer_norm_kernel": layer_norm,
+    "matmul_activate_kernel": matmul_activate,
+    "matmul_layer_norm_kernel": matmul_layer_norm,
+}
+
+
+def forward_steps(model: Model, texts: int, length: int) -> list[Step]:
+    """Return the steps of a forward pass over texts of the same length; each step with the ways to compute it."""
+    width, inner, tokens = model.width, model.inner, texts * length
+
+    def dims(rows: int, inputs: int, outputs: int) -> Dims:
+        return Dims(model, texts, length, rows, inputs, outputs)
+
+    def product(rows: int, inputs: int, outputs: int) -> tuple[str, Dims]:
+        return PRODUCT, dims(rows, inputs, outputs)
+
+    def activated(rows: int, inputs: int, outputs: int) -> list[list[Call]]:
+        given = dims(rows, inputs, outputs)
+        return [[(PRODUCT, given), ("activate_kernel", given)], [("matmul_activate_kernel", given)]]
+
+    def normed(rows: int, inputs: int) -> list[list[Call]]:
+        given = dims(rows, inputs, width)
+        return [[(PRODUCT, given), ("layer_norm_kernel", given)], [("matmul_layer_norm_kernel", given)]]
+
+    def after_attention(rows: int) -> list[Step]:
+        halves = itertools.product(activated(rows, width, inner), normed(rows, inner))
+        whole: list[Call] = [("feed_forward_kernel", dims(rows, inner, width))]
+        return [
+            ("projection", normed(rows, width)),
+            ("feed-forward", [*(first + second for first, second in halves), whole]),
+        ]
+
+    every = dims(tokens, width, width)
+    steps: list[Step] = [("embed", [[("embed_kernel", every)]])]
+    for _ in range(model.layers - 1):
+        steps += [
+            ("query, key, value", [[product(tokens, width, 3 * width)]]),
+            ("attend", [[("attend_kernel", every)]]),
+            *after_attention(tokens),
+        ]
+    first = dims(texts, width, width)
+    return [
+        *steps,
+        ("key, value", [[product(tokens, width, 2 * width)]]),
+        ("query", [[("gather_kernel", first), product(texts, width, width)]]),
+        ("attend first", [[("attend_first_kernel", first)]]),
+        *after_attention(texts),
+        ("dense", activated(texts, width, width)),
+        ("classify", [[("classify_kernel", first)]]),
+    ]
