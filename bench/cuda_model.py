@@ -28,6 +28,7 @@ MEMORY, L2 = 4.3e12, 5.5e12  # bytes per second
 ONE_L2 = 0.11e12  # of a single multiprocessor
 L2_BYTES = 50e6
 GAP = 1.3e-6  # between dependent kernels of a graph
+EARLY_GAP = 0.8e-6  # the same before a kernel that starts while the one ahead ends
 WAIT = 0.35e-6  # of a dependent read of memory
 ISSUED = 0.7  # share of the slots of a scheduler that are used, with many warps
 BETWEEN = 2.5  # clocks between two instructions of a warp
@@ -89,6 +90,7 @@ class Launch:
         flops: operations of the tensor cores.
         trips: how often a warp goes through the hot loop; None: as often as the operations say.
         hot_share: the part of the operations that is in the hot loop.
+        loop_share: the part of the hot loop's code that a warp goes through.
         code_share: the part of the code outside of loops that a warp goes through.
         reads: reads that wait for each other.
         values: what the work is counted in: values, scores.
@@ -103,6 +105,7 @@ class Launch:
     flops: float = 0
     trips: float | None = None
     hot_share: float = 1
+    loop_share: float = 1
     code_share: float = 1
     reads: int = 2
     values: float = 0
@@ -134,11 +137,12 @@ def warp_instructions(code: Code, launch: Launch) -> float:
         return code.total * launch.code_share
     products = [loop for loop in code.loops if loop.flops and loop is not hot]
     outside = code.total - sum(loop.instructions for loop in [hot, *products])
+    of_a_trip = hot.instructions * launch.loop_share
     flops = launch.flops / launch.blocks / (launch.threads / 32)
     if not hot.flops:
-        return outside * launch.code_share + (1 if launch.trips is None else launch.trips) * hot.instructions
+        return outside * launch.code_share + (1 if launch.trips is None else launch.trips) * of_a_trip
     trips = flops * launch.hot_share / hot.flops if launch.trips is None else launch.trips
-    executed = outside * launch.code_share + trips * hot.instructions
+    executed = outside * launch.code_share + trips * of_a_trip
     if launch.hot_share < 1 and products:
         rest = flops * (1 - launch.hot_share)
         executed += rest / sum(loop.flops for loop in products) * sum(loop.instructions for loop in products)
@@ -159,7 +163,8 @@ def predict(code: Code, needs: Resources, launch: Launch, in_cache: bool) -> Pre
         "a warp": math.ceil(on_one / at_once) * executed * BETWEEN / CLOCK,
     }
     bound = max(times, key=lambda name: times[name])
-    seconds = GAP + launch.waits + WAIT * launch.reads + times[bound]
+    gap = EARLY_GAP if code.starts_early else GAP
+    seconds = gap + launch.waits + WAIT * launch.reads + times[bound]
     return Prediction(seconds, bound, _ideal(launch.stored, launch.flops, in_cache) / seconds)
 
 

@@ -106,6 +106,11 @@ class Code:
         """Number of instructions."""
         return len(self.instructions)
 
+    @property
+    def starts_early(self) -> bool:
+        """Whether the kernel starts while the one ahead is running, for which it waits by itself."""
+        return any(each.name == "ACQBULK" for each in self.instructions.values())
+
     @cached_property
     def loops(self) -> list[Loop]:
         """Loops, in the order of their first instructions."""

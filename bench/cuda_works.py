@@ -16,22 +16,29 @@ PAD = 8  # values between rows in shared memory
 
 
 def attend(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
-    """64 queries of a head in a block of four warps, 64 keys at a time."""
+    """16 queries of a head in a warp, 64 keys at a time.
+
+    A block has four warps, or eight from 2,048 rows on. What the code does for a tile with masks, and for infinite
+    values, is skipped here. Before there were blocks of eight warps, masks were computed for every tile.
+    """
     model = dims.model
-    if int(parameters[1]) != model.head:
+    warps = int(parameters[2]) if len(parameters) > 2 else 4
+    if int(parameters[1]) != model.head or (len(parameters) > 2 and (warps == 8) != (dims.tokens >= 2048)):
         return None
-    blocks = math.ceil(dims.tokens / 64) * model.heads
+    rows = 16 * warps
+    blocks = math.ceil(dims.tokens / rows) * model.heads
     keys = 64 * math.ceil(dims.length / 64)
     loaded = 2 * 2.0 * blocks * keys * model.head
     return Launch(
         blocks,
-        128,
-        shared=2 * 2 * 64 * (model.head + PAD),
+        32 * warps,
+        shared=2 * (model.head + PAD) * (rows + 4 * 64 if len(parameters) > 2 else 2 * 64),
         stored=2.0 * 4 * dims.tokens * model.width,
         repeated=max(0.0, loaded - 2 * 2.0 * dims.tokens * model.width),
-        flops=4.0 * blocks * 64 * keys * model.head,
+        flops=4.0 * blocks * rows * keys * model.head,
+        loop_share=0.73 if len(parameters) > 2 else 1,
         reads=4,
-        values=blocks * 64.0 * keys,
+        values=blocks * float(rows) * keys,
     )
 
 
@@ -51,39 +58,73 @@ def attend_first(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
     )
 
 
-def _by_rows(rows: int, width: int, moved: float, reads: int) -> Launch:
-    # a row's code is unrolled for 1,024 values, and skips what is beyond the width
+def attend_first_rows(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
+    """A block has a head of a text, a group of lanes a key, and a warp as many keys at once as 4 of them load."""
+    model = dims.model
+    if int(parameters[1]) != model.head:
+        return None
+    trips = math.ceil(dims.length / (4 * 4 * 32 / (model.head / 8)))
+    return Launch(
+        dims.texts * model.heads,
+        128,
+        shared=4 * (4 * model.head + 8),
+        stored=2.0 * 2 * dims.tokens * model.width,
+        trips=trips,
+        reads=3 + trips,
+        values=float(dims.tokens * model.heads),
+    )
+
+
+def _by_rows(parameters: tuple[str, ...], rows: int, width: int, moved: float, reads: int) -> Launch | None:
+    # with the number of steps as a parameter the code is that of the width; without, it is unrolled for 1,024 values,
+    # and skips what is beyond the width
+    if len(parameters) > 1 and int(parameters[1]) != math.ceil(width / 256):
+        return None
     return Launch(
         math.ceil(rows / 4),
         128,
         stored=moved * 2 * rows * width,
-        code_share=width / 1024,
+        code_share=1 if len(parameters) > 1 else width / 1024,
         reads=reads,
         values=float(rows * width),
     )
 
 
-def layer_norm(_: tuple[str, ...], dims: Dims) -> Launch | None:
+def layer_norm(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
     """A warp has a row."""
-    return _by_rows(dims.rows, dims.outputs, 3, 3)
+    return _by_rows(parameters, dims.rows, dims.outputs, 3, 3)
 
 
-def embed(_: tuple[str, ...], dims: Dims) -> Launch | None:
+def embed(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
     """A warp has a row; the tables are in the L2 cache."""
-    return _by_rows(dims.rows, dims.model.width, 2, 4)
+    return _by_rows(parameters, dims.rows, dims.model.width, 2, 4)
+
+
+def _is_wanted(parameter: str, dims: Dims) -> bool:
+    """Whether an activation is that of a step: GELU (0) of the hidden values, tanh (4) of the head."""
+    return parameter[-1] == ("0" if dims.outputs == dims.model.inner else "4")
 
 
 def activate(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
-    """A thread has eight values; GELU where it is asked for (0), else tanh (4)."""
-    if parameters[1][-1] != ("0" if dims.outputs == dims.model.inner else "4"):
+    """A thread has eight values."""
+    if not _is_wanted(parameters[1], dims):
         return None
     values = dims.rows * dims.outputs
     return Launch(math.ceil(values / 2048), 256, stored=2.0 * 2 * values, values=float(values))
 
 
+def activate_rows(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
+    """A warp has 256 columns of four rows."""
+    if not _is_wanted(parameters[1], dims):
+        return None
+    values = dims.rows * dims.outputs
+    blocks = math.ceil(dims.outputs / 256) * math.ceil(dims.rows / 16)
+    return Launch(blocks, 128, stored=2.0 * 2 * values, values=float(values))
+
+
 def matmul_activate(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
-    """128 rows and 128 outputs in a block; the code has six activations, of which one runs."""
-    if int(parameters[1]) != 128 or dims.outputs % 128:
+    """128 rows and 128 outputs in a block; without an activation as parameter, the code has six, of which one runs."""
+    if int(parameters[1]) != 128 or dims.outputs % 128 or (len(parameters) > 2 and not _is_wanted(parameters[2], dims)):
         return None
     tall, wide = math.ceil(dims.rows / 128), dims.outputs // 128
     return Launch(
@@ -93,7 +134,7 @@ def matmul_activate(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
         stored=_product_bytes(dims),
         repeated=2.0 * dims.inputs * (dims.rows * (wide - 1) + dims.outputs * (tall - 1)),
         flops=2.0 * tall * 128 * dims.inputs * dims.outputs,
-        code_share=1 / 6,
+        code_share=1 if len(parameters) > 2 else 1 / 6,
         values=float(dims.rows * dims.outputs),
     )
 
@@ -154,7 +195,9 @@ def _product_bytes(dims: Dims) -> float:
 
 WORKS: Mapping[str, Work] = {
     "activate_kernel": activate,
+    "activate_rows_kernel": activate_rows,
     "attend_first_kernel": attend_first,
+    "attend_first_rows_kernel": attend_first_rows,
     "attend_kernel": attend,
     "classify_kernel": classify,
     "embed_kernel": embed,
@@ -178,7 +221,8 @@ def forward_steps(model: Model, texts: int, length: int) -> list[Step]:
 
     def activated(rows: int, inputs: int, outputs: int) -> list[list[Call]]:
         given = dims(rows, inputs, outputs)
-        return [[(PRODUCT, given), ("activate_kernel", given)], [("matmul_activate_kernel", given)]]
+        apart = [[(PRODUCT, given), (name, given)] for name in ("activate_rows_kernel", "activate_kernel")]
+        return [*apart, [("matmul_activate_kernel", given)]]
 
     def normed(rows: int, inputs: int) -> list[list[Call]]:
         given = dims(rows, inputs, width)
@@ -205,7 +249,7 @@ def forward_steps(model: Model, texts: int, length: int) -> list[Step]:
         *steps,
         ("key, value", [[product(tokens, width, 2 * width)]]),
         ("query", [[("gather_kernel", first), product(texts, width, width)]]),
-        ("attend first", [[("attend_first_kernel", first)]]),
+        ("attend first", [[("attend_first_rows_kernel", first)], [("attend_first_kernel", first)]]),
         *after_attention(texts),
         ("dense", activated(texts, width, width)),
         ("classify", [[("classify_kernel", first)]]),

@@ -39,7 +39,7 @@ struct Parts {
 };
 
 template <typename T, int D>
-__global__ void __launch_bounds__(32 * kWarps) attend_first_kernel(Attention<T> given) {
+__global__ void __launch_bounds__(32 * kWarps) attend_first_rows_kernel(Attention<T> given) {
   wait_for_inputs();
   constexpr int kLanes = D / 8, kGroups = 32 / kLanes;  // lanes of a key, and keys side by side
   constexpr int kStep = kGroups * kAtOnce;              // keys of a warp at once
@@ -143,19 +143,19 @@ template <typename T>
 void attend_first(const Attention<T>& given, int head_size, int texts, cudaStream_t stream) {
   const dim3 grid(texts, given.heads);
   if (head_size == 32)
-    launch_early(attend_first_kernel<T, 32>, grid, 32 * kWarps, sizeof(Parts<32>), stream, given);
+    launch_early(attend_first_rows_kernel<T, 32>, grid, 32 * kWarps, sizeof(Parts<32>), stream, given);
   else
-    launch_early(attend_first_kernel<T, 64>, grid, 32 * kWarps, sizeof(Parts<64>), stream, given);
+    launch_early(attend_first_rows_kernel<T, 64>, grid, 32 * kWarps, sizeof(Parts<64>), stream, given);
 }
 
 template <typename T>
-void load_attend_first_kernels() {
-  load_kernel(attend_first_kernel<T, 32>);
-  load_kernel(attend_first_kernel<T, 64>);
+void load_attend_first_rows_kernels() {
+  load_kernel(attend_first_rows_kernel<T, 32>);
+  load_kernel(attend_first_rows_kernel<T, 64>);
 }
 
-#define LITEFT_FOR(T)                           \
-  template void load_attend_first_kernels<T>(); \
+#define LITEFT_FOR(T)                                \
+  template void load_attend_first_rows_kernels<T>(); \
   template void attend_first<T>(const Attention<T>&, int, int, cudaStream_t);
 LITEFT_FOR(__half)
 LITEFT_FOR(__nv_bfloat16)

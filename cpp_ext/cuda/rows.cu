@@ -108,7 +108,7 @@ __global__ void layer_norm_kernel(Residual<T> given) {
 constexpr int kActRows = 4;  // of a warp, with the same columns and so with the same bias
 
 template <typename T, Act kind>
-__global__ void activate_kernel(Activated<T> given) {
+__global__ void activate_rows_kernel(Activated<T> given) {
   wait_for_inputs();
   const int column = column_of(blockIdx.x), row = (blockIdx.y * kWarps + threadIdx.x / 32) * kActRows;
   const int rows = min(kActRows, *given.rows - row);
@@ -266,7 +266,7 @@ template <typename T>
 void activate(const Activated<T>& given, int rows, cudaStream_t stream) {
   const dim3 grid((given.width + kStepWidth - 1) / kStepWidth, (blocks_for(rows) + kActRows - 1) / kActRows);
   with_act(given.act,
-           [&](auto kind) { launch_early(activate_kernel<T, kind()>, grid, 32 * kWarps, 0, stream, given); });
+           [&](auto kind) { launch_early(activate_rows_kernel<T, kind()>, grid, 32 * kWarps, 0, stream, given); });
 }
 
 template <typename T>
@@ -305,7 +305,7 @@ void load_row_kernels() {
       load_kernel(layer_norm_kernel<T, each()>);
     });
   }
-  for (const Act each : kActs) with_act(each, [](auto kind) { load_kernel(activate_kernel<T, kind()>); });
+  for (const Act each : kActs) with_act(each, [](auto kind) { load_kernel(activate_rows_kernel<T, kind()>); });
   load_kernel(gather_kernel<T>);
   load_kernel(mean_kernel<T>);
   load_kernel(classify_kernel<T>);
