@@ -149,13 +149,13 @@ void attend_first(const Attention<T>& given, int head_size, int texts, cudaStrea
 }
 
 template <typename T>
-void load_attend_first_rows_kernels() {
+void load_attend_first_kernels() {
   load_kernel(attend_first_rows_kernel<T, 32>);
   load_kernel(attend_first_rows_kernel<T, 64>);
 }
 
-#define LITEFT_FOR(T)                                \
-  template void load_attend_first_rows_kernels<T>(); \
+#define LITEFT_FOR(T)                           \
+  template void load_attend_first_kernels<T>(); \
   template void attend_first<T>(const Attention<T>&, int, int, cudaStream_t);
 LITEFT_FOR(__half)
 LITEFT_FOR(__nv_bfloat16)

@@ -9,32 +9,6 @@ using namespace liteft::cuda;
 
 namespace {
 
-// x (rows, inputs) weights (inputs, outputs) + bias
-template <typename T>
-Doubles matmul(const Doubles& x, const Uploaded<T>& weights, const Uploaded<float>& bias, int rows, int inputs,
-               int outputs) {
-  Doubles out(static_cast<std::size_t>(rows) * outputs);
-  for (int row = 0; row < rows; ++row) {
-    double* to = &out[static_cast<std::size_t>(row) * outputs];
-    for (int i = 0; i < outputs; ++i) to[i] = bias[i];
-    for (int k = 0; k < inputs; ++k) {
-      const double value = x[static_cast<std::size_t>(row) * inputs + k];
-      const double* from = &weights.values[static_cast<std::size_t>(k) * outputs];
-      for (int i = 0; i < outputs; ++i) to[i] += value * from[i];
-    }
-  }
-  return out;
-}
-
-// Launched for `most` rows, of which `rows` are there: beyond the count x is NaN, which no row may read.
-template <typename T>
-Uploaded<T> rows_and_poison(std::mt19937& random, int rows, int most, int width) {
-  Uploaded<T> drawn = random_values<T>(random, static_cast<std::size_t>(rows) * width);
-  std::vector<T> values(static_cast<std::size_t>(most) * width, static_cast<T>(NAN));
-  for (std::size_t i = 0; i < drawn.values.size(); ++i) values[i] = static_cast<T>(static_cast<float>(drawn.values[i]));
-  return Uploaded<T>(values);
-}
-
 template <typename Launch, typename T>
 void expect_the_same_again(const Launch& launch_it, const Uploaded<T>& out) {
   const Doubles before = out.fetched();

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 NO_GPU = 77
-PROGRAMS = ("emulator", "cuda_rows", "cuda_attention", "cuda_fused", "cuda_engine", "cuda_running", "cuda_autotuning")
+PROGRAMS = ("emulator", "cuda_rows", "cuda_attention", "cuda_fused", "cuda_sm90", "cuda_engine", "cuda_running", "cuda_autotuning")
 
 
 def test_the_plans_of_batches_pass(built: Path) -> None:

@@ -20,6 +20,7 @@
 #include "tests/emulator/device.h"
 #include "tests/emulator/emulator.h"
 #include "tests/emulator/fiber.h"
+#include "tests/emulator/sm90.h"
 
 #if defined(__x86_64__)
 asm(R"(
@@ -63,8 +64,10 @@ struct Thread {
   Fiber fiber;
   Location where;  // it waits
   bool at_barrier = false, gone = false;
-  bool has_inputs = false;  // it has waited for the kernel ahead
-  bool any = false;         // what the last barrier that asked told it
+  bool has_inputs = false;                       // it has waited for the kernel ahead
+  bool any = false;                              // what the last barrier that asked told it
+  const std::function<bool()>* until = nullptr;  // what it waits for, and its name
+  const char* what = nullptr;
 };
 
 struct Warp {
@@ -74,8 +77,9 @@ struct Warp {
 };
 
 const char* name_of(Meeting meeting) {
-  constexpr const char* kNames[] = {"__syncwarp", "a shuffle", "a ballot",       "a product",
-                                    "a product",  "ldmatrix",  "ldmatrix across"};
+  constexpr const char* kNames[] = {"__syncwarp", "a shuffle",          "a ballot",        "a product",  "a product",
+                                    "ldmatrix",   "ldmatrix across",    "stmatrix",        "setmaxnreg", "wgmma.fence",
+                                    "wgmma",      "wgmma.commit_group", "wgmma.wait_group"};
   return kNames[static_cast<int>(meeting)];
 }
 
@@ -131,9 +135,26 @@ std::string waiting_text() {
     if (thread.gone) continue;
     ++shown;
     text += "; thread " + std::to_string(number) + " waits in line " + std::to_string(thread.where.line()) +
-            (thread.at_barrier ? " at a barrier" : std::string(" at ") + name_of(b.warps[number / 32].meeting));
+            (thread.at_barrier ? " at a barrier"
+             : thread.until    ? std::string(" for ") + thread.what
+                               : std::string(" at ") + name_of(b.warps[number / 32].meeting));
   }
   return text;
+}
+
+// Lets threads go on whose wait is over. If all wait, something asynchronous happens, as late as it may.
+void wake() {
+  Block& b = block();
+  bool ready = false;
+  do {
+    for (std::size_t number = 0; number < b.threads.size(); ++number) {
+      Thread& thread = b.threads[number];
+      if (!thread.until || !(*thread.until)()) continue;
+      thread.until = nullptr;
+      b.warps[number / 32].ready |= 1u << number % 32;
+    }
+    ready = std::any_of(b.warps.begin(), b.warps.end(), [](const Warp& warp) { return warp.ready != 0; });
+  } while (!ready && happen());
 }
 
 // Leaves the thread that runs for one that can, or for the host when all are gone.
@@ -142,6 +163,7 @@ void next() {
   const int from = b.current, count = static_cast<int>(b.warps.size());
   int chosen = from / 32;
   if (!b.warps[chosen].ready) {
+    wake();
     const int first = static_cast<int>(b.random() % count);
     int tried = 0;
     while (tried < count && !b.warps[(first + tried) % count].ready) ++tried;
@@ -221,10 +243,12 @@ void run_block(const Kernel& kernel, uint3 place) {
         kernel.block,
         kernel.grid};
     thread.at_barrier = thread.gone = thread.has_inputs = false;
+    thread.until = nullptr;
     thread.fiber.reset(b.stacks + number * kStack, kStack, enter_thread);
     forget_copies(number);
   }
   for (Warp& warp : b.warps) warp.ready = kAll;
+  begin_asynchronous(count / 32);
   b.shared = b.shared_end - (kernel.shared + 127) / 128 * 128;
   std::memset(b.shared, kPoison, b.shared_end - b.shared);
   b.current = static_cast<int>(b.random() % b.warps.size()) * 32;
@@ -233,6 +257,7 @@ void run_block(const Kernel& kernel, uint3 place) {
   b.running = true;
   if (sigsetjmp(b.escape, 1) == 0) b.host.enter(b.threads[b.current].fiber);
   b.running = false;
+  if (b.fault.empty()) b.fault = end_asynchronous();
   const bool beyond =
       std::any_of(b.shared + kernel.shared, b.shared_end, [](char c) { return c != static_cast<char>(kPoison); });
   if (b.fault.empty() && beyond) b.fault = "a block wrote beyond its shared memory";
@@ -301,7 +326,20 @@ void wait_for_inputs() {
   b.threads[b.current].has_inputs = true;
 }
 
+void wait_until(const std::function<bool()>& holds, const char* what, const Location& where) {
+  Block& b = block();
+  Thread& thread = b.threads[b.current];
+  thread.where = where;
+  thread.what = what;
+  thread.until = &holds;
+  next();
+}
+
+int thread_number() { return block().current; }
+unsigned random_below(unsigned count) { return static_cast<unsigned>(block().random() % count); }
+
 char* shared_memory() { return block().shared; }
+std::size_t shared_bytes() { return block().kernel->shared; }
 
 void check_shared(const void* memory, std::size_t bytes, const char* what, const Location& where) {
   const Block& b = block();

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <source_location>
 
 namespace liteft::emulator {
@@ -19,20 +20,42 @@ struct Place {
 // Of the thread that runs.
 extern Place* here;
 
-enum class Meeting { sync, shuffle, ballot, multiply_half, multiply_bfloat16, matrices, matrices_across };
+enum class Meeting {
+  sync,
+  shuffle,
+  ballot,
+  multiply_half,
+  multiply_bfloat16,
+  matrices,
+  matrices_across,
+  store_matrices,
+  registers,
+  begin_products,
+  multiply_async,
+  end_products,
+  wait_products
+};
 
 // Every lane of the warp comes here; the last one runs `together` over what all of them brought.
 void meet_warp(Meeting what, void* brought, void (*together)(void* const (&brought)[32]), const Location& where);
 // Every thread of the block comes here.
 void meet_block(const Location& where);
 bool any_of_block(bool value, const Location& where);
+// The thread goes on once `holds` returns true.
+void wait_until(const std::function<bool()>& holds, const char* what, const Location& where);
+// The number of the thread that runs, and a random number that the launch's seed decides.
+int thread_number();
+unsigned random_below(unsigned count);
 // Ends the kernel with an error.
 [[noreturn]] void fault(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 char* shared_memory();
+std::size_t shared_bytes();
 // Faults where [memory, memory + bytes) is not shared memory of the block, or not aligned to 16 bytes.
 void check_shared(const void* memory, std::size_t bytes, const char* what, const Location& where);
 
+// Every half, by its bits.
+const float* half_values();
 std::uint32_t ballot(bool bit, const Location& where);
 float shuffle_xor(unsigned mask, float value, int lanes, const Location& where);
 float shuffle(unsigned mask, float value, int lane, const Location& where);

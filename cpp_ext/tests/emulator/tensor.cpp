@@ -20,17 +20,6 @@ namespace {
 #define LITEFT_WIDE
 #endif
 
-const float* half_values() {
-  static const std::vector<float> values = [] {
-    std::vector<float> made(1 << 16);
-    for (unsigned bits = 0; bits < made.size(); ++bits) {
-      made[bits] = __half2float(std::bit_cast<__half>(static_cast<std::uint16_t>(bits)));
-    }
-    return made;
-  }();
-  return values.data();
-}
-
 template <bool Half>
 float value_of(std::uint32_t bits) {
   if constexpr (Half) {
@@ -136,6 +125,17 @@ int number_of(const Place& place) {
 int lane_of(const Place& place) { return number_of(place) % 32; }
 
 }  // namespace
+
+const float* half_values() {
+  static const std::vector<float> values = [] {
+    std::vector<float> made(1 << 16);
+    for (unsigned bits = 0; bits < made.size(); ++bits) {
+      made[bits] = __half2float(std::bit_cast<__half>(static_cast<std::uint16_t>(bits)));
+    }
+    return made;
+  }();
+  return values.data();
+}
 
 float shuffle_xor(unsigned mask, float value, int lanes, const Location& where) {
   return shuffled(mask, value, lane_of(*here) ^ lanes, where);

@@ -1,0 +1,70 @@
+// Stands in for cuda/sm90_device.cuh: the same functions, over emulator/sm90.h.
+
+#pragma once
+
+#include <type_traits>
+
+#include "cuda/device.cuh"
+#include "tests/emulator/sm90.h"
+
+#undef __grid_constant__
+#define __grid_constant__
+#define LITEFT_SM90_BODY 1
+
+namespace liteft::cuda {
+
+struct Barrier {
+  std::uint64_t word;
+};
+
+inline char* swizzled_shared() { return emulator::shared_memory(); }
+
+inline void init_barrier(Barrier* barrier, int arrivals, const Location where = Location::current()) {
+  emulator::init_barrier(barrier, arrivals, where);
+}
+inline void publish_barriers() { emulator::publish_barriers(); }
+inline void arrive(Barrier* barrier, const Location where = Location::current()) {
+  emulator::arrive(barrier, 0, where);
+}
+inline void arrive_expecting(Barrier* barrier, int bytes, const Location where = Location::current()) {
+  emulator::arrive(barrier, bytes, where);
+}
+inline void wait(Barrier* barrier, unsigned parity, const Location where = Location::current()) {
+  emulator::wait(barrier, parity, where);
+}
+
+inline void prefetch_map(const CUtensorMap*) {}
+inline void copy_box(void* shared, const CUtensorMap* map, int column, int row, Barrier* barrier,
+                     const Location where = Location::current()) {
+  emulator::copy_box(shared, map, column, row, barrier, where);
+}
+
+template <int Count>
+void give_registers(const Location where = Location::current()) {
+  emulator::set_registers(Count, where);
+}
+template <int Count>
+void take_registers(const Location where = Location::current()) {
+  emulator::set_registers(Count, where);
+}
+
+inline std::uint64_t matrix(const void* shared, int leading, int stride, const Location where = Location::current()) {
+  return emulator::matrix(shared, leading, stride, where);
+}
+inline void begin_products(const Location where = Location::current()) { emulator::begin_products(where); }
+inline void end_products(const Location where = Location::current()) { emulator::end_products(where); }
+template <int Left, int Count>
+void wait_products(float (&)[Count], const Location where = Location::current()) {
+  emulator::wait_products(Left, where);
+}
+template <typename T, int Count>
+void multiply_async(T, float (&sums)[Count], std::uint64_t left, std::uint64_t right, bool add,
+                    const Location where = Location::current()) {
+  emulator::multiply_async(std::is_same_v<T, __half>, sums, 2 * Count, left, right, add, where);
+}
+
+inline void store_matrices(void* row, const std::uint32_t (&in)[4], const Location where = Location::current()) {
+  emulator::store_matrices(row, in, where);
+}
+
+}  // namespace liteft::cuda

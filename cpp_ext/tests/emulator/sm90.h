@@ -1,0 +1,43 @@
+// What a thread of an emulated kernel asks of Hopper: barriers in shared memory, the copy engine, products of
+// warpgroups.
+//
+// What is asynchronous happens as late as it may, or at once, by chance: the copy engine's copies when all threads
+// wait, and products when they are waited for. Until then the places that they write hold NaN.
+
+#pragma once
+
+#include <cuda.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "tests/emulator/device.h"
+
+namespace liteft::emulator {
+
+void init_barrier(void* barrier, int arrivals, const Location& where);
+void publish_barriers();
+void arrive(void* barrier, int bytes, const Location& where);
+void wait(void* barrier, unsigned parity, const Location& where);
+
+void copy_box(void* shared, const CUtensorMap* map, int column, int row, void* barrier, const Location& where);
+
+void set_registers(int count, const Location& where);
+
+std::uint64_t matrix(const void* shared, int leading, int stride, const Location& where);
+void begin_products(const Location& where);
+void multiply_async(bool half, float* sums, int columns, std::uint64_t left, std::uint64_t right, bool add,
+                    const Location& where);
+void end_products(const Location& where);
+void wait_products(int left, const Location& where);
+
+void store_matrices(void* row, const std::uint32_t (&in)[4], const Location& where);
+
+// Of a block: before its threads run, and after they have. The latter returns what is wrong, or "".
+void begin_asynchronous(int warps);
+std::string end_asynchronous();
+// Something asynchronous happens. False where there is nothing that could.
+bool happen();
+
+}  // namespace liteft::emulator
