@@ -10,6 +10,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "cuda/sm90_product.h"
+
 namespace liteft::cuda {
 namespace {
 
@@ -51,10 +53,11 @@ class Engine : public AnyEngine {
         about_(std::move(about)),
         model_(shape, weights, count),
         matmuls_(library_, type, cache_file("matmuls", type)),
-        fusions_(settings.policy, shared_memory(), cache_file("fusions", type)) {
+        fusions_(settings.policy, abilities(), cache_file("fusions", type)) {
     if (settings_.most_rows == 0) settings_.most_rows = rows_for_width(shape.width);
     settings_.most_rows = std::max(settings_.most_rows, bucket_of(shape.positions));
     load_kernels<T>(shared_memory());  // with a full tuning cache, some would run first within a capture
+    if (fusions_.abilities().hopper) load_sm90_kernels<T>();
     idle_.push_back(make_slot());
     for (const int rows : buckets_up_to(settings_.most_rows)) idle_.back()->autotune(rows);
     matmuls_.save();
@@ -226,6 +229,13 @@ class Engine : public AnyEngine {
   // The most shared memory that a block may have, in bytes.
   std::size_t shared_memory() const { return attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin); }
 
+  Abilities abilities() const {
+    const int major = attribute(cudaDevAttrComputeCapabilityMajor),
+              minor = attribute(cudaDevAttrComputeCapabilityMinor);
+    return {shared_memory(), major == 9 && minor == 0 && holds_sm90_kernels(),
+            attribute(cudaDevAttrMultiProcessorCount)};
+  }
+
   // Names everything on which the fastest choice depends: the GPU, or the part of it that is available, versions, and
   // the kernels.
   std::string cache_file(const std::string& what, int type) const {
@@ -282,8 +292,9 @@ Policy policy_from_environment(Policy otherwise) {
   if (!asked || !*asked) return otherwise;
   if (std::strcmp(asked, "always") == 0) return Policy::always;
   if (std::strcmp(asked, "never") == 0) return Policy::never;
+  if (std::strcmp(asked, "hopper") == 0) return Policy::hopper;
   throw std::invalid_argument("LITEFT_CUDA_FUSE is '" + std::string(asked) +
-                              "', and it is 'always' or 'never', or unset: then what is "
+                              "', and it is 'always', 'never' or 'hopper', or unset: then what is "
                               "faster is measured");
 }
 

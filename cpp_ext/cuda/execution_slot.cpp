@@ -37,6 +37,17 @@ Act act_of_head(int head) {
   return Act::none;
 }
 
+// Whether values differ by no more than roundings to 16 bits: their mean square by a ten-thousandth.
+bool is_near(const std::vector<float>& values, const std::vector<float>& expected) {
+  double differences = 0.0, squares = 0.0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double difference = static_cast<double>(values[i]) - expected[i];
+    differences += difference * difference;
+    squares += static_cast<double>(expected[i]) * expected[i];
+  }
+  return differences <= 1e-4 * squares;  // false for NaN
+}
+
 }  // namespace
 
 Staging::Staging(char* base, const Bucket& bucket) {
@@ -103,15 +114,15 @@ MatmulPlaces ExecutionSlot<T>::places_of(const Linear<T>& linear, const T* x, T*
 // All launches of a bucket. matmul(linear, x, out, rows, biased) autotunes a matmul in one call of this and launches it
 // in another.
 template <typename T>
-template <typename Matmul, typename Fuses>
-void ExecutionSlot<T>::compute(const Bucket& bucket, const Matmul& matmul, const Fuses& fuses) {
+template <typename Matmul, typename WayOf>
+void ExecutionSlot<T>::compute(const Bucket& bucket, const Matmul& matmul, const WayOf& way_of) {
   const liteft_shape& shape = model_.shape;
   const int width = shape.width, rows = bucket.rows, texts = bucket.texts;
   const Staging in(staged_.as<char>(), bucket);
   const std::int32_t *row_count = &in.counts->rows, *text_count = &in.counts->texts;
   T *hidden = hidden_.as<T>(), *sums = sums_, *projected = projected_, *context = context_.as<T>();
   T *pooled = pooled_.as<T>(), *queries = queries_.as<T>();
-  const Steps steps(shape, stream_, inner_.as<T>(), matmul, fuses);
+  const Steps steps(shape, fusions_.abilities().multiprocessors, stream_, inner_.as<T>(), matmul, way_of);
   const auto follow = [&](const Layer<T>& layer, T* into, int most, const std::int32_t* count) {
     steps.layer_norm(layer.projection, layer.attention_norm, context, sums, into, most, count);
     steps.feed_forward(layer, act_of(shape.activation), context, into, most, count);
@@ -133,16 +144,16 @@ void ExecutionSlot<T>::compute(const Bucket& bucket, const Matmul& matmul, const
     given.counts = in.counts;
     given.out = context;
     if (!layer.cls_only) {
-      matmul(layer.query_key_value, hidden, projected, rows, true);
+      steps.project(layer.query_key_value, hidden, projected, rows, row_count);
       given.query = projected, given.key = projected + width, given.value = projected + 2 * width;
       given.query_stride = given.stride = 3 * static_cast<std::size_t>(width);
       attend<T>(given, model_.head_size, rows, stream_);
       follow(layer, hidden, rows, row_count);
       continue;
     }
-    matmul(layer.key_value, hidden, projected, rows, true);
+    steps.project(layer.key_value, hidden, projected, rows, row_count);
     gather_first<T>(hidden, in.offsets, in.counts, width, pooled, texts, stream_);
-    matmul(layer.query, pooled, queries, texts, true);
+    steps.project(layer.query, pooled, queries, texts, text_count);
     given.query = queries, given.key = projected, given.value = projected + width;
     given.query_stride = width, given.stride = 2 * static_cast<std::size_t>(width);
     attend_first<T>(given, model_.head_size, texts, stream_);
@@ -187,49 +198,84 @@ void ExecutionSlot<T>::fill_random() {
   }
 }
 
+// Values on the device as float32, and back; both wait for the stream.
+template <typename T>
+std::vector<float> ExecutionSlot<T>::values_of(const T* values, std::size_t count) const {
+  std::vector<T> copied(count);
+  check(cudaMemcpyAsync(copied.data(), values, count * sizeof(T), cudaMemcpyDeviceToHost, stream_), "a copy");
+  check(cudaStreamSynchronize(stream_), "a copy");
+  return {copied.begin(), copied.end()};
+}
+template <typename T>
+void ExecutionSlot<T>::set_values(T* values, const std::vector<float>& wanted) const {
+  std::vector<T> narrow(wanted.size());
+  std::transform(wanted.begin(), wanted.end(), narrow.begin(), [](float value) { return static_cast<T>(value); });
+  check(cudaMemcpyAsync(values, narrow.data(), narrow.size() * sizeof(T), cudaMemcpyHostToDevice, stream_), "a copy");
+  check(cudaStreamSynchronize(stream_), "a copy");
+}
+
 template <typename T>
 void ExecutionSlot<T>::autotune(int rows) {
   const Bucket bucket{rows, rows};
   upload_counts(bucket, {});  // no other kernel computes while matmuls are autotuned
   compute(
       bucket,
-      [&](const Linear<T>& linear, const T* x, T* out, int most, bool biased = false) {
+      [&](const Linear<T>& linear, const T* x, T* out, int most, bool biased) {
         matmuls_.autotune(shape_of(linear, most, biased), places_of(linear, x, out, biased), *stopwatch_);
       },
-      [](const Fusable&) { return false; });
+      [](const Fusable&) { return Way::plain; });
   check(cudaStreamSynchronize(stream_), "autotuning matmuls");
 
-  // Then decides whether to fuse: times both ways of each step, the whole block last, on the values in the buffers.
+  // Then decides how each step is computed, the whole block last: times the ways on the values in the buffers.
   upload_counts(bucket, {rows, rows});
   const std::int32_t* there = &Staging(staged_.as<char>(), bucket).counts->rows;
-  const auto matmul = [&](const Linear<T>& linear, const T* x, T* out, int most) {
-    matmuls_.run(shape_of(linear, most, false), places_of(linear, x, out, false), stream_);
+  const auto matmul = [&](const Linear<T>& linear, const T* x, T* out, int most, bool biased) {
+    matmuls_.run(shape_of(linear, most, biased), places_of(linear, x, out, biased), stream_);
   };
-  const auto both_ways = [&](const Fusable& shape, const auto& step) {
-    const auto one_way = [&](bool fused) {
-      const auto fuses = [&](const Fusable& asked) { return asked == shape ? fused : fusions_.fuses(asked); };
-      step(Steps(model_.shape, stream_, inner_.as<T>(), matmul, fuses));
+  const auto all_ways = [&](const Fusable& shape, T* out, const auto& step) {
+    const auto run = [&](Way way) {
+      const auto way_of = [&](const Fusable& asked) { return asked == shape ? way : fusions_.way_of(asked); };
+      step(Steps(model_.shape, fusions_.abilities().multiprocessors, stream_, inner_.as<T>(), matmul, way_of));
     };
-    fusions_.autotune(shape, *stopwatch_, [&] { one_way(false); }, [&] { one_way(true); });
+    const auto is_right = [&](Way way) {
+      const std::size_t count = static_cast<std::size_t>(rows) * shape.outputs;
+      const std::vector<float> before = values_of(out, count);
+      run(Way::plain);
+      const std::vector<float> plain = values_of(out, count);
+      set_values(out, before);
+      run(way);
+      return is_near(values_of(out, count), plain);
+    };
+    fusions_.autotune(shape, *stopwatch_, run, is_right);
   };
   const auto activated = [&](const Linear<T>& linear, const T* x, Act act, T* out) {
-    both_ways({Fusion::act, rows, linear.inputs, linear.outputs},
-              [&](const auto& steps) { steps.activate(linear, x, act, out, rows, there); });
+    all_ways({Fusion::act, rows, linear.inputs, linear.outputs}, out,
+             [&](const auto& steps) { steps.activate(linear, x, act, out, rows, there); });
+  };
+  const auto projected = [&](const Linear<T>& linear, const T* x, T* out) {
+    if (linear.outputs == 0) return;  // of a layer that has no such product
+    all_ways({Fusion::bias, rows, linear.inputs, linear.outputs}, out,
+             [&](const auto& steps) { steps.project(linear, x, out, rows, there); });
   };
   const auto normed = [&](const Linear<T>& linear, const Norm& norm, const T* x, T* sums) {
-    both_ways({Fusion::norm, rows, linear.inputs, linear.outputs},
-              [&](const auto& steps) { steps.layer_norm(linear, norm, x, sums, hidden_.as<T>(), rows, there); });
+    all_ways({Fusion::norm, rows, linear.inputs, linear.outputs}, hidden_.as<T>(),
+             [&](const auto& steps) { steps.layer_norm(linear, norm, x, sums, hidden_.as<T>(), rows, there); });
   };
   const liteft_shape& shape = model_.shape;
   const Layer<T>& layer = model_.layers.front();
   const Act act = act_of(shape.activation);
   if (shape.embedding != shape.width) activated(model_.embedding_projection, sums_, Act::none, hidden_.as<T>());
   if (shape.head != LITEFT_HEAD_NONE) activated(model_.dense, pooled_.as<T>(), act_of_head(shape.head), dense_.as<T>());
+  for (const Layer<T>* each : {&layer, &model_.layers.back()}) {  // only the last one may be for first rows alone
+    projected(each->query_key_value, hidden_.as<T>(), projected_);
+    projected(each->key_value, hidden_.as<T>(), projected_);
+    projected(each->query, pooled_.as<T>(), queries_.as<T>());
+  }
   activated(layer.inner, hidden_.as<T>(), act, inner_.as<T>());
   normed(layer.projection, layer.attention_norm, context_.as<T>(), sums_);
   normed(layer.outer, layer.output_norm, inner_.as<T>(), context_.as<T>());
-  both_ways({Fusion::feed_forward, rows, shape.width, shape.inner},
-            [&](const auto& steps) { steps.feed_forward(layer, act, context_.as<T>(), hidden_.as<T>(), rows, there); });
+  all_ways({Fusion::feed_forward, rows, shape.width, shape.inner}, hidden_.as<T>(),
+           [&](const auto& steps) { steps.feed_forward(layer, act, context_.as<T>(), hidden_.as<T>(), rows, there); });
   check(cudaStreamSynchronize(stream_), "autotuning fusions");
 }
 
@@ -245,10 +291,10 @@ void ExecutionSlot<T>::prepare(const Bucket& bucket) {
   Graph graph = captured(stream_, [&] {
     compute(
         bucket,
-        [&](const Linear<T>& linear, const T* x, T* out, int rows, bool biased = false) {
+        [&](const Linear<T>& linear, const T* x, T* out, int rows, bool biased) {
           matmuls_.run(shape_of(linear, rows, biased), places_of(linear, x, out, biased), stream_);
         },
-        [&](const Fusable& shape) { return fusions_.fuses(shape); });
+        [&](const Fusable& shape) { return fusions_.way_of(shape); });
   });
   graphs_[bucket] = {std::move(graph), runs_};
 }

@@ -77,8 +77,10 @@ class ExecutionSlot {
 
  private:
   MatmulPlaces places_of(const Linear<T>& linear, const T* x, T* out, bool biased) const;
-  template <typename Matmul, typename Fuses>
-  void compute(const Bucket& bucket, const Matmul& matmul, const Fuses& fuses);
+  template <typename Matmul, typename WayOf>
+  void compute(const Bucket& bucket, const Matmul& matmul, const WayOf& way_of);
+  std::vector<float> values_of(const T* values, std::size_t count) const;
+  void set_values(T* values, const std::vector<float>& wanted) const;
   // Fills the activations of a chunk with random values: the time and the power of a matmul depend on them.
   void fill_random();
   // Copies to the GPU how much of a bucket is used.

@@ -1,51 +1,70 @@
 #include "cuda/fusion_table.h"
 
 #include <sstream>
-#include <vector>
 
+#include "cuda/sm90_product.h"
 #include "cuda/tuning_cache.h"
 
 namespace liteft::cuda {
 
-FusionTable::FusionTable(Policy policy, std::size_t shared, std::string cache)
-    : policy_(policy), shared_(shared), cache_(std::move(cache)) {
+FusionTable::FusionTable(Policy policy, const Abilities& abilities, std::string cache)
+    : policy_(policy), abilities_(abilities), cache_(std::move(cache)) {
   if (cache_.empty()) return;
   for (const std::string& record : read_tuning_cache(cache_, &news_)) {
     std::istringstream words(record);
     Fusable shape{};
-    int what = 0;
-    bool faster = false;
-    words >> what >> shape.rows >> shape.inputs >> shape.outputs >> faster;
+    int what = 0, way = 0;
+    words >> what >> shape.rows >> shape.inputs >> shape.outputs >> way;
     shape.what = static_cast<Fusion>(what);
-    if (words)
-      faster_[shape] = faster;
+    if (words && way >= 0 && way <= static_cast<int>(Way::hopper))
+      best_[shape] = static_cast<Way>(way);
     else
       news_ = true;
   }
 }
 
-bool FusionTable::takes(const Fusable& shape) const {
+bool FusionTable::takes(const Fusable& shape, Way way) const {
+  if (way == Way::plain) return true;
+  const std::size_t shared = abilities_.shared;
+  if (way == Way::hopper) {
+    if (!abilities_.hopper) return false;
+    return shape.what == Fusion::act || shape.what == Fusion::bias;
+  }
   switch (shape.what) {
-    case Fusion::act: return fuses_act(shared_);
-    case Fusion::norm: return fuses_norm(shape.outputs, shared_);
-    case Fusion::feed_forward: return fuses_feed_forward(shape.inputs, shared_);
+    case Fusion::act: return fuses_act(shared);
+    case Fusion::norm: return fuses_norm(shape.outputs, shared);
+    case Fusion::feed_forward: return fuses_feed_forward(shape.inputs, shared);
+    case Fusion::bias: break;
   }
   return false;
 }
 
-bool FusionTable::fuses(const Fusable& shape) const {
-  if (policy_ != Policy::measured) return policy_ == Policy::always && takes(shape);
-  const auto found = faster_.find(shape);
-  return found != faster_.end() && found->second && takes(shape);
+std::vector<Way> FusionTable::ways_of(const Fusable& shape) const {
+  std::vector<Way> ways;
+  for (const Way way : {Way::plain, Way::fused, Way::hopper}) {
+    if (takes(shape, way)) ways.push_back(way);
+  }
+  return ways;
+}
+
+Way FusionTable::way_of(const Fusable& shape) const {
+  Way way = Way::plain;
+  if (policy_ == Policy::always) way = Way::fused;
+  if (policy_ == Policy::hopper) way = Way::hopper;
+  if (policy_ == Policy::measured) {
+    const auto found = best_.find(shape);
+    if (found != best_.end()) way = found->second;
+  }
+  return takes(shape, way) ? way : Way::plain;
 }
 
 void FusionTable::save() {
   if (cache_.empty() || !news_) return;
   std::vector<std::string> records;
-  for (const auto& [shape, faster] : faster_) {
+  for (const auto& [shape, way] : best_) {
     std::ostringstream record;
     record << static_cast<int>(shape.what) << ' ' << shape.rows << ' ' << shape.inputs << ' ' << shape.outputs << ' '
-           << faster;
+           << static_cast<int>(way);
     records.push_back(record.str());
   }
   write_tuning_cache(cache_, records);

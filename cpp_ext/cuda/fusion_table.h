@@ -1,54 +1,78 @@
-// Records for each shape whether a fused kernel is faster than cublasLt followed by another kernel. This is measured on
-// the GPU when a classifier is created, and kept in a file for the next time.
+// Records for each step of a layer how it is computed: by cublasLt followed by another kernel, by a fused kernel, or by
+// a kernel for Hopper's tensor cores. This is measured on the GPU when a classifier is created, and kept in a file for
+// the next time.
 
 #pragma once
 
 #include <compare>
+#include <limits>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "cuda/kernels.h"
 #include "cuda/timing.h"
 
 namespace liteft::cuda {
 
-enum class Fusion : int { act = 0, norm = 1, feed_forward = 2 };
+enum class Fusion : int { act = 0, norm = 1, feed_forward = 2, bias = 3 };
 
-// A step that may be fused. For a feed-forward block, `inputs` is the width and `outputs` the inner width.
+// A step with a matmul. For a feed-forward block, `inputs` is the width and `outputs` the inner width.
 struct Fusable {
   Fusion what;
   int rows, inputs, outputs;
   auto operator<=>(const Fusable&) const = default;
 };
 
-enum class Policy { measured, never, always };  // always: wherever a kernel supports the shape
+// How a step is computed. hopper: sm90_product.cu, on compute capability 9.0.
+enum class Way : int { plain = 0, fused = 1, hopper = 2 };
+
+// always and hopper: in that way wherever a kernel supports the shape, otherwise plain.
+enum class Policy { measured, never, always, hopper };
+
+// What the GPU can do.
+struct Abilities {
+  std::size_t shared = 0;  // the most bytes of shared memory that a block may have
+  bool hopper = false;     // compute capability 9.0, and the library has kernels for it
+  int multiprocessors = 1;
+};
 
 class FusionTable {
  public:
-  // shared: the most bytes of shared memory that a block may have on the GPU. cache: a file, or "" for none.
-  FusionTable(Policy policy, std::size_t shared, std::string cache);
+  // cache: a file, or "" for none.
+  FusionTable(Policy policy, const Abilities& abilities, std::string cache);
 
-  bool fuses(const Fusable& shape) const;
-  // Times both ways, unless the table has the shape already. Each is launched once before it is timed.
-  template <typename Plain, typename Fused>
-  void autotune(const Fusable& shape, Stopwatch& stopwatch, const Plain& plain, const Fused& fused) {
-    if (policy_ != Policy::measured || !takes(shape) || faster_.count(shape)) return;
-    plain();
-    fused();
-    const float plain_time = stopwatch.time(plain);
-    faster_[shape] = stopwatch.time(fused) < plain_time;
+  Way way_of(const Fusable& shape) const;
+  const Abilities& abilities() const { return abilities_; }
+  // Times the ways in which a step can be computed, unless the table has the shape already. run(way) launches the step;
+  // is_right(way) returns whether that gives what the plain way gives, or else the way is left out.
+  template <typename Run, typename IsRight>
+  void autotune(const Fusable& shape, Stopwatch& stopwatch, const Run& run, const IsRight& is_right) {
+    if (policy_ != Policy::measured || best_.count(shape)) return;
+    const std::vector<Way> ways = ways_of(shape);
+    if (ways.size() == 1) return;
+    float best = std::numeric_limits<float>::infinity();
+    for (const Way way : ways) {
+      if (way == Way::hopper && !is_right(way)) continue;
+      run(way);  // once before it is timed
+      const float time = stopwatch.time([&] { run(way); });
+      if (time >= best) continue;
+      best = time;
+      best_[shape] = way;
+    }
     news_ = true;
   }
   // Writes the table to the cache if it has changed.
   void save();
 
  private:
-  bool takes(const Fusable& shape) const;
+  bool takes(const Fusable& shape, Way way) const;
+  std::vector<Way> ways_of(const Fusable& shape) const;
 
   const Policy policy_;
-  const std::size_t shared_;
+  const Abilities abilities_;
   const std::string cache_;
-  std::map<Fusable, bool> faster_;  // whether the fused kernel is faster
+  std::map<Fusable, Way> best_;
   bool news_ = false;
 };
 

@@ -225,6 +225,14 @@ void load_sm90_kernels() {
   load_kernel(sm90_matmul_activate_kernel<T, 256>, sizeof(SharedOf<T, 256>));
 }
 
+bool holds_sm90_kernels() {
+#if defined(LITEFT_SM90_BUILT)
+  return LITEFT_SM90_BUILT;
+#else
+  return false;
+#endif
+}
+
 #define LITEFT_FOR(T)                                                                 \
   template CUtensorMap sm90_rows_map<T>(const T*, int, int);                          \
   template CUtensorMap sm90_weights_map<T>(const T*, int, int);                       \

@@ -36,5 +36,8 @@ void sm90_matmul_activate(const Sm90Activation<T>& given, int multiprocessors, c
 // Loads the kernels, as load_kernels does. Only where the compute capability is 9.0.
 template <typename T>
 void load_sm90_kernels();
+// Whether the library was built with their code (sm_90a), rather than with that of other architectures, where they do
+// nothing.
+bool holds_sm90_kernels();
 
 }  // namespace liteft::cuda

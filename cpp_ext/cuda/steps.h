@@ -1,29 +1,46 @@
-// The steps of a layer that consist of a matmul and what follows it, fused in one kernel or as two.
+// The steps of a layer that consist of a matmul and what follows it, in one kernel or in two.
 
 #pragma once
 
 #include "cuda/fusion_table.h"
 #include "cuda/kernels.h"
 #include "cuda/model.h"
+#include "cuda/sm90_product.h"
 
 namespace liteft::cuda {
 
-// matmul(linear, x, out, rows) launches a matmul without its bias; fuses(Fusable) returns whether to fuse. `inner` is
-// memory for the values within a feed-forward block: (rows, inner).
-template <typename T, typename Matmul, typename Fuses>
+// matmul(linear, x, out, rows, biased) launches a matmul, with its bias or without; way_of(Fusable) returns how a step
+// is computed. `inner` is memory for the values within a feed-forward block: (rows, inner).
+template <typename T, typename Matmul, typename WayOf>
 class Steps {
  public:
-  Steps(const liteft_shape& shape, cudaStream_t stream, T* inner, const Matmul& matmul, const Fuses& fuses)
-      : shape_(shape), stream_(stream), inner_(inner), matmul_(matmul), fuses_(fuses) {}
+  Steps(const liteft_shape& shape, int multiprocessors, cudaStream_t stream, T* inner, const Matmul& matmul,
+        const WayOf& way_of)
+      : shape_(shape),
+        multiprocessors_(multiprocessors),
+        stream_(stream),
+        inner_(inner),
+        matmul_(matmul),
+        way_of_(way_of) {}
 
-  // out = act(linear(x)) for `most` rows, of which *count are used.
+  // out = linear(x) for `most` rows, of which *count are used.
+  void project(const Linear<T>& linear, const T* x, T* out, int most, const std::int32_t* count) const {
+    if (way_of_(Fusable{Fusion::bias, most, linear.inputs, linear.outputs}) == Way::hopper)
+      return on_hopper(linear, x, Act::none, out, most, count);
+    matmul_(linear, x, out, most, true);
+  }
+
+  // out = act(linear(x))
   void activate(const Linear<T>& linear, const T* x, Act act, T* out, int most, const std::int32_t* count) const {
     const float* bias = linear.bias.template as<float>();
-    if (fuses_(Fusable{Fusion::act, most, linear.inputs, linear.outputs})) {
-      return matmul_activate<T>({x, weights(linear), bias, act, linear.inputs, linear.outputs, count, out}, most,
-                                stream_);
+    switch (way_of_(Fusable{Fusion::act, most, linear.inputs, linear.outputs})) {
+      case Way::hopper: return on_hopper(linear, x, act, out, most, count);
+      case Way::fused:
+        return matmul_activate<T>({x, weights(linear), bias, act, linear.inputs, linear.outputs, count, out}, most,
+                                  stream_);
+      case Way::plain: break;
     }
-    matmul_(linear, x, out, most);
+    matmul_(linear, x, out, most, false);
     cuda::activate<T>({out, bias, act, linear.outputs, count}, most, stream_);
   }
 
@@ -32,18 +49,18 @@ class Steps {
                   const std::int32_t* count) const {
     const float *bias = linear.bias.template as<float>(), *gamma = norm.gamma.as<float>(),
                 *beta = norm.beta.as<float>();
-    if (fuses_(Fusable{Fusion::norm, most, linear.inputs, linear.outputs})) {
+    if (way_of_(Fusable{Fusion::norm, most, linear.inputs, linear.outputs}) == Way::fused) {
       return matmul_layer_norm<T>(
           {x, weights(linear), bias, into, gamma, beta, shape_.epsilon, linear.inputs, linear.outputs, count, into},
           most, stream_);
     }
-    matmul_(linear, x, sums, most);
+    matmul_(linear, x, sums, most, false);
     cuda::layer_norm<T>({sums, bias, into, gamma, beta, shape_.epsilon, linear.outputs, count, into}, most, stream_);
   }
 
   // into = the layer's feed-forward block applied to it, with residual and norm; `sums` as in layer_norm.
   void feed_forward(const Layer<T>& layer, Act act, T* sums, T* into, int most, const std::int32_t* count) const {
-    if (fuses_(Fusable{Fusion::feed_forward, most, layer.inner.inputs, layer.inner.outputs})) {
+    if (way_of_(Fusable{Fusion::feed_forward, most, layer.inner.inputs, layer.inner.outputs}) == Way::fused) {
       return cuda::feed_forward<T>(
           {into, weights(layer.inner), weights(layer.outer), layer.inner.bias.template as<float>(),
            layer.outer.bias.template as<float>(), act, layer.output_norm.gamma.template as<float>(),
@@ -58,11 +75,19 @@ class Steps {
  private:
   static const T* weights(const Linear<T>& linear) { return linear.weights.template as<const T>(); }
 
+  void on_hopper(const Linear<T>& linear, const T* x, Act act, T* out, int most, const std::int32_t* count) const {
+    sm90_matmul_activate<T>(
+        {sm90_rows_map(x, most, linear.inputs), sm90_weights_map(weights(linear), linear.inputs, linear.outputs),
+         linear.bias.template as<float>(), act, linear.inputs, linear.outputs, count, out},
+        multiprocessors_, stream_);
+  }
+
   const liteft_shape& shape_;
+  const int multiprocessors_;
   const cudaStream_t stream_;
   T* const inner_;
   const Matmul& matmul_;
-  const Fuses& fuses_;
+  const WayOf& way_of_;
 };
 
 }  // namespace liteft::cuda

@@ -64,6 +64,29 @@ void the_faster_way_is_chosen_and_kept() {
   set_costs(1, 1, 1);
 }
 
+// Hopper's kernels are taken where they are faster, and left out where they do not give what cublasLt gives.
+void hopper_is_chosen_if_it_is_faster_and_right() {
+  const liteft_shape& shape = kFusable[1];
+  std::mt19937 random(23);
+  const Texts texts = random_texts(random, shape, 3, 10);
+  const std::vector<float> expected = by_cpu(shape, texts);
+  const auto runs = [&](double cost, const char* broken) {
+    emulator::set_cost("Sm90Activation<", cost);
+    emulator::break_kernels(broken);
+    const auto engine = create(shape, LITEFT_FP16, small(32));
+    emulator::break_kernels("");
+    const long before = emulator::kernels_run("Sm90Activation<");
+    EXPECT(difference(run(*engine, texts, shape), expected) < allowed(LITEFT_FP16));
+    return emulator::kernels_run("Sm90Activation<") - before;
+  };
+  autotunes_in_full = true;
+  EXPECT(runs(0.1, "") >= 2 * shape.layers);
+  EXPECT(runs(100.0, "") == 0);
+  EXPECT(runs(0.1, "Sm90Activation<") == 0);
+  autotunes_in_full = false;
+  emulator::set_cost("Sm90Activation<", 1.0);
+}
+
 // With a cache that another process wrote, nothing has run before graphs are captured: all kernels are loaded by then,
 // with their memory.
 void a_new_process_finds_its_kernels_loaded() {
@@ -72,7 +95,7 @@ void a_new_process_finds_its_kernels_loaded() {
   std::mt19937 random(24);
   for (const liteft_shape& shape : kFusable) {
     const Texts texts = random_texts(random, shape, 4, 12);
-    for (const Policy policy : {Policy::measured, Policy::always}) {
+    for (const Policy policy : {Policy::measured, Policy::always, Policy::hopper}) {
       Settings settings = small(48);
       settings.cache = folder.string();
       settings.policy = policy;
@@ -183,6 +206,7 @@ void nothing_is_tuned_within_a_run() {
 int main() {
   std::setvbuf(stdout, nullptr, _IOLBF, 1 << 12);
   the_faster_way_is_chosen_and_kept();
+  hopper_is_chosen_if_it_is_faster_and_right();
   a_new_process_finds_its_kernels_loaded();
   a_stopwatch_prepares_once_and_wakes_the_gpu();
   algorithms_are_kept_and_bad_files_survived();

@@ -60,6 +60,23 @@ void logits_are_those_of_the_cpu() {
               worst[LITEFT_BF16]);
 }
 
+// By Hopper's kernels: as on the CPU, and those steps do not depend on the rows beside them at all.
+void products_on_hopper_agree() {
+  std::mt19937 random(22);
+  for (const auto& shapes : {std::vector<liteft_shape>(std::begin(kShapes), std::end(kShapes)),
+                             std::vector<liteft_shape>(std::begin(kFusable), std::end(kFusable))}) {
+    for (const liteft_shape& shape : shapes) {
+      Settings settings = small(128);
+      settings.policy = Policy::hopper;
+      const auto engine = create(shape, LITEFT_BF16, settings);
+      const long before = emulator::kernels_run("Sm90Activation<");
+      const Texts texts = random_texts(random, shape, 9, 40);
+      EXPECT(difference(run(*engine, texts, shape), by_cpu(shape, texts)) < allowed(LITEFT_BF16));
+      EXPECT(emulator::kernels_run("Sm90Activation<") - before >= 2 * shape.layers);
+    }
+  }
+}
+
 void fused_kernels_and_plain_ones_agree() {
   std::mt19937 random(20);
   for (const liteft_shape& shape : kFusable) {
@@ -230,8 +247,9 @@ void whether_to_fuse_may_come_from_the_environment() {
   EXPECT(fused_blocks("never") == 0);
   for (const char* bad : {"yes", "Always", "0"}) {
     EXPECT(fused_blocks(bad) == -1);
-    EXPECT(std::strstr(liteft_cuda_last_error(),
-                       ("LITEFT_CUDA_FUSE is '" + std::string(bad) + "', and it is 'always' or 'never'").c_str()));
+    EXPECT(std::strstr(
+        liteft_cuda_last_error(),
+        ("LITEFT_CUDA_FUSE is '" + std::string(bad) + "', and it is 'always', 'never' or 'hopper'").c_str()));
   }
   unsetenv("LITEFT_CUDA_FUSE");
 }
@@ -328,6 +346,7 @@ int main() {
   std::setvbuf(stdout, nullptr, _IOLBF, 1 << 12);
   the_c_api_runs_a_batch();
   logits_are_those_of_the_cpu();
+  products_on_hopper_agree();
   fused_kernels_and_plain_ones_agree();
   what_is_optional_may_be_left_out();
   alone_equals_in_company();

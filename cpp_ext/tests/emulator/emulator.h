@@ -26,6 +26,9 @@ void set_cost(const std::string& part, double cost);
 // environment asks for that from the start.
 void skip_work(bool skip);
 
+// Kernels whose parameters have `part` in their types do nothing, as broken ones might; "" for none.
+void break_kernels(const std::string& part);
+
 // The launch of a graph after `count` others fails.
 void fail_graph(int count = 0);
 // The library was built for other GPUs than this one.

@@ -37,6 +37,7 @@ struct State {
   long choices_of_device = 0;
   const pid_t process = getpid();
   std::map<std::string, double> costs;
+  std::string broken;
   std::map<const void*, std::size_t> shared_allowed;
   std::set<const void*> loaded;  // kernels: by a launch, or by asking for their attributes
   std::map<std::string, long> kernels_run;
@@ -208,6 +209,7 @@ void poison_instead_of_zeros(bool poison) { state.poison_instead_of_zeros = pois
 void skip_work(bool skip) { state.skip_work = skip; }
 void set_cost(const std::string& part, double cost) { state.costs[part] = cost; }
 
+void break_kernels(const std::string& part) { state.broken = part; }
 void fail_graph(int count) { state.graphs_left = count; }
 void hold_no_kernels(bool none) { state.no_kernels = none; }
 void forget_kernels() {
@@ -264,6 +266,9 @@ cudaError_t launch(Kernel kernel, cudaStream_t stream) {
   return say(enqueue(stream, {[kernel = std::move(kernel)]() -> std::string {
                                 ++state.kernels_run[kernel.name];
                                 if (state.skip_work) return "";
+                                const bool broken = !state.broken.empty() &&
+                                                    std::string(kernel.name).find(state.broken) != std::string::npos;
+                                if (broken) return "";
                                 const std::string fault = run_kernel(kernel, state.seed++);
                                 return fault.empty() ? "" : std::string(kernel.name) + ": " + fault;
                               },
