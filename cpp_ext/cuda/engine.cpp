@@ -18,7 +18,7 @@ namespace {
 constexpr int kLeastCapability = 80;
 constexpr int kLeastRows = 256, kMostRows = 65536;  // limits of LITEFT_CUDA_ROWS
 constexpr int kMostSlots = 64;                      // of LITEFT_CUDA_SLOTS
-constexpr int kReadyRows = 512;                     // single texts of up to so many tokens find their graphs captured
+constexpr int kReadyRows = 512;  // of short requests: those of single texts find their graphs captured
 
 // Makes a device the current one of the calling thread, and restores the former one at the end. A device that is
 // already current is not selected again, and no other one is touched, since selecting a device starts CUDA on it, which
@@ -86,7 +86,8 @@ class Engine : public AnyEngine {
     try {
       for (std::size_t number = 0; number < chunks.size(); ++number) {
         const Chunk& chunk = chunks[number];
-        const Bucket bucket = bucket_for(chunk, batch);
+        Bucket bucket = bucket_for(chunk, batch);
+        bucket.copies = chunks.size() == 1 && bucket.rows <= kReadyRows;
         prepare(*slot.operator->(), bucket);
         fill(slot->host(bucket, number % 2), bucket, batch, chunk);
         slot->begin(bucket, logit_row(batch, chunk.last_text) - logit_row(batch, chunk.first_text), number % 2);
@@ -130,7 +131,7 @@ class Engine : public AnyEngine {
         const Bucket bucket = bucket_for(chunk, batch);
         prepare(*slot.operator->(), bucket);
         fill(slot->host(bucket, 0), bucket, batch, chunk);
-        chunks.push_back(slot->upload(bucket));
+        chunks.push_back(slot->uploaded(bucket));
       }
     }
     return slot->time(chunks);
@@ -173,7 +174,7 @@ class Engine : public AnyEngine {
   void prepare_single_texts(ExecutionSlot<T>& slot) {
     const int longest = bucket_of(std::min(model_.shape.positions, kReadyRows));
     for (const int rows : buckets_up_to(std::min(longest, settings_.most_rows)))
-      prepare(slot, {rows, text_bucket_of(1), false, model_.shape.types > 0});
+      prepare(slot, {rows, std::min(text_bucket_of(1), settings_.most_rows), false, model_.shape.types > 0, true});
   }
 
   void prepare(ExecutionSlot<T>& slot, const Bucket& bucket) {

@@ -291,14 +291,29 @@ void ExecutionSlot<T>::prepare(const Bucket& bucket) {
     graphs_.erase(oldest);
   }
   Graph graph = captured(stream_, [&] {
+    if (bucket.copies) upload(bucket, 0);
     compute(
         bucket,
         [&](const Linear<T>& linear, const T* x, T* out, int rows, bool biased) {
           matmuls_.run(shape_of(linear, rows, biased), places_of(linear, x, out, biased), stream_);
         },
         [&](const Fusable& shape) { return fusions_.way_of(shape); });
+    if (bucket.copies) download(model_.shape.pooling == LITEFT_NONE ? bucket.rows : bucket.texts, 0);
   });
   graphs_[bucket] = {std::move(graph), runs_};
+}
+
+template <typename T>
+void ExecutionSlot<T>::upload(const Bucket& bucket, int side) {
+  check(cudaMemcpyAsync(staged_.as(), sides_[side].staged.template as<char>(), Staging::bytes(bucket),
+                        cudaMemcpyHostToDevice, stream_),
+        "a copy");
+}
+template <typename T>
+void ExecutionSlot<T>::download(std::size_t rows, int side) {
+  check(cudaMemcpyAsync(sides_[side].logits.as(), logits_.as(), rows * model_.shape.labels * sizeof(float),
+                        cudaMemcpyDeviceToHost, stream_),
+        "a copy");
 }
 
 template <typename T>
@@ -306,13 +321,9 @@ void ExecutionSlot<T>::begin(const Bucket& bucket, std::size_t logit_rows, int s
   const auto graph = graphs_.find(bucket);
   if (graph == graphs_.end()) throw std::logic_error("a bucket that was not prepared");
   graph->second.used = ++runs_;
-  check(cudaMemcpyAsync(staged_.as(), sides_[side].staged.template as<char>(), Staging::bytes(bucket),
-                        cudaMemcpyHostToDevice, stream_),
-        "a copy");
+  if (!bucket.copies) upload(bucket, side);
   graph->second.graph.launch(stream_);
-  check(cudaMemcpyAsync(sides_[side].logits.as(), logits_.as(), logit_rows * model_.shape.labels * sizeof(float),
-                        cudaMemcpyDeviceToHost, stream_),
-        "a copy");
+  if (!bucket.copies) download(logit_rows, side);
   check(cudaEventRecord(sides_[side].done, stream_), "an event");
 }
 
@@ -339,7 +350,7 @@ double ExecutionSlot<T>::time(const Bucket& bucket, int runs) {
 }
 
 template <typename T>
-Uploaded ExecutionSlot<T>::upload(const Bucket& bucket) {
+Uploaded ExecutionSlot<T>::uploaded(const Bucket& bucket) {
   Uploaded chunk{bucket, DeviceBuffer(Staging::bytes(bucket))};
   settle();
   check(cudaMemcpyAsync(chunk.staged.as(), sides_[0].staged.template as<char>(), chunk.staged.bytes(),

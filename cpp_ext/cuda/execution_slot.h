@@ -24,6 +24,7 @@ struct Bucket {
   int rows = 0, texts = 0;
   bool key_mask = false;  // some tokens are hidden
   bool holds_types = false;
+  bool copies = false;  // the graph has the copies of side 0 in it, which saves a short request two calls
   auto operator<=>(const Bucket&) const = default;
 };
 
@@ -60,7 +61,8 @@ class ExecutionSlot {
   // Where on the host a chunk of the bucket has to be written. There are two sides, 0 and 1: one can be written while
   // the other one's chunk is computed.
   Staging host(const Bucket& bucket, int side) { return Staging(sides_[side].staged.template as<char>(), bucket); }
-  // Starts to upload a side's chunk, to compute, and to download so many rows of logits.
+  // Starts to upload a side's chunk, to compute, and to download so many rows of logits. If the bucket's graph copies,
+  // the side must be 0, and all rows of the bucket's logits are downloaded.
   void begin(const Bucket& bucket, std::size_t logit_rows, int side);
   // Waits for what was begun; then its logits are in `logits(side)`, and the side may be written again.
   void finish(int side);
@@ -69,7 +71,7 @@ class ExecutionSlot {
   // Milliseconds that the bucket's graph takes on the GPU for the last uploaded chunk, on average over `runs`.
   double time(const Bucket& bucket, int runs);
   // Uploads what was written to `host(bucket, 0)`, for a timed pass.
-  Uploaded upload(const Bucket& bucket);
+  Uploaded uploaded(const Bucket& bucket);
   // Milliseconds on the GPU of a pass over chunks. Each chunk is copied, on the GPU, to the place from which its graph
   // reads it; the graphs must have been prepared.
   double time(const std::vector<Uploaded>& chunks);
@@ -79,6 +81,8 @@ class ExecutionSlot {
   MatmulPlaces places_of(const Linear<T>& linear, const T* x, T* out, bool biased) const;
   template <typename Matmul, typename WayOf>
   void compute(const Bucket& bucket, const Matmul& matmul, const WayOf& way_of);
+  void upload(const Bucket& bucket, int side);
+  void download(std::size_t rows, int side);
   std::vector<float> values_of(const T* values, std::size_t count) const;
   void set_values(T* values, const std::vector<float>& wanted) const;
   // Fills the activations of a chunk with random values: the time and the power of a matmul depend on them.
