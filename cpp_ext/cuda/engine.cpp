@@ -294,8 +294,9 @@ Policy policy_from_environment(Policy otherwise) {
   if (std::strcmp(asked, "always") == 0) return Policy::always;
   if (std::strcmp(asked, "never") == 0) return Policy::never;
   if (std::strcmp(asked, "hopper") == 0) return Policy::hopper;
+  if (std::strcmp(asked, "whole") == 0) return Policy::whole;
   throw std::invalid_argument("LITEFT_CUDA_FUSE is '" + std::string(asked) +
-                              "', and it is 'always', 'never' or 'hopper', or unset: then what is "
+                              "', and it is 'always', 'never', 'hopper' or 'whole', or unset: then what is "
                               "faster is measured");
 }
 

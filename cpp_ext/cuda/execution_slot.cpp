@@ -95,6 +95,9 @@ ExecutionSlot<T>::ExecutionSlot(const Model<T>& model, Matmuls& matmuls, FusionT
   pooled_ = DeviceBuffer(texts * width * sizeof(T));
   dense_ = DeviceBuffer(texts * width * sizeof(T));
   logits_ = DeviceBuffer(logits * sizeof(float));
+  short_ = std::make_unique<ShortForward<T>>(model, act_of(shape.activation), act_of_head(shape.head),
+                                             fusions.abilities().shared, fusions.abilities().multiprocessors,
+                                             logits_.as<float>());
   settle();
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
   stopwatch_ = std::make_unique<Stopwatch>(stream_, [this] { fill_random(); });
@@ -104,6 +107,11 @@ template <typename T>
 ExecutionSlot<T>::~ExecutionSlot() {
   graphs_.clear();
   if (stream_) cudaStreamDestroy(stream_);
+}
+
+template <typename T>
+Fusable ExecutionSlot<T>::whole_of(int rows) const {
+  return {Fusion::forward, rows, model_.shape.width, model_.shape.layers};
 }
 
 template <typename T>
@@ -180,6 +188,17 @@ void ExecutionSlot<T>::compute(const Bucket& bucket, const Matmul& matmul, const
     classified.x = dense_.as<T>();
   }
   classify<T>(classified, texts, stream_);
+}
+
+template <typename T>
+template <typename Matmul>
+void ExecutionSlot<T>::forward(const Bucket& bucket, const Matmul& matmul, Way way) {
+  if (way == Way::plain || bucket.rows > short_->most_rows())
+    return compute(bucket, matmul, [&](const Fusable& shape) { return fusions_.way_of(shape); });
+  const Staging in(staged_.as<char>(), bucket);
+  short_->launch({in.counts, in.ids, bucket.holds_types ? in.types : nullptr, in.positions, in.text_of_row, in.offsets,
+                  bucket.key_mask ? in.key_mask : nullptr},
+                 bucket.rows, stream_);
 }
 
 template <typename T>
@@ -278,7 +297,41 @@ void ExecutionSlot<T>::autotune(int rows) {
   normed(layer.outer, layer.output_norm, inner_.as<T>(), context_.as<T>());
   all_ways({Fusion::feed_forward, rows, shape.width, shape.inner}, hidden_.as<T>(),
            [&](const auto& steps) { steps.feed_forward(layer, act, context_.as<T>(), hidden_.as<T>(), rows, there); });
+  if (rows <= short_->most_rows()) autotune_forward(rows);
   check(cudaStreamSynchronize(stream_), "autotuning fusions");
+}
+
+// Decides for chunks of so many rows, on a single text, between one kernel and the steps as they were decided before.
+template <typename T>
+void ExecutionSlot<T>::autotune_forward(int rows) {
+  const Bucket bucket{rows, rows};
+  const Staging text = host(bucket, 0);
+  *text.counts = {rows, 1};
+  text.offsets[0] = 0, text.offsets[1] = rows;
+  for (int row = 0; row < rows; ++row) {
+    text.ids[row] = text.text_of_row[row] = 0;
+    text.positions[row] = std::min(row, model_.shape.positions - 1);
+  }
+  upload(bucket, 0);
+  const auto matmul = [&](const Linear<T>& linear, const T* x, T* out, int most, bool biased) {
+    matmuls_.run(shape_of(linear, most, biased), places_of(linear, x, out, biased), stream_);
+  };
+  const auto run = [&](Way way) { forward(bucket, matmul, way); };
+  const auto logits_by = [&](Way way) {
+    const std::size_t count = (model_.shape.pooling == LITEFT_NONE ? rows : 1) * model_.shape.labels;
+    check(cudaMemsetAsync(logits_.as(), 0, count * sizeof(float), stream_), "filling memory of the GPU");
+    run(way);
+    std::vector<float> logits(count);
+    check(cudaMemcpyAsync(logits.data(), logits_.as(), count * sizeof(float), cudaMemcpyDeviceToHost, stream_),
+          "a copy");
+    check(cudaStreamSynchronize(stream_), "a copy");
+    return logits;
+  };
+  const auto is_right = [&](Way way) {
+    const std::vector<float> plain = logits_by(Way::plain);
+    return is_near(logits_by(way), plain);
+  };
+  fusions_.autotune(whole_of(rows), *stopwatch_, run, is_right);
 }
 
 template <typename T>
@@ -292,12 +345,10 @@ void ExecutionSlot<T>::prepare(const Bucket& bucket) {
   }
   Graph graph = captured(stream_, [&] {
     if (bucket.copies) upload(bucket, 0);
-    compute(
-        bucket,
-        [&](const Linear<T>& linear, const T* x, T* out, int rows, bool biased) {
-          matmuls_.run(shape_of(linear, rows, biased), places_of(linear, x, out, biased), stream_);
-        },
-        [&](const Fusable& shape) { return fusions_.way_of(shape); });
+    const auto matmul = [&](const Linear<T>& linear, const T* x, T* out, int rows, bool biased) {
+      matmuls_.run(shape_of(linear, rows, biased), places_of(linear, x, out, biased), stream_);
+    };
+    forward(bucket, matmul, fusions_.way_of(whole_of(bucket.rows)));
     if (bucket.copies) download(model_.shape.pooling == LITEFT_NONE ? bucket.rows : bucket.texts, 0);
   });
   graphs_[bucket] = {std::move(graph), runs_};

@@ -15,6 +15,7 @@
 #include "cuda/memory.h"
 #include "cuda/model.h"
 #include "cuda/matmul.h"
+#include "cuda/short_forward.h"
 #include "cuda/timing.h"
 
 namespace liteft::cuda {
@@ -78,11 +79,16 @@ class ExecutionSlot {
   const float* logits(int side) const { return sides_[side].logits.template as<float>(); }
 
  private:
+  Fusable whole_of(int rows) const;
   MatmulPlaces places_of(const Linear<T>& linear, const T* x, T* out, bool biased) const;
   template <typename Matmul, typename WayOf>
   void compute(const Bucket& bucket, const Matmul& matmul, const WayOf& way_of);
   void upload(const Bucket& bucket, int side);
   void download(std::size_t rows, int side);
+  // Computes a bucket's chunk by the whole forward pass in one kernel, or step by step, as the table says.
+  template <typename Matmul>
+  void forward(const Bucket& bucket, const Matmul& matmul, Way way);
+  void autotune_forward(int rows);
   std::vector<float> values_of(const T* values, std::size_t count) const;
   void set_values(T* values, const std::vector<float>& wanted) const;
   // Fills the activations of a chunk with random values: the time and the power of a matmul depend on them.
@@ -107,6 +113,7 @@ class ExecutionSlot {
     std::uint64_t used = 0;  // time of the last use; the graph with the lowest is removed first
   };
   std::map<Bucket, Kept> graphs_;
+  std::unique_ptr<ShortForward<T>> short_;
   std::unique_ptr<Stopwatch> stopwatch_;
   const std::size_t most_graphs_;
   std::uint64_t runs_ = 0;

@@ -34,6 +34,7 @@ bool FusionTable::takes(const Fusable& shape, Way way) const {
     case Fusion::act: return fuses_act(shared);
     case Fusion::norm: return fuses_norm(shape.outputs, shared);
     case Fusion::feed_forward: return fuses_feed_forward(shape.inputs, shared);
+    case Fusion::forward: return true;  // of as many rows as a ShortForward takes
     case Fusion::bias: break;
   }
   return false;
@@ -49,7 +50,8 @@ std::vector<Way> FusionTable::ways_of(const Fusable& shape) const {
 
 Way FusionTable::way_of(const Fusable& shape) const {
   Way way = Way::plain;
-  if (policy_ == Policy::always) way = Way::fused;
+  const bool whole = shape.what == Fusion::forward;
+  if (policy_ == (whole ? Policy::whole : Policy::always)) way = Way::fused;
   if (policy_ == Policy::hopper) way = Way::hopper;
   if (policy_ == Policy::measured) {
     const auto found = best_.find(shape);

@@ -15,20 +15,23 @@
 
 namespace liteft::cuda {
 
-enum class Fusion : int { act = 0, norm = 1, feed_forward = 2, bias = 3 };
+enum class Fusion : int { act = 0, norm = 1, feed_forward = 2, bias = 3, forward = 4 };
 
-// A step with a matmul. For a feed-forward block, `inputs` is the width and `outputs` the inner width.
+// A step with a matmul. For a feed-forward block, `inputs` is the width and `outputs` the inner width; for the whole
+// forward pass, the width and the number of layers.
 struct Fusable {
   Fusion what;
   int rows, inputs, outputs;
   auto operator<=>(const Fusable&) const = default;
 };
 
-// How a step is computed. hopper: sm90_product.cu, on compute capability 9.0.
+// How a step is computed. fused: fused.cu, feed_forward.cu and short_forward.cu; hopper: sm90_product.cu, on compute
+// capability 9.0.
 enum class Way : int { plain = 0, fused = 1, hopper = 2 };
 
-// always and hopper: in that way wherever a kernel supports the shape, otherwise plain.
-enum class Policy { measured, never, always, hopper };
+// always, hopper and whole: wherever a kernel supports the shape, the steps of a layer by fused kernels, those steps by
+// Hopper's, or the whole forward pass by one; everything else is plain.
+enum class Policy { measured, never, always, hopper, whole };
 
 // What the GPU can do.
 struct Abilities {
@@ -53,9 +56,9 @@ class FusionTable {
     if (ways.size() == 1) return;
     float best = std::numeric_limits<float>::infinity();
     for (const Way way : ways) {
-      if (way == Way::hopper && !is_right(way)) continue;
+      if ((way == Way::hopper || (way == Way::fused && shape.what == Fusion::forward)) && !is_right(way)) continue;
       run(way);  // once before it is timed
-      const float time = stopwatch.time([&] { run(way); });
+      const float time = stopwatch.time([&] { run(way); }, shape.what == Fusion::forward ? 3 : Stopwatch::kStarts);
       if (time >= best) continue;
       best = time;
       best_[shape] = way;

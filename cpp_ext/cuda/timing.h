@@ -36,6 +36,8 @@ inline float milliseconds_between(const Event& begin, const Event& end) {
 // small kernels take the GPU.
 class Stopwatch {
  public:
+  static constexpr int kStarts = 20;
+
   // `prepare` is called once, before the first measurement, and not at all if nothing is measured.
   explicit Stopwatch(
       cudaStream_t stream, std::function<void()> prepare = [] {})
@@ -43,12 +45,12 @@ class Stopwatch {
 
   cudaStream_t stream() const { return stream_; }
 
-  // Milliseconds of kStarts repetitions of what `start` starts, which must have run before: the best of some replays.
+  // Milliseconds of `starts` repetitions of what `start` starts, which must have run before: the best of some replays.
   template <typename Start>
-  float time(const Start& start) {
+  float time(const Start& start, int starts = kStarts) {
     if (!awake_) prepare_();
     const Graph graph = captured(stream_, [&] {
-      for (int count = 0; count < kStarts; ++count) start();
+      for (int count = 0; count < starts; ++count) start();
     });
     if (!awake_) wake(graph);
     awake_ = true;
@@ -60,7 +62,7 @@ class Stopwatch {
   }
 
  private:
-  static constexpr int kStarts = 20, kReplays = 3;
+  static constexpr int kReplays = 3;
   static constexpr float kWaking = 50.0f;  // milliseconds of work after which an idle GPU has raised its clocks
 
   float once(const Graph& graph, const Event& begin, const Event& end) const {

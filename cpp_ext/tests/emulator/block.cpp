@@ -99,18 +99,26 @@ char* map_shared_end() {
   return base + kPage + bytes;
 }
 
-// The block that runs; one does at a time, whichever host thread asked for it.
+// What the threads of a block share.
+struct Party {
+  int at_barrier = 0;
+  bool any = false;  // of what threads brought to the barrier
+  char* shared = nullptr;
+};
+
+// The block that runs, or all blocks of a cooperative launch; one kernel does at a time, whichever host thread asked.
 struct Block {
   const Kernel* kernel = nullptr;
-  std::vector<Thread> threads;
+  std::vector<Thread> threads;  // of all blocks
   std::vector<Warp> warps;
+  std::vector<Party> parties;  // a block each
+  int threads_of_a_block = 0;
   std::mt19937_64 random;
   Fiber host;
   char* stacks = map_stacks();
-  char* const shared_end = map_shared_end();
-  char* shared = nullptr;
-  int current = 0, at_barrier = 0, gone = 0;
-  bool any = false;  // of what threads brought to the barrier
+  std::vector<char*> shared_ends;  // of as many blocks as there were at once
+  int current = 0, gone = 0;
+  Party& party() { return parties[current / threads_of_a_block]; }
   std::string fault;
   sigjmp_buf escape;
   bool running = false;
@@ -205,9 +213,12 @@ void on_signal(int number, siginfo_t* info, void*) {
   }
   const uint3 at = here->block;
   char text[160];
-  std::snprintf(text, sizeof text, "block (%u, %u), thread %d: address %p, ", at.x, at.y, b.current, info->si_addr);
+  std::snprintf(text, sizeof text, "block (%u, %u), thread %d: address %p, ", at.x, at.y,
+                b.current % b.threads_of_a_block, info->si_addr);
   const char* address = static_cast<const char*>(info->si_addr);
-  const bool near_shared = address >= b.shared_end - kMostShared - 2 * kPage && address < b.shared_end + kPage;
+  const bool near_shared = std::any_of(b.shared_ends.begin(), b.shared_ends.end(), [&](const char* end) {
+    return address >= end - kMostShared - 2 * kPage && address < end + kPage;
+  });
   b.fault = text + (near_shared ? "beside shared memory" : describe(info->si_addr));
   siglongjmp(b.escape, 1);
 }
@@ -228,18 +239,22 @@ void watch_signals() {
   sigaction(SIGBUS, &action, nullptr);
 }
 
-void run_block(const Kernel& kernel, uint3 place) {
+// Runs blocks at the same time.
+void run_blocks(const Kernel& kernel, const std::vector<uint3>& places) {
   Block& b = block();
-  const int count = kernel.block.x * kernel.block.y * kernel.block.z;
+  const unsigned each = kernel.block.x * kernel.block.y * kernel.block.z;
+  const int count = static_cast<int>(each * places.size());
+  b.threads_of_a_block = static_cast<int>(each);
   b.threads.resize(count);
   b.warps.assign(count / 32, {});
-  b.at_barrier = b.gone = 0;
-  b.any = false;
+  b.parties.assign(places.size(), {});
+  b.gone = 0;
   for (int number = 0; number < count; ++number) {
     Thread& thread = b.threads[number];
+    const unsigned within = number % each;
     thread.place = {
-        {number % kernel.block.x, number / kernel.block.x % kernel.block.y, number / kernel.block.x / kernel.block.y},
-        place,
+        {within % kernel.block.x, within / kernel.block.x % kernel.block.y, within / kernel.block.x / kernel.block.y},
+        places[number / each],
         kernel.block,
         kernel.grid};
     thread.at_barrier = thread.gone = thread.has_inputs = false;
@@ -249,8 +264,12 @@ void run_block(const Kernel& kernel, uint3 place) {
   }
   for (Warp& warp : b.warps) warp.ready = kAll;
   begin_asynchronous(count / 32);
-  b.shared = b.shared_end - (kernel.shared + 127) / 128 * 128;
-  std::memset(b.shared, kPoison, b.shared_end - b.shared);
+  while (b.shared_ends.size() < places.size()) b.shared_ends.push_back(map_shared_end());
+  for (std::size_t number = 0; number < places.size(); ++number) {
+    char* const end = b.shared_ends[number];
+    b.parties[number].shared = end - (kernel.shared + 127) / 128 * 128;
+    std::memset(b.parties[number].shared, kPoison, end - b.parties[number].shared);
+  }
   b.current = static_cast<int>(b.random() % b.warps.size()) * 32;
   b.warps[b.current / 32].ready &= ~1u;
   here = &b.threads[b.current].place;
@@ -258,9 +277,11 @@ void run_block(const Kernel& kernel, uint3 place) {
   if (sigsetjmp(b.escape, 1) == 0) b.host.enter(b.threads[b.current].fiber);
   b.running = false;
   if (b.fault.empty()) b.fault = end_asynchronous();
-  const bool beyond =
-      std::any_of(b.shared + kernel.shared, b.shared_end, [](char c) { return c != static_cast<char>(kPoison); });
-  if (b.fault.empty() && beyond) b.fault = "a block wrote beyond its shared memory";
+  for (std::size_t number = 0; number < places.size(); ++number) {
+    const bool beyond = std::any_of(b.parties[number].shared + kernel.shared, b.shared_ends[number],
+                                    [](char c) { return c != static_cast<char>(kPoison); });
+    if (b.fault.empty() && beyond) b.fault = "a block wrote beyond its shared memory";
+  }
 }
 
 }  // namespace
@@ -269,7 +290,8 @@ void fault(const char* format, ...) {
   Block& b = block();
   char text[400];
   const uint3 at = here->block;
-  int used = std::snprintf(text, sizeof text, "block (%u, %u), thread %d: ", at.x, at.y, b.current);
+  int used =
+      std::snprintf(text, sizeof text, "block (%u, %u), thread %d: ", at.x, at.y, b.current % b.threads_of_a_block);
   va_list arguments;
   va_start(arguments, format);
   std::vsnprintf(text + used, sizeof text - used, format, arguments);
@@ -301,14 +323,16 @@ void meet_block(const Location& where) {
   Thread& thread = b.threads[b.current];
   thread.where = where;
   thread.at_barrier = true;
-  if (++b.at_barrier < static_cast<int>(b.threads.size())) return next();
-  b.at_barrier = 0;
-  for (Thread& each : b.threads) {
-    each.at_barrier = false;
-    each.any = b.any;
+  Party& party = b.party();
+  if (++party.at_barrier < b.threads_of_a_block) return next();
+  const int first = b.current / b.threads_of_a_block * b.threads_of_a_block;
+  for (int number = first; number < first + b.threads_of_a_block; ++number) {
+    b.threads[number].at_barrier = false;
+    b.threads[number].any = party.any;
   }
-  b.any = false;
-  for (Warp& warp : b.warps) warp.ready = kAll;
+  party.at_barrier = 0;
+  party.any = false;
+  for (int warp = first / 32; warp < (first + b.threads_of_a_block) / 32; ++warp) b.warps[warp].ready = kAll;
   // Whoever came last need not be the first to go on.
   next();
 }
@@ -316,7 +340,7 @@ void meet_block(const Location& where) {
 bool any_of_block(bool value, const Location& where) {
   Block& b = block();
   Thread& thread = b.threads[b.current];
-  b.any |= value;
+  b.party().any |= value;
   meet_block(where);
   return thread.any;
 }
@@ -338,16 +362,14 @@ void wait_until(const std::function<bool()>& holds, const char* what, const Loca
 int thread_number() { return block().current; }
 unsigned random_below(unsigned count) { return static_cast<unsigned>(block().random() % count); }
 
-char* shared_memory() { return block().shared; }
+char* shared_memory() { return block().party().shared; }
 std::size_t shared_bytes() { return block().kernel->shared; }
 
 void check_shared(const void* memory, std::size_t bytes, const char* what, const Location& where) {
-  const Block& b = block();
-  const char* first = static_cast<const char*>(memory);
-  if (first < b.shared || first + bytes > b.shared + b.kernel->shared) {
-    fault("line %u: %s outside of shared memory, at %td of %zu", where.line(), what, first - b.shared,
-          b.kernel->shared);
-  }
+  Block& b = block();
+  const char *first = static_cast<const char*>(memory), *const shared = b.party().shared;
+  if (first < shared || first + bytes > shared + b.kernel->shared)
+    fault("line %u: %s outside of shared memory, at %td of %zu", where.line(), what, first - shared, b.kernel->shared);
   if (reinterpret_cast<std::uintptr_t>(memory) % 16)
     fault("line %u: %s that is not aligned to 16 bytes", where.line(), what);
 }
@@ -361,10 +383,14 @@ std::string run_kernel(const Kernel& kernel, std::uint64_t seed) {
   std::vector<unsigned> order(static_cast<std::size_t>(kernel.grid.x) * kernel.grid.y * kernel.grid.z);
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<unsigned>(i);
   std::shuffle(order.begin(), order.end(), b.random);
+  std::vector<uint3> places;
   for (const unsigned number : order) {
-    run_block(kernel,
-              {number % kernel.grid.x, number / kernel.grid.x % kernel.grid.y, number / kernel.grid.x / kernel.grid.y});
+    places.push_back(
+        {number % kernel.grid.x, number / kernel.grid.x % kernel.grid.y, number / kernel.grid.x / kernel.grid.y});
+    if (kernel.together && places.size() < order.size()) continue;
+    run_blocks(kernel, places);
     if (!b.fault.empty()) return b.fault;
+    places.clear();
   }
   return "";
 }

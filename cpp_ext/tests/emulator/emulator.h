@@ -58,7 +58,8 @@ struct Kernel {
   const void* function = nullptr;
   dim3 grid, block;
   std::size_t shared = 0;
-  bool early = false;  // may overlap the kernel ahead: all of its threads must wait for that
+  bool together = false;  // a cooperative launch: all blocks run at once, and may wait for each other
+  bool early = false;     // may overlap the kernel ahead: all of its threads must wait for that
 };
 
 cudaError_t launch(Kernel kernel, cudaStream_t stream);

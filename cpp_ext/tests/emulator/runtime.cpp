@@ -256,6 +256,7 @@ cudaError_t launch(Kernel kernel, cudaStream_t stream) {
       kernel.grid.y > 65535 || kernel.grid.z != 1 || kernel.shared > most) {
     return say(cudaErrorInvalidConfiguration);
   }
+  if (kernel.together && threads * kernel.grid.x * kernel.grid.y > 1024) return say(cudaErrorCooperativeLaunchTooLarge);
   if (stream_of(stream)->capturing &&
       !state.loaded.count(kernel.function)) {  // CUDA may refuse to load within a capture
     barred();

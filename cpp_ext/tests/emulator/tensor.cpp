@@ -188,17 +188,17 @@ void copy_async(void* shared, const void* global, bool there, const Location& wh
     fault("line %u: a copy from outside of device memory: %s", where.line(), describe(global).c_str());
   }
   std::memset(shared, 0xff, 16);
-  copies[number_of(*here)].open.push_back({shared, there ? global : nullptr});
+  copies[thread_number()].open.push_back({shared, there ? global : nullptr});
 }
 
 void end_copies() {
-  Copies& mine = copies[number_of(*here)];
+  Copies& mine = copies[thread_number()];
   mine.groups.push_back(std::move(mine.open));
   mine.open.clear();
 }
 
 void wait_copies(int left) {
-  Copies& mine = copies[number_of(*here)];
+  Copies& mine = copies[thread_number()];
   while (static_cast<int>(mine.groups.size()) > left) {
     for (const Copy& copy : mine.groups.front()) {
       if (copy.from)

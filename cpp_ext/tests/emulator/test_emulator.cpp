@@ -78,6 +78,43 @@ void divergent_meetings_are_caught() {
   EXPECT(caught("gone"));
 }
 
+// Each block reads what the one after it wrote.
+template <bool Waits>
+__global__ void passes_on(float* values, float* out, unsigned* arrived) {
+  if (threadIdx.x == 0) values[blockIdx.x] = static_cast<float>(blockIdx.x);
+  if (Waits) meet_grid(arrived);
+  if (threadIdx.x == 0) out[blockIdx.x] = values[(blockIdx.x + 1) % gridDim.x];
+  if (Waits) meet_grid(arrived);
+}
+__global__ void leaves_the_grid(unsigned* arrived) {
+  if (blockIdx.x != 1) meet_grid(arrived);
+}
+
+void blocks_of_a_cooperative_launch_meet() {
+  const DeviceBuffer out(4 * sizeof(float)), arrived(sizeof(unsigned));
+  for (int round = 0; round < 3; ++round) {  // the counter needs no setting back
+    const DeviceBuffer values(4 * sizeof(float));
+    check(cudaMemset(values.as(), 0xff, values.bytes()), "filling");
+    launch_cooperative(passes_on<true>, 4, 64, 0, nullptr, values.as<float>(), out.as<float>(), arrived.as<unsigned>());
+    const std::vector<float> found = fetched(out, 4);
+    for (int block = 0; block < 4; ++block) EXPECT(found[block] == static_cast<float>((block + 1) % 4));
+  }
+  const DeviceBuffer values(4 * sizeof(float));
+  check(cudaMemset(values.as(), 0xff, values.bytes()), "filling");
+  launch_cooperative(passes_on<false>, 4, 64, 0, nullptr, values.as<float>(), out.as<float>(), arrived.as<unsigned>());
+  const std::vector<float> found = fetched(out, 4);
+  EXPECT(std::any_of(found.begin(), found.end(), [](float value) { return std::isnan(value); }));
+  launch_cooperative(leaves_the_grid, 4, 64, 0, nullptr, arrived.as<unsigned>());
+  EXPECT(caught("for the other blocks of the grid"));
+  bool refused = false;
+  try {
+    launch_cooperative(leaves_the_grid, 40, 64, 0, nullptr, arrived.as<unsigned>());
+  } catch (const std::runtime_error&) {
+    refused = true;
+  }
+  EXPECT(refused);
+}
+
 __global__ void waits_if(bool waits) {
   if (waits && threadIdx.x < 40) wait_for_inputs();
 }
@@ -311,6 +348,7 @@ int main() {
     a_missing_barrier_shows();
     divergent_meetings_are_caught();
     overlaps_without_waiting_are_caught();
+    blocks_of_a_cooperative_launch_meet();
     places_out_of_bounds_are_caught();
     copies_come_when_they_are_waited_for();
     products_are_those_of_matrices<__half>();

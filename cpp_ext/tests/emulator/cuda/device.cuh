@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <tuple>
 #include <type_traits>
 
@@ -54,6 +55,27 @@ template <typename... Parameters, typename... Arguments>
 void launch_early(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream,
                   const Arguments&... arguments) {
   launch_as(true, kernel, grid, block, shared, stream, arguments...);
+}
+template <typename... Parameters, typename... Arguments>
+void launch_cooperative(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream,
+                        const Arguments&... arguments) {
+  emulator::Kernel made;
+  made.together = true;
+  made.body = [kernel, values = std::tuple<Parameters...>(arguments...)] { std::apply(kernel, values); };
+  made.name = __PRETTY_FUNCTION__;
+  made.function = reinterpret_cast<const void*>(kernel);
+  made.grid = grid, made.block = block, made.shared = shared;
+  check(emulator::launch(std::move(made), stream), "starting a kernel");
+}
+inline void meet_grid(unsigned* arrived, const Location where = Location::current()) {
+  emulator::meet_block(where);
+  if (threadIdx.x == 0) {
+    const unsigned before = *arrived;
+    *arrived += blockIdx.x == 0 ? 0x80000000u - (gridDim.x - 1) : 1u;
+    const std::function<bool()> passed = [=] { return ((before ^ *arrived) & 0x80000000u) != 0; };
+    emulator::wait_until(passed, "the other blocks of the grid", where);
+  }
+  emulator::meet_block(where);
 }
 inline void wait_for_inputs() { emulator::wait_for_inputs(); }
 
