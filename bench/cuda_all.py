@@ -6,7 +6,8 @@ The machine needs no network. Python's standard library is enough to start, and 
 for timing. The steps run one after the other, each within its own time limit and all within --minutes. A step that
 fails does not stop the others, and a step that cannot run says why. The steps come in groups:
 
-    first    build, kernels against float64, a few tests, LiteFT's decisive timings, a profile            4 minutes
+    first    build, kernels against float64, the newest kernels by themselves, a few tests, LiteFT's
+             decisive timings, a profile                                                                  5 minutes
     ratios   LiteFT beside torch at its best on four mixes of texts, torch.compile included              10 minutes
     checks   all fused kernels, compute-sanitizer's tools, all tests                                      8 minutes
     rest     kernel by kernel, all other timings beside torch and ONNX Runtime                   what is left of 30
@@ -17,6 +18,8 @@ before and after, driver, versions, commit, targets), log.txt (all output), deci
 (from cuda_engines.py), kernels.json (from cpp_ext/tests/time_cuda.cpp), ncu.txt, and learnt/, which has the algorithms
 and fusions that autotuning chose. Steps of an earlier call for the same commit stay in the summary. The table of
 targets is printed last.
+
+If the newest kernels ("hopper", "whole") do not pass, the steps after them go without them (LITEFT_CUDA_FUSE=cautious).
 
 The exit status is 1 if a step failed, or if there is a GPU and a required step could not run or timed nothing of
 LiteFT. Without a GPU all steps are skipped and the exit status is 77; --anyway runs what can be run. --rehearse runs
@@ -39,7 +42,7 @@ from typing import Any
 
 import cuda_gpu
 from cuda_gpu import find_gpu
-from cuda_stepping import GROUPS, NAMES, REQUIRED, Place, names_of, step_of
+from cuda_stepping import GROUPS, NAMES, NEW, REQUIRED, Place, names_of, step_of
 from cuda_steps import SKIPPED, mended, run_step
 from cuda_targets import TARGETS, judge, table
 from machine import ROOT, commit, tell, versions
@@ -109,6 +112,8 @@ def run_all(arguments: argparse.Namespace) -> int:
                 }
             if name == "wheels":
                 use_wheels(place.site)
+            if name in NEW and outcome["status"] in ("failed", "timed out"):
+                place.cautious = True
         done.append(outcome | {"command": summary["command"], "when": now()})
         summary["steps"].append(done[-1])
         tell(f"{name}: {outcome['status']} {outcome['reason']} ({outcome['seconds']} s)")

@@ -15,7 +15,8 @@ from machine import ROOT
 
 SOURCES = ROOT / "cpp_ext"
 KERNEL_TESTS = ("test_gpu_rows", "test_gpu_attention", "test_gpu_fused")  # of tests/test_cuda_*.cpp
-GPU_PROGRAMS = ("test_cuda", "time_cuda", *KERNEL_TESTS)
+HOPPER_TEST = "test_gpu_sm90"
+GPU_PROGRAMS = ("test_cuda", "time_cuda", *KERNEL_TESTS, HOPPER_TEST)
 TARGETS = ("liteft", "liteft_cuda", *GPU_PROGRAMS)  # not the emulator and its tests, which need no GPU
 
 Command = list[str]
@@ -70,6 +71,8 @@ def without_cmake(build: Path, architectures: str) -> list[list[Command]]:
     for name in _sources(cuda, "liteft_cuda"):
         source = os.path.normpath(f"cuda/{name}")
         compiler = [*nvcc] if source.endswith(".cu") else [*host, *headers]
+        if name == "sm90_product.cu" and number == "90a":
+            compiler += ["-DLITEFT_SM90_BUILT=true"]
         if name == "engine.cpp":
             compiler += [f'-DLITEFT_CUDA_KERNELS="{kernels_name()}"', f'-DLITEFT_CUDA_BUILT_FOR="{number}-real"']
         compiled.append([*compiler, "-c", str(SOURCES / source), "-o", _object(build, source)])

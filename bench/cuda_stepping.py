@@ -25,12 +25,13 @@ from machine import ROOT, own_module
 
 # The most important steps come first, since a call may be stopped.
 GROUPS = {
-    "first": ("wheels", "build", "exact", "quick", "decisive", "ncu"),
+    "first": ("wheels", "build", "exact", "hopper", "whole", "quick", "decisive", "ncu"),
     "ratios": ("ratios",),
     "checks": ("fused", *SANITIZERS, "tests", "pytest"),
     "rest": ("kernels", "rest"),
 }
 NAMES = tuple(name for group in GROUPS.values() for name in group)
+NEW = ("hopper", "whole")  # kernels that wait within themselves: the other steps go without them if these do not pass
 REQUIRED = ("build", "exact", "quick", "decisive", "ratios")  # if there is a GPU, these fail when they cannot run
 PYTESTS = ("tests/runtime/test_native_cuda.py", "tests/native/test_operator_target.py")
 RATIO_MINUTES = 9.5  # at most
@@ -43,6 +44,7 @@ class Place:
     def __init__(self, arguments: argparse.Namespace, *, gpu: bool) -> None:
         self.arguments, self.gpu = arguments, gpu
         self.rehearses: bool = arguments.rehearse
+        self.cautious = False  # whether a step of NEW has not passed
         build: Path = arguments.build
         self.libraries = build / "rehearsal" if self.rehearses else build
         self.site = build.parent / f"{build.name}-site"  # packages from the wheels
@@ -70,6 +72,8 @@ class Place:
             told["PYTHONPATH"] = os.pathsep.join([before, told["PYTHONPATH"]])
         if self.rehearses:
             told |= {"LITEFT_REHEARSAL": "1", "LITEFT_CUDA_ROWS": "256", "OMP_NUM_THREADS": "1"}
+        if self.cautious:
+            told["LITEFT_CUDA_FUSE"] = "cautious"
         return told | ({"LITEFT_GPU": "required"} if self.gpu else {})
 
 
@@ -138,7 +142,8 @@ def _tests(name: str, place: Place, environment: dict[str, str]) -> Step:
     """Return the step of a test program.
 
     The step "exact" compares every kernel with float64, whether the engine would choose it or not. "quick" runs a few
-    tests of the engine, and "fused" runs the same ones with every fused kernel that fits. "tests" runs them all.
+    tests of the engine, and "fused", "hopper" and "whole" run the same ones with every kernel of that kind that fits.
+    "tests" runs them all.
     """
     told = environment | few_rows(place)
     if name == "exact":
@@ -148,9 +153,13 @@ def _tests(name: str, place: Place, environment: dict[str, str]) -> Step:
     command = [program, *(["--quick"] if name != "tests" or place.rehearses else [])]
     if place.rehearses:  # a single test, since in the emulator the others take minutes
         command.append("weights_may_be_int8" if name != "tests" else "rectangles_are_packed")
-    if name == "fused":
-        told["LITEFT_CUDA_FUSE"] = "always"
-    return Step(name, [command], 170 if name == "tests" else 60, (f"file:{program}",), told)
+    commands, needs = [command], [f"file:{program}"]
+    if name == "hopper":
+        kernels = str(place.libraries / cuda_build.HOPPER_TEST)
+        commands, needs = [[kernels], command], [*needs, f"file:{kernels}"]
+    if name in ("fused", *NEW):
+        told["LITEFT_CUDA_FUSE"] = "always" if name == "fused" else name
+    return Step(name, commands, 170 if name == "tests" else 60, needs, told)
 
 
 def _comparison(name: str, place: Place, end: float, environment: dict[str, str]) -> Step:

@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "tests"
 LOCKS = ROOT / "build" / "locks"
 LIBRARY = ("liteft", "test_engine", "test_lane", "test_cores", "test_cuda_plan", "time_engine")
-EMULATED = tuple(f"test_cuda_{name}" for name in ("rows", "attention", "fused", "sm90", "engine", "running", "autotuning"))
+EMULATED = tuple(
+    f"test_cuda_{name}" for name in ("rows", "attention", "fused", "sm90", "engine", "running", "autotuning")
+)
 
 
 def build(*targets: str) -> Path:

@@ -295,8 +295,9 @@ Policy policy_from_environment(Policy otherwise) {
   if (std::strcmp(asked, "never") == 0) return Policy::never;
   if (std::strcmp(asked, "hopper") == 0) return Policy::hopper;
   if (std::strcmp(asked, "whole") == 0) return Policy::whole;
+  if (std::strcmp(asked, "cautious") == 0) return Policy::cautious;
   throw std::invalid_argument("LITEFT_CUDA_FUSE is '" + std::string(asked) +
-                              "', and it is 'always', 'never', 'hopper' or 'whole', or unset: then what is "
+                              "', and it is 'always', 'never', 'hopper', 'whole' or 'cautious', or unset: then what is "
                               "faster is measured");
 }
 

@@ -50,8 +50,8 @@ int rows_from_environment(int otherwise);
 int slots_from_environment(int otherwise);
 
 // Whether to fuse, from the environment variable LITEFT_CUDA_FUSE, "always" (wherever a kernel supports the shape),
-// "hopper" (by kernels for Hopper's tensor cores, where they do), "whole" (short chunks by one kernel) or "never", for
-// tests and measurements. Throws std::invalid_argument for other values.
+// "hopper" (by kernels for Hopper's tensor cores, where they do), "whole" (short chunks by one kernel), "cautious"
+// (measured, without those two) or "never", for tests and measurements. Throws std::invalid_argument for other values.
 Policy policy_from_environment(Policy otherwise);
 
 // The GPU and the versions of driver and cublasLt, in one line. Throws std::runtime_error if one of them is missing or

@@ -43,7 +43,7 @@ bool FusionTable::takes(const Fusable& shape, Way way) const {
 std::vector<Way> FusionTable::ways_of(const Fusable& shape) const {
   std::vector<Way> ways;
   for (const Way way : {Way::plain, Way::fused, Way::hopper}) {
-    if (takes(shape, way)) ways.push_back(way);
+    if (takes(shape, way) && !(policy_ == Policy::cautious && is_new(shape, way))) ways.push_back(way);
   }
   return ways;
 }
@@ -53,9 +53,9 @@ Way FusionTable::way_of(const Fusable& shape) const {
   const bool whole = shape.what == Fusion::forward;
   if (policy_ == (whole ? Policy::whole : Policy::always)) way = Way::fused;
   if (policy_ == Policy::hopper) way = Way::hopper;
-  if (policy_ == Policy::measured) {
+  if (measures()) {
     const auto found = best_.find(shape);
-    if (found != best_.end()) way = found->second;
+    if (found != best_.end() && !(policy_ == Policy::cautious && is_new(shape, found->second))) way = found->second;
   }
   return takes(shape, way) ? way : Way::plain;
 }

@@ -7,6 +7,7 @@
 #include <compare>
 #include <limits>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,8 @@ struct Fusable {
 enum class Way : int { plain = 0, fused = 1, hopper = 2 };
 
 // always, hopper and whole: wherever a kernel supports the shape, the steps of a layer by fused kernels, those steps by
-// Hopper's, or the whole forward pass by one; everything else is plain.
-enum class Policy { measured, never, always, hopper, whole };
+// Hopper's, or the whole forward pass by one; everything else is plain. cautious: measured, without those two.
+enum class Policy { measured, never, always, hopper, whole, cautious };
 
 // What the GPU can do.
 struct Abilities {
@@ -48,15 +49,16 @@ class FusionTable {
   Way way_of(const Fusable& shape) const;
   const Abilities& abilities() const { return abilities_; }
   // Times the ways in which a step can be computed, unless the table has the shape already. run(way) launches the step;
-  // is_right(way) returns whether that gives what the plain way gives, or else the way is left out.
+  // is_right(way) returns whether a way for Hopper, or of a whole forward pass, gives what the plain way gives. If not,
+  // or if it cannot be started, it is left out.
   template <typename Run, typename IsRight>
   void autotune(const Fusable& shape, Stopwatch& stopwatch, const Run& run, const IsRight& is_right) {
-    if (policy_ != Policy::measured || best_.count(shape)) return;
+    if (!measures() || best_.count(shape)) return;
     const std::vector<Way> ways = ways_of(shape);
     if (ways.size() == 1) return;
     float best = std::numeric_limits<float>::infinity();
     for (const Way way : ways) {
-      if ((way == Way::hopper || (way == Way::fused && shape.what == Fusion::forward)) && !is_right(way)) continue;
+      if (is_new(shape, way) && !works(way, is_right)) continue;
       run(way);  // once before it is timed
       const float time = stopwatch.time([&] { run(way); }, shape.what == Fusion::forward ? 3 : Stopwatch::kStarts);
       if (time >= best) continue;
@@ -69,6 +71,19 @@ class FusionTable {
   void save();
 
  private:
+  bool measures() const { return policy_ == Policy::measured || policy_ == Policy::cautious; }
+  // Ways that wait within a kernel, and that no GPU has run yet.
+  static bool is_new(const Fusable& shape, Way way) {
+    return way == Way::hopper || (way == Way::fused && shape.what == Fusion::forward);
+  }
+  template <typename IsRight>
+  static bool works(Way way, const IsRight& is_right) {
+    try {
+      return is_right(way);
+    } catch (const std::runtime_error&) {
+      return false;
+    }
+  }
   bool takes(const Fusable& shape, Way way) const;
   std::vector<Way> ways_of(const Fusable& shape) const;
 

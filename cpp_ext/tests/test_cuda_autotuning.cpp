@@ -71,10 +71,12 @@ void new_ways_are_chosen_if_they_are_faster_and_right(const char* kernel, long l
   std::mt19937 random(23);
   const Texts texts = random_texts(random, shape, 1, 10);
   const std::vector<float> expected = by_cpu(shape, texts);
-  const auto runs = [&](double cost, const char* broken) {
+  const auto runs = [&](double cost, const char* broken, Policy policy = Policy::measured) {
     emulator::set_cost(kernel, cost);
     emulator::break_kernels(broken);
-    const auto engine = create(shape, LITEFT_FP16, small(16));
+    Settings settings = small(16);
+    settings.policy = policy;
+    const auto engine = create(shape, LITEFT_FP16, settings);
     emulator::break_kernels("");
     const long before = emulator::kernels_run(kernel);
     EXPECT(difference(run(*engine, texts, shape), expected) < allowed(LITEFT_FP16));
@@ -84,6 +86,7 @@ void new_ways_are_chosen_if_they_are_faster_and_right(const char* kernel, long l
   EXPECT(runs(0.1, "") >= least);
   EXPECT(runs(1000.0, "") == 0);
   EXPECT(runs(0.1, kernel) == 0);
+  EXPECT(runs(0.1, "", Policy::cautious) == 0);
   autotunes_in_full = false;
   emulator::set_cost(kernel, 1000.0);
 }

@@ -278,9 +278,9 @@ void whether_to_fuse_may_come_from_the_environment() {
   EXPECT(fused_blocks("never") == 0);
   for (const char* bad : {"yes", "Always", "0"}) {
     EXPECT(fused_blocks(bad) == -1);
-    EXPECT(std::strstr(
-        liteft_cuda_last_error(),
-        ("LITEFT_CUDA_FUSE is '" + std::string(bad) + "', and it is 'always', 'never', 'hopper' or 'whole'").c_str()));
+    EXPECT(std::strstr(liteft_cuda_last_error(), ("LITEFT_CUDA_FUSE is '" + std::string(bad) +
+                                                  "', and it is 'always', 'never', 'hopper', 'whole' or 'cautious'")
+                                                     .c_str()));
   }
   unsetenv("LITEFT_CUDA_FUSE");
 }

@@ -43,7 +43,7 @@ def minutes_of(step: Any) -> float:
 
 def test_litefts_decisive_rows_come_before_torch_and_torch_before_the_rest() -> None:
     stepping = load_script("cuda_stepping")
-    first = ("wheels", "build", "exact", "quick", "decisive", "ncu")
+    first = ("wheels", "build", "exact", "hopper", "whole", "quick", "decisive", "ncu")
     checks = ("fused", "memcheck", "racecheck", "initcheck", "synccheck", "tests", "pytest")
     assert (*first, "ratios", *checks, "kernels", "rest") == stepping.NAMES
     names_of = stepping.names_of

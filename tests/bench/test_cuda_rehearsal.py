@@ -68,7 +68,7 @@ def test_a_bare_machine_times_liteft_on_the_emulated_gpu(built: Path, rehearsal:
 def test_the_whole_plan_runs_on_the_emulated_gpu(built: Path, rehearsal: Path, tmp_path: Path) -> None:
     """All steps but the build and what only a GPU has."""
     pytest.importorskip("transformers", reason="the models are torch's")
-    steps = ("exact", "quick", "decisive", "ncu", "ratios", "checks", "rest")
+    steps = ("exact", "hopper", "whole", "quick", "decisive", "ncu", "ratios", "checks", "rest")
     summary = rehearsed(built, tmp_path, "--minutes", "20", "--steps", *steps)
     states = {step["name"]: step["status"] for step in summary["steps"]}
     skipped = {name for name, state in states.items() if state == "skipped"}

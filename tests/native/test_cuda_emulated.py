@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 NO_GPU = 77
-PROGRAMS = ("emulator", "cuda_rows", "cuda_attention", "cuda_fused", "cuda_sm90", "cuda_engine", "cuda_running", "cuda_autotuning")
+PROGRAMS = (
+    "emulator",
+    "cuda_rows",
+    "cuda_attention",
+    "cuda_fused",
+    "cuda_sm90",
+    "cuda_engine",
+    "cuda_running",
+    "cuda_autotuning",
+)
 
 
 def test_the_plans_of_batches_pass(built: Path) -> None:
@@ -22,7 +31,9 @@ def test_the_emulated_tests_pass(emulated: Path, name: str) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["test_gpu_rows", "test_gpu_attention", "test_gpu_fused", "test_cuda"])
+@pytest.mark.parametrize(
+    "name", ["test_gpu_rows", "test_gpu_attention", "test_gpu_fused", "test_gpu_sm90", "test_cuda"]
+)
 def test_the_tests_on_a_gpu_pass(built_for_gpu: Path, name: str) -> None:
     program = built_for_gpu / name
     if not program.is_file():
