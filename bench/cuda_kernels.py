@@ -11,6 +11,7 @@ nvcc, and nvdisasm, which is searched for in PATH, beside nvcc, and in the wheel
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import io
 import os
@@ -205,6 +206,10 @@ def forward(model: modelled.Model, kernels: Sequence[modelled.Kernel], texts: in
     steps = forward_steps(model, texts, length)
     chosen = modelled.predict_steps(steps, kernels, WORKS, modelled.in_cache(model, texts * length))
     seconds = sum(each.seconds for each in chosen)
+    one = modelled.Dims(model, texts, length, texts * length)
+    whole = modelled.predict_call(("short_forward_kernel", one), kernels, WORKS, modelled.in_cache(model, one.tokens))
+    if whole is not None and whole.seconds < seconds:
+        chosen, seconds = [dataclasses.replace(whole, step="all")], whole.seconds
     by_step: dict[str, dict[str, Any]] = {}
     for each in chosen:
         key = f"{each.step}: {each.kernel}"

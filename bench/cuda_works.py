@@ -10,9 +10,10 @@ import itertools
 import math
 from collections.abc import Mapping
 
-from cuda_model import PRODUCT, Call, Dims, Launch, Model, Step, Work
+from cuda_model import MULTIPROCESSORS, PRODUCT, WAIT, Call, Dims, Launch, Model, Step, Work
 
 PAD = 8  # values between rows in shared memory
+MEETING = 1.2e-6  # seconds until all blocks of a grid have met
 
 
 def attend(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
@@ -157,6 +158,50 @@ def matmul_layer_norm(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
     )
 
 
+def sm90_matmul_activate(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
+    """A block on each multiprocessor computes tiles of 128 rows, and has no other blocks to share what it reads with.
+
+    Two of its three warpgroups multiply. The code has six activations, of which one runs for each tile.
+    """
+    wide = int(parameters[1])
+    if wide != (192 if dims.outputs % 192 == 0 else 256 if dims.outputs % 256 == 0 else 128):
+        return None
+    tiles = math.ceil(dims.rows / 128) * math.ceil(dims.outputs / wide)
+    of_one = math.ceil(tiles / MULTIPROCESSORS)
+    stages = 6 if wide == 128 else 5 if wide == 192 else 4
+    return Launch(
+        min(tiles, MULTIPROCESSORS),
+        256,
+        shared=2 * (stages * 64 * (128 + wide) + 8 * 16 * 64),
+        stored=_product_bytes(dims),
+        repeated=2.0 * dims.inputs * (tiles * (128 + wide) - dims.rows - dims.outputs),
+        flops=2.0 * min(tiles, MULTIPROCESSORS) * of_one * 128 * wide * dims.inputs,
+        code_share=of_one / 6,
+        values=float(dims.rows * dims.outputs),
+    )
+
+
+def short_forward(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
+    """A whole forward pass: blocks wait for each other five times a layer, and between waits for three reads each.
+
+    The time of a warp's instructions between waits is a guess: half a microsecond.
+    """
+    model = dims.model
+    if int(parameters[1]) != model.head or dims.tokens > 128 or (int(parameters[2]) == 2) != (dims.tokens <= 32):
+        return None
+    steps = 5 * model.layers + 2
+    return Launch(
+        MULTIPROCESSORS,
+        256,
+        shared=2 * 2 * 768 * (16 + PAD) + 4 * 8 * 32 * 18 + 2 * dims.tokens * (model.width + PAD),
+        stored=float(model.weight_bytes),
+        code_share=0,
+        trips=0,
+        reads=0,
+        waits=steps * (MEETING + 3 * WAIT + 0.5e-6),
+    )
+
+
 def feed_forward(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
     """64 rows in a block; half of the products are in the hot loop itself."""
     model = dims.model
@@ -206,6 +251,8 @@ WORKS: Mapping[str, Work] = {
     "layer_norm_kernel": layer_norm,
     "matmul_activate_kernel": matmul_activate,
     "matmul_layer_norm_kernel": matmul_layer_norm,
+    "short_forward_kernel": short_forward,
+    "sm90_matmul_activate_kernel": sm90_matmul_activate,
 }
 
 
@@ -216,13 +263,14 @@ def forward_steps(model: Model, texts: int, length: int) -> list[Step]:
     def dims(rows: int, inputs: int, outputs: int) -> Dims:
         return Dims(model, texts, length, rows, inputs, outputs)
 
-    def product(rows: int, inputs: int, outputs: int) -> tuple[str, Dims]:
-        return PRODUCT, dims(rows, inputs, outputs)
+    def projected(rows: int, outputs: int, *before: Call) -> list[list[Call]]:
+        given = dims(rows, width, outputs)
+        return [[*before, (name, given)] for name in (PRODUCT, "sm90_matmul_activate_kernel")]
 
     def activated(rows: int, inputs: int, outputs: int) -> list[list[Call]]:
         given = dims(rows, inputs, outputs)
         apart = [[(PRODUCT, given), (name, given)] for name in ("activate_rows_kernel", "activate_kernel")]
-        return [*apart, [("matmul_activate_kernel", given)]]
+        return [*apart, *([(name, given)] for name in ("matmul_activate_kernel", "sm90_matmul_activate_kernel"))]
 
     def normed(rows: int, inputs: int) -> list[list[Call]]:
         given = dims(rows, inputs, width)
@@ -240,15 +288,15 @@ def forward_steps(model: Model, texts: int, length: int) -> list[Step]:
     steps: list[Step] = [("embed", [[("embed_kernel", every)]])]
     for _ in range(model.layers - 1):
         steps += [
-            ("query, key, value", [[product(tokens, width, 3 * width)]]),
+            ("query, key, value", projected(tokens, 3 * width)),
             ("attend", [[("attend_kernel", every)]]),
             *after_attention(tokens),
         ]
     first = dims(texts, width, width)
     return [
         *steps,
-        ("key, value", [[product(tokens, width, 2 * width)]]),
-        ("query", [[("gather_kernel", first), product(texts, width, width)]]),
+        ("key, value", projected(tokens, 2 * width)),
+        ("query", projected(texts, width, ("gather_kernel", first))),
         ("attend first", [[("attend_first_rows_kernel", first)], [("attend_first_kernel", first)]]),
         *after_attention(texts),
         ("dense", activated(texts, width, width)),
