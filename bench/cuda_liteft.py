@@ -20,6 +20,7 @@ from machine import own_module
 PRECISIONS = {"bf16": 1, "fp16": 3}  # the enum of liteft.h
 _REPLAYS = 20  # of each chunk's CUDA graph, for `replays`
 _FLOAT32 = 0
+_SLOTS = 0  # the library's default
 
 
 def open_library() -> Any:
@@ -69,7 +70,7 @@ class LiteFT(Contestant):
         self._labels = model.labels
         cache = own_module("runtime/cuda_places.py").cache_folder()
         places = (cublas_path().encode(), str(cache).encode())
-        asked = (*model.arguments(), PRECISIONS[precision], 0, *places)
+        asked = (*model.arguments(), PRECISIONS[precision], 0, _SLOTS, *places)
         self._pointer, self._timed = ctypes.c_void_p(), ctypes.c_void_p()
         self._succeed(self._library.functions.liteft_create_cuda(*asked, ctypes.byref(self._pointer)))
         self._cuda = open_cuda(self._library.path.with_name("libliteft_cuda.so"))
@@ -137,7 +138,7 @@ def open_cuda(path: Path) -> ctypes.CDLL:
     cuda = ctypes.CDLL(str(path))
     cuda.liteft_cuda_last_error.restype = ctypes.c_char_p
     pointer, number, text = ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p
-    cuda.liteft_cuda_create.argtypes = [pointer, pointer, number, number, number, text, text, pointer]
+    cuda.liteft_cuda_create.argtypes = [pointer, pointer, number, number, number, number, text, text, pointer]
     cuda.liteft_cuda_destroy.argtypes, cuda.liteft_cuda_destroy.restype = [pointer], None
     cuda.liteft_cuda_time.argtypes = cuda.liteft_cuda_time_pass.argtypes = [pointer, pointer, number, pointer]
     return cuda

@@ -25,7 +25,7 @@ int32_t liteft_cuda_abi(void) { return LITEFT_CUDA_ABI; }
 const char* liteft_cuda_last_error(void) { return last_error().c_str(); }
 
 int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count, int32_t precision,
-                       int32_t device, const char* folders, const char* cache, liteft_cuda** created) {
+                       int32_t device, int32_t slots, const char* folders, const char* cache, liteft_cuda** created) {
   *created = nullptr;
   return guarded([&] {
     Settings settings;
@@ -33,7 +33,7 @@ int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, 
     settings.folders = folders ? folders : "";
     settings.cache = cache ? cache : "";
     settings.most_rows = rows_from_environment(settings.most_rows);
-    settings.slots = slots_from_environment(settings.slots);
+    settings.slots = checked_slots(slots);
     settings.policy = policy_from_environment(settings.policy);
     *created = new liteft_cuda{make_engine(*shape, weights, count, precision, settings), getpid()};
   });

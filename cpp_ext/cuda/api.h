@@ -11,17 +11,17 @@
 extern "C" {
 #endif
 
-#define LITEFT_CUDA_ABI 1
+#define LITEFT_CUDA_ABI 2
 
 typedef struct liteft_cuda liteft_cuda;
 
 LITEFT_API int32_t liteft_cuda_abi(void);
 LITEFT_API const char* liteft_cuda_last_error(void);
 /* Starts CUDA. `precision` is LITEFT_BF16, or LITEFT_FP16. `folders`, joined by colons, are looked through for
-   cublasLt; `cache` is a folder for the algorithms of matmuls, or "". */
+   cublasLt; `cache` is a folder for the algorithms of matmuls, or "". `slots` is as in liteft_create_cuda. */
 LITEFT_API int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count,
-                                  int32_t precision, int32_t device, const char* folders, const char* cache,
-                                  liteft_cuda** created);
+                                  int32_t precision, int32_t device, int32_t slots, const char* folders,
+                                  const char* cache, liteft_cuda** created);
 /* positions must be given; types and key_mask may be NULL. */
 LITEFT_API int liteft_cuda_run(liteft_cuda* classifier, const liteft_batch* batch, float* logits);
 /* For benchmarks: milliseconds that the GPU takes for a batch once it is there, on average over `runs` of each of its

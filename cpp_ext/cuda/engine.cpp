@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kLeastCapability = 80;
 constexpr int kLeastRows = 256, kMostRows = 65536;  // limits of LITEFT_CUDA_ROWS
-constexpr int kMostSlots = 64;                      // of LITEFT_CUDA_SLOTS
+constexpr int kMostSlots = 64;
 constexpr int kReadyRows = 512;  // of short requests: those of single texts find their graphs captured
 
 // Makes a device the current one of the calling thread, and restores the former one at the end. A device that is
@@ -284,8 +284,13 @@ int rows_from_environment(int otherwise) {
   return number_from_environment("LITEFT_CUDA_ROWS", "the rows of a chunk", kLeastRows, kMostRows, otherwise);
 }
 
-int slots_from_environment(int otherwise) {
-  return number_from_environment("LITEFT_CUDA_SLOTS", "the execution slots", 1, kMostSlots, otherwise);
+int checked_slots(int asked) {
+  if (asked == 0) return number_from_environment("LITEFT_CUDA_SLOTS", "the execution slots", 1, kMostSlots, 0);
+  if (asked < 0 || asked > kMostSlots) {
+    throw std::invalid_argument("slots = " + std::to_string(asked) + " is not between 1 and " +
+                                std::to_string(kMostSlots));
+  }
+  return asked;
 }
 
 Policy policy_from_environment(Policy otherwise) {

@@ -45,9 +45,9 @@ std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_w
 // std::invalid_argument for other values.
 int rows_from_environment(int otherwise);
 
-// Execution slots from the environment variable LITEFT_CUDA_SLOTS, 1 to 64. Throws std::invalid_argument for other
-// values.
-int slots_from_environment(int otherwise);
+// Execution slots, 1 to 64; of 0 those in the environment variable LITEFT_CUDA_SLOTS or, without it, 0. Throws
+// std::invalid_argument for other values.
+int checked_slots(int asked);
 
 // Whether to fuse, from the environment variable LITEFT_CUDA_FUSE, "always" (wherever a kernel supports the shape),
 // "hopper" (by kernels for Hopper's tensor cores, where they do), "whole" (short chunks by one kernel), "cautious"

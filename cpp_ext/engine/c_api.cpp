@@ -79,7 +79,7 @@ double liteft_peak(int32_t precision, int32_t threads, const char* instructions)
 int liteft_cuda_device(int32_t device, const char* cublas, char* text, int32_t size) {
   return guarded([&] {
     if (!text || size < 1) refuse("there is no place for the text");
-    const std::string found = describe_gpu({device, cublas, nullptr});
+    const std::string found = describe_gpu({.device = device, .cublas = cublas});
     text[found.copy(text, static_cast<std::size_t>(size) - 1)] = '\0';
   });
 }
@@ -97,11 +97,13 @@ int liteft_create(const liteft_shape* shape, const liteft_weight* weights, int32
 }
 
 int liteft_create_cuda(const liteft_shape* shape, const liteft_weight* weights, int32_t count, int32_t precision,
-                       int32_t device, const char* cublas, const char* cache, liteft_classifier** created) {
+                       int32_t device, int32_t slots, const char* cublas, const char* cache,
+                       liteft_classifier** created) {
   return guarded([&] {
     if (created) *created = nullptr;
     if (!shape || !weights || !created || count < 0) refuse("shape, weights and the place of the result are needed");
-    *created = new liteft_classifier{make_cuda_engine(*shape, weights, count, precision, {device, cublas, cache})};
+    *created =
+        new liteft_classifier{make_cuda_engine(*shape, weights, count, precision, {device, slots, cublas, cache})};
   });
 }
 

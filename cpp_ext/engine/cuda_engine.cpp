@@ -84,7 +84,7 @@ class CudaEngine : public Runner {
       : library_(library()), shape_(dequantized.shape()) {
     const auto& weights = dequantized.weights();
     library_.check(library_.create(&shape, weights.data(), static_cast<std::int32_t>(weights.size()), precision,
-                                   settings.device, settings.cublas, settings.cache, &classifier_));
+                                   settings.device, settings.slots, settings.cublas, settings.cache, &classifier_));
   }
   ~CudaEngine() override { library_.destroy(classifier_); }
   CudaEngine(const CudaEngine&) = delete;

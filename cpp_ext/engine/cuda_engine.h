@@ -12,6 +12,7 @@ namespace liteft {
 
 struct CudaSettings {
   int device = 0;
+  int slots = 0;                 // calls at a time; 0: as liteft_create_cuda says
   const char* cublas = nullptr;  // folders, joined by colons
   const char* cache = nullptr;   // a folder
 };

@@ -205,7 +205,7 @@ Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& targe
   const auto count = static_cast<std::int32_t>(weights.size());
   liteft_classifier* created = nullptr;
   if (target.cuda) {
-    check_library(liteft_create_cuda(&shape, weights.data(), count, target.precision, target.device,
+    check_library(liteft_create_cuda(&shape, weights.data(), count, target.precision, target.device, 0,
                                      target.cublas.c_str(), target.cache.c_str(), &created));
   } else {
     check_library(liteft_create(&shape, weights.data(), count, precision, wanted_threads(), nullptr, &created));

@@ -90,7 +90,7 @@ Stored widened(const Stored& stored) {
 liteft_classifier* try_gpu(const liteft_shape& shape, int precision, const Stored& stored) {
   const std::vector<liteft_weight> weights = stored.list();
   liteft_classifier* made = nullptr;
-  liteft_create_cuda(&shape, weights.data(), static_cast<int>(weights.size()), precision, 0,
+  liteft_create_cuda(&shape, weights.data(), static_cast<int>(weights.size()), precision, 0, 0,
                      from_environment("LITEFT_CUBLAS"), from_environment("LITEFT_CUDA_CACHE"), &made);
   return made;
 }

@@ -24,8 +24,8 @@ void the_c_api_runs_a_batch() {
   const std::vector<liteft_weight> weights = stored.list();
   liteft_cuda* made = nullptr;
   emulator::skip_work(true);
-  EXPECT(liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0, LITEFT_CUBLASLT,
-                            nullptr, &made) == 0);
+  EXPECT(liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0, 0,
+                            LITEFT_CUBLASLT, nullptr, &made) == 0);
   emulator::skip_work(false);
   char text[200];
   EXPECT(liteft_cuda_describe(0, LITEFT_CUBLASLT, text, sizeof(text)) == 0);
@@ -247,7 +247,7 @@ void rows_of_a_chunk_may_come_from_the_environment() {
   const std::vector<liteft_weight> weights = stored.list();
   liteft_cuda* made = nullptr;
   setenv("LITEFT_CUDA_ROWS", "8", 1);
-  EXPECT(liteft_cuda_create(&kShapes[0], weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0,
+  EXPECT(liteft_cuda_create(&kShapes[0], weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0, 0,
                             LITEFT_CUBLASLT, "", &made) != 0);
   EXPECT(std::strstr(liteft_cuda_last_error(), "LITEFT_CUDA_ROWS is '8'") != nullptr);
   unsetenv("LITEFT_CUDA_ROWS");
@@ -264,7 +264,7 @@ void whether_to_fuse_may_come_from_the_environment() {
     setenv("LITEFT_CUDA_FUSE", asked, 1);
     liteft_cuda* made = nullptr;
     emulator::skip_work(true);
-    const int failed = liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0,
+    const int failed = liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0, 0,
                                           LITEFT_CUBLASLT, "", &made);
     emulator::skip_work(false);
     if (failed) return -1;
@@ -341,7 +341,7 @@ void what_cannot_run_is_refused() {
     const std::vector<liteft_weight> weights = stored.list();
     liteft_cuda* made = nullptr;
     const int status = liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_BF16, device,
-                                          LITEFT_CUBLASLT, "", &made);
+                                          0, LITEFT_CUBLASLT, "", &made);
     const bool said = std::strstr(liteft_cuda_last_error(), part) != nullptr;
     if (!said) std::printf("'%s' does not say '%s'\n", liteft_cuda_last_error(), part);
     return status != 0 && made == nullptr && said;

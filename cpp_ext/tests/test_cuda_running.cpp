@@ -3,11 +3,13 @@
 #include <atomic>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "cuda/api.h"
 #include "tests/cuda_model.h"
 
 namespace {
@@ -198,6 +200,37 @@ void slots_are_made_with_the_engine_and_others_wait() {
   EXPECT(refused);
 }
 
+// As many slots as are asked for or, if that is left open, as many as the environment says.
+void a_number_of_slots_may_be_asked_for() {
+  const liteft_shape& shape = kShapes[0];
+  const Stored stored = random_weights(shape, false, 1);
+  const std::vector<liteft_weight> weights = stored.list();
+  const auto streams = [&](int slots) -> long {  // one for each slot; -1 after an error
+    liteft_cuda* made = nullptr;
+    emulator::skip_work(true);
+    const int failed = liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0,
+                                          slots, LITEFT_CUBLASLT, "", &made);
+    emulator::skip_work(false);
+    const long count = emulator::live().streams;
+    liteft_cuda_destroy(made);
+    return failed ? -1 : count;
+  };
+  const auto refused = [&](int slots, const char* why) {
+    return streams(slots) == -1 && std::strstr(liteft_cuda_last_error(), why) != nullptr;
+  };
+  setenv("LITEFT_CUDA_ROWS", "256", 1);
+  EXPECT(streams(0) == 2 && streams(1) == 1 && streams(4) == 4);
+  EXPECT(refused(-1, "slots = -1 is not between 1 and 64") && refused(65, "slots = 65 is not between 1 and 64"));
+  setenv("LITEFT_CUDA_SLOTS", "3", 1);
+  EXPECT(streams(0) == 3 && streams(1) == 1);
+  for (const char* bad : {"0", "65", "two"}) {
+    setenv("LITEFT_CUDA_SLOTS", bad, 1);
+    EXPECT(refused(0, (std::string("LITEFT_CUDA_SLOTS is '") + bad + "'").c_str()));
+  }
+  unsetenv("LITEFT_CUDA_SLOTS");
+  unsetenv("LITEFT_CUDA_ROWS");
+}
+
 // A request takes no memory and, if it is a single text, captures nothing.
 void single_texts_find_their_graphs_captured() {
   const liteft_shape& shape = kShapes[0];
@@ -295,6 +328,7 @@ int main() {
   a_capture_that_fails_leaves_nothing_behind();
   memory_that_runs_out_is_an_error_and_no_end();
   slots_are_made_with_the_engine_and_others_wait();
+  a_number_of_slots_may_be_asked_for();
   single_texts_find_their_graphs_captured();
   an_error_in_a_later_chunk_is_an_error_and_no_end();
   an_error_that_stays_is_named();

@@ -237,7 +237,7 @@ class Gate:
             for backend in ("onnxruntime", *(["native"] if native else [])):
                 threads = checked_threads(self._threads)
                 engine = choose_engine(artifact, device="cpu", backend=backend, threads=threads, trust=self._trust)
-                asked = ("cpu", backend, None, None, self._trust)
+                asked = ("cpu", backend, None, None, None, self._trust)
                 with opened_classifier(artifact, engine, threads=threads, asked=asked) as classifier:
                     exported = [split_logits(classifier, each) for each in self._splits]
                     with contextlib.suppress(InputError):  # a vocabulary without rows for their characters

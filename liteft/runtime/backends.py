@@ -34,6 +34,7 @@ __all__ = ["BACKENDS", "DEVICES", "PRECISIONS", "Engine", "checked_threads", "ch
 DEVICES = ("auto", "cpu", "cuda")
 BACKENDS = ("auto", "native", "onnxruntime")
 PRECISIONS = (None, "bf16", "fp16")
+MOST_SLOTS = 64  # of liteft_create_cuda
 
 
 class Engine(Protocol):
@@ -80,6 +81,7 @@ def choose_engine(
     backend: str,
     threads: int,
     engine_precision: str | None = None,
+    slots: int | None = None,
     trust: bool = False,
 ) -> Engine:
     """Return an engine for an artifact.
@@ -91,10 +93,11 @@ def choose_engine(
         threads: number of threads of a run on the CPU.
         engine_precision: None, or "bf16" or, on CUDA, "fp16" for matmuls in that type, which only the native backend
             has.
+        slots: None, or how many runs compute at once on CUDA, which only the native backend lets you choose.
         trust: allow ONNX Runtime to load operators that LiteFT does not write.
 
     Raises:
-        ConfigError: the device, the backend or the precision is unknown.
+        ConfigError: the device, the backend or the precision is unknown, or the slots are not a number from 1 to 64.
         DeviceError: it is not available here.
         MissingExtraError: onnxruntime is needed but not installed.
         ArtifactError: the backend cannot run the graph.
@@ -106,11 +109,16 @@ def choose_engine(
     if engine_precision is not None:
         _check_precision(artifact, engine_precision, device=device, backend=backend)
         backend = "native"
+    if slots is not None:
+        _check_slots(slots, device=device, backend=backend)
+        backend = "native"
     if backend == "native":
         asked = 'the backend "native"'
+        if slots is not None:
+            asked = f"slots={slots}, which needs the native backend,"
         if engine_precision is not None:
             asked = f"engine_precision={engine_precision!r}, which needs the native backend,"
-        return _native(artifact, threads, engine_precision, "cuda" if device == "cuda" else "cpu", asked)
+        return _native(artifact, threads, engine_precision, "cuda" if device == "cuda" else "cpu", asked, slots)
     if backend == "auto":
         return _any_cuda(artifact, threads, trust) if device == "cuda" else _best(artifact, device, threads, trust)
     return _onnxruntime(artifact, device, threads, trust)
@@ -129,7 +137,9 @@ def checked_threads(threads: int | None) -> int:
     return threads
 
 
-def _native(artifact: Artifact, threads: int, precision: str | None, device: str, asked: str) -> Engine:
+def _native(
+    artifact: Artifact, threads: int, precision: str | None, device: str, asked: str, slots: int | None = None
+) -> Engine:
     """Return the native engine; ``asked`` names the choices that require it.
 
     Raises:
@@ -148,7 +158,7 @@ def _native(artifact: Artifact, threads: int, precision: str | None, device: str
             accepted=error.accepted,
             fix=[_without(precision, device), *error.fix],
         ) from error
-    return NativeEngine(artifact, threads=threads, device=device, precision=precision, stored=stored)
+    return NativeEngine(artifact, threads=threads, device=device, precision=precision, slots=slots, stored=stored)
 
 
 def _without(precision: str | None, device: str) -> Hint:
@@ -276,6 +286,26 @@ def _check_precision(artifact: Artifact, precision: str, *, device: str, backend
                 leave_out("engine_precision"),
                 Hint('liteft.export(..., precision="fp32") or "fp16"', "liteft export --precision fp32, or fp16"),
             ],
+        )
+
+
+def _check_slots(slots: object, *, device: str, backend: str) -> None:
+    """Refuse slots that are not a number from 1 to 64, or are incompatible with the other choices."""
+    if isinstance(slots, bool) or not isinstance(slots, int) or not 1 <= slots <= MOST_SLOTS:
+        raise ConfigError(
+            f"slots must be an integer from 1 to {MOST_SLOTS}, got {slots!r}.",
+            accepted={"slots": f"1 to {MOST_SLOTS}, or None"},
+            fix=option("slots", 2),
+        )
+    if backend == "onnxruntime":
+        raise DeviceError(
+            f"slots={slots} is available only in the native backend, but backend={backend!r} was requested.",
+            fix=[leave_out("slots"), option("backend", "auto")],
+        )
+    if device != "cuda":
+        raise DeviceError(
+            f"slots={slots} is available only on CUDA, but device={device!r} was requested.",
+            fix=[leave_out("slots"), option("device", "cuda")],
         )
 
 

@@ -38,6 +38,7 @@ def load(
     backend: str = "auto",
     threads: int | None = None,
     engine_precision: str | None = None,
+    slots: int | None = None,
     trust: bool = False,
 ) -> Any:
     """Load an artifact and check its files against their SHA-256. Neither torch nor transformers is imported.
@@ -59,6 +60,9 @@ def load(
         engine_precision: None computes as the artifact is stored, float16 in float32. "bf16" computes the matmuls of a
             float artifact in bfloat16: faster and less accurate, on the native backend, if the processor supports it.
             With device="cuda", "bf16" or "fp16" selects the native backend on the GPU, for any artifact.
+        slots: with device="cuda", how many runs of the native backend compute at once, from 1 to 64; other threads
+            wait. Each slot takes about 90 MB of the GPU's memory, when the artifact is loaded. None for the
+            environment's LITEFT_CUDA_SLOTS, else two, or one if there is no memory for two.
         trust: also load graphs with operators that LiteFT does not write, and tokenizers with regular expressions that
             are not known to finish quickly. Such a file may take unbounded time or memory, or crash the process: trust
             only files from someone whose programs you would run.
@@ -70,7 +74,7 @@ def load(
     Raises:
         ArtifactError: the folder is not an artifact, a byte was changed, its format is too new, or its graph cannot be
             loaded.
-        ConfigError: a device, backend, precision or number of threads that is not one of the accepted.
+        ConfigError: a device, backend, precision or number of threads or slots that is not one of the accepted.
         DeviceError: the device, backend or precision is not available on this machine.
         HubError: the hub does not have the repository, refuses, or cannot be reached and it was not downloaded before.
         MissingExtraError: onnxruntime is needed but not installed, or `huggingface_hub` for a repository.
@@ -81,9 +85,16 @@ def load(
     count = checked_threads(threads)
     artifact = read_artifact(artifact_folder(path, revision=revision).absolute())
     engine = choose_engine(
-        artifact, device=device, backend=backend, threads=count, engine_precision=engine_precision, trust=trust
+        artifact,
+        device=device,
+        backend=backend,
+        threads=count,
+        engine_precision=engine_precision,
+        slots=slots,
+        trust=trust,
     )
-    return opened_classifier(artifact, engine, threads=count, asked=(device, backend, threads, engine_precision, trust))
+    asked = (device, backend, threads, engine_precision, slots, trust)
+    return opened_classifier(artifact, engine, threads=count, asked=asked)
 
 
 def opened_classifier(artifact: Artifact, engine: Engine, *, threads: int, asked: Asked) -> Any:
@@ -272,6 +283,13 @@ class Classifier(TextModel):
 
 
 def _load_again(
-    path: Path, device: str, backend: str, threads: int | None, engine_precision: str | None, trust: bool
+    path: Path,
+    device: str,
+    backend: str,
+    threads: int | None,
+    engine_precision: str | None,
+    slots: int | None,
+    trust: bool,
 ) -> Any:
-    return load(path, device=device, backend=backend, threads=threads, engine_precision=engine_precision, trust=trust)
+    choices: dict[str, Any] = {"device": device, "backend": backend, "threads": threads, "slots": slots}
+    return load(path, **choices, engine_precision=engine_precision, trust=trust)

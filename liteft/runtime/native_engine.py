@@ -50,6 +50,7 @@ class NativeEngine:
         device: "cpu", or "cuda" for the first GPU.
         precision: "bf16" computes a float artifact's matmuls in bfloat16; None computes as the artifact is stored,
             float16 in float32. On a GPU, "bf16" or "fp16"; None is fp16 for a float16 artifact, else bf16.
+        slots: on a GPU, how many runs compute at once; None for the library's default.
         stored: the result of ``read_classifier`` if the graph has already been read.
 
     Raises:
@@ -68,6 +69,7 @@ class NativeEngine:
         threads: int,
         device: str = "cpu",
         precision: str | None = None,
+        slots: int | None = None,
         stored: StoredClassifier | None = None,
     ) -> None:
         library = open_library()
@@ -76,7 +78,7 @@ class NativeEngine:
         self.device = device
         self.token_budget = _CUDA_TOKEN_BUDGET if device == "cuda" else _TOKEN_BUDGET
         self.precision = precision or _usual_precision(artifact, stored, device)
-        self._artifact, self._library, self._threads = artifact, library, threads
+        self._artifact, self._library, self._threads, self._slots = artifact, library, threads, slots
         self._has_token_types = stored.spec.has_token_types
         self._labels, self.per_token = stored.spec.labels, stored.spec.per_token
         self._lock = threading.Lock()
@@ -164,14 +166,20 @@ class NativeEngine:
             return self._handle
 
     def _new_handle(self, stored: StoredClassifier) -> _Handle:
-        return _Handle(self._library, stored, self.precision, self._threads, self.device)
+        return _Handle(self._library, stored, self.precision, self._threads, self.device, self._slots)
 
 
 class _Handle:
     """A classifier in the library; freed with this object, by the process that created it."""
 
     def __init__(
-        self, library: NativeLibrary, stored: StoredClassifier, precision: str, threads: int, device: str
+        self,
+        library: NativeLibrary,
+        stored: StoredClassifier,
+        precision: str,
+        threads: int,
+        device: str,
+        slots: int | None,
     ) -> None:
         self.functions = library.functions
         self.pointer = ctypes.c_void_p()
@@ -189,7 +197,7 @@ class _Handle:
         described = (ctypes.byref(shape), weights, len(weights), _PRECISIONS[precision])
         if device == "cuda":
             places = (cublas_path().encode(), str(cache_folder()).encode())
-            failed = self.functions.liteft_create_cuda(*described, 0, *places, ctypes.byref(self.pointer))
+            failed = self.functions.liteft_create_cuda(*described, 0, slots or 0, *places, ctypes.byref(self.pointer))
         else:
             failed = self.functions.liteft_create(*described, threads, None, ctypes.byref(self.pointer))
         if failed:

@@ -40,7 +40,7 @@ __all__ = [
     "open_library",
 ]
 
-ABI = 1
+ABI = 2
 VARIABLE = "LITEFT_LIBRARY"
 _NAME = "libliteft.dylib" if sys.platform == "darwin" else "libliteft.so"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -264,6 +264,7 @@ def _declare(functions: ctypes.CDLL) -> None:
     functions.liteft_create_cuda.argtypes = [
         pointer,
         pointer,
+        number,
         number,
         number,
         number,

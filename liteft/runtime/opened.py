@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Asked", "OpenArtifact"]
 
-Asked = tuple[str, str, int | None, str | None, bool]
-"""Device, backend, threads, precision of the engine and trust, as `load` was asked."""
+Asked = tuple[str, str, int | None, str | None, int | None, bool]
+"""Device, backend, threads, precision of the engine, slots and trust, as `load` was asked."""
 
 
 class OpenArtifact:

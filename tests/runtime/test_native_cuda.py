@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from liteft.artifact import Artifact
-from liteft.errors import DeviceError
+from liteft.errors import ConfigError, DeviceError
 from liteft.runtime import cuda_places, load
 from liteft.runtime.cuda_places import cache_folder, cublas_folders, cublas_path
 from liteft.runtime.native_library import open_library
@@ -59,6 +60,32 @@ def test_without_a_gpu_cuda_says_why_of_both_backends(no_gpu: str, exported: Exp
 def test_without_a_gpu_auto_stays_on_the_cpu(no_gpu: str, exported: Exported) -> None:
     with load(exported().path) as classifier:
         assert (classifier.backend, classifier.device) == ("native", "cpu")
+
+
+@pytest.mark.parametrize("slots", [0, -1, 65, 1.0, True, "2"])
+def test_slots_are_a_positive_number(slots: Any, exported: Exported) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(exported().path, device="cuda", slots=slots)
+    assert caught.value.message == f"slots must be an integer from 1 to 64, got {slots!r}."
+
+
+@pytest.mark.parametrize(
+    ("choices", "reason"),
+    [
+        ({}, "only on CUDA, but device='auto'"),
+        ({"device": "cpu"}, "only on CUDA, but device='cpu'"),
+        ({"device": "cuda", "backend": "onnxruntime"}, "only in the native backend, but backend='onnxruntime'"),
+    ],
+)
+def test_slots_are_for_the_native_backend_on_cuda(choices: dict[str, str], reason: str, exported: Exported) -> None:
+    with pytest.raises(DeviceError, match=f"slots=2 is available {reason}"):
+        load(exported().path, slots=2, **choices)
+
+
+def test_without_a_gpu_slots_say_why(no_gpu: str, exported: Exported) -> None:
+    with pytest.raises(DeviceError) as caught:
+        load(exported().path, device="cuda", slots=2)
+    assert no_gpu in caught.value.message
 
 
 def test_cublas_is_found_in_wheels_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ extern "C" {
 #endif
 
 /* Increased by one with every change that affects a caller compiled for an earlier version. */
-#define LITEFT_ABI 1
+#define LITEFT_ABI 2
 
 /* Precision of the matmuls. On the CPU: fp32, bf16 and int8; on a GPU: bf16 and fp16. */
 enum { LITEFT_FP32 = 0, LITEFT_BF16 = 1, LITEFT_INT8 = 2, LITEFT_FP16 = 3 };
@@ -96,12 +96,14 @@ LITEFT_API int liteft_create(const liteft_shape* shape, const liteft_weight* wei
                              int32_t threads, const char* instructions, liteft_classifier** created);
 /* Creates a classifier on GPU number `device` with libliteft_cuda, which is in the same folder as this library and is
    opened by this call; CUDA is not used before. `precision` is LITEFT_BF16 or LITEFT_FP16; weights may have any type.
-   `cublas` names folders, joined by colons, in which libcublasLt is searched for before the system's own; `cache` is a
-   folder in which the fastest algorithm of each matmul is kept for the next time. Both may be NULL. A classifier
-   created before a fork cannot run in the child. */
+   `slots`, 1 to 64, is how many calls may compute at once, each in memory of its own that is taken now; more calls
+   wait. 0 is the number in the environment variable LITEFT_CUDA_SLOTS or, without it, 2, or 1 if there is no memory
+   for 2. `cublas` names folders, joined by colons, in which libcublasLt is searched for before the system's own;
+   `cache` is a folder in which the fastest algorithm of each matmul is kept for the next time. Both may be NULL. A
+   classifier created before a fork cannot run in the child. */
 LITEFT_API int liteft_create_cuda(const liteft_shape* shape, const liteft_weight* weights, int32_t count,
-                                  int32_t precision, int32_t device, const char* cublas, const char* cache,
-                                  liteft_classifier** created);
+                                  int32_t precision, int32_t device, int32_t slots, const char* cublas,
+                                  const char* cache, liteft_classifier** created);
 /* Describes GPU number `device` and the versions of driver and cublasLt in a text of at most `size` bytes. Fails, with
    the reason, if liteft_create_cuda would fail for every model. */
 LITEFT_API int liteft_cuda_device(int32_t device, const char* cublas, char* text, int32_t size);
