@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <mutex>
 #include <stdexcept>
 #include <string>
 
@@ -34,14 +35,31 @@ inline bool is_sticky(cudaError_t error) {
   }
 }
 
+// The first of such errors in this process, "" as long as there is none; `error` is it unless there was one before.
+inline std::string first_sticky_error(const std::string& error = "") {
+  static std::mutex mutex;
+  static std::string first;
+  const std::lock_guard lock(mutex);
+  if (first.empty()) first = error;
+  return first;
+}
+
+// Throws if CUDA has broken down in this process. What fails next is not always the call that says so best.
+inline void require_working_cuda() {
+  const std::string error = first_sticky_error();
+  if (error.empty()) return;
+  throw std::runtime_error("CUDA does not work any more in this process since this error: " + error +
+                           "; start a new process");
+}
+
 inline void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
   cudaGetLastError();  // clears the error, so that the next call does not report it again
   const std::string text = std::string(what) + ": " + cudaGetErrorString(error);
   if (error == cudaErrorMemoryAllocation) throw OutOfMemory(text);
   if (is_sticky(error)) {
-    throw std::runtime_error(text +
-                             "; after this error no call of CUDA works in this process any more: start a new process");
+    first_sticky_error(text);
+    require_working_cuda();
   }
   throw std::runtime_error(text);
 }

@@ -67,6 +67,7 @@ class Engine : public AnyEngine {
   }
 
   void run(const liteft_batch& batch, float* logits) override {
+    require_working_cuda();
     const Current current(settings_.device);
     const SlotLease slot(*this);
     const std::vector<Chunk> chunks = chunks_of(batch.offsets, batch.texts, settings_.most_rows);
@@ -307,6 +308,7 @@ Policy policy_from_environment(Policy otherwise) {
 }
 
 std::string describe(const Settings& settings) {
+  require_working_cuda();
   static const pid_t first = getpid();  // the process that first used CUDA; a fork of it inherits this value
   int devices = 0, driver = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);

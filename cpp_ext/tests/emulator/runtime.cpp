@@ -90,7 +90,11 @@ CUstream_st default_stream;
 
 CUstream_st* stream_of(cudaStream_t stream) { return stream ? stream : &default_stream; }
 
+// Whether a fault has happened that nobody has taken: on a GPU no call works after it.
+bool broken_down() { return !state.fault.empty(); }
+
 cudaError_t enqueue(cudaStream_t stream, Work work) {
+  if (broken_down()) return cudaErrorLaunchFailure;
   CUstream_st& s = *stream_of(stream);
   if (s.capturing) {
     s.graph->work.push_back(std::move(work));
@@ -107,13 +111,13 @@ cudaError_t enqueue(cudaStream_t stream, Work work) {
 // Does all that a stream was asked.
 cudaError_t finish(cudaStream_t stream) {
   CUstream_st& s = *stream_of(stream);
-  while (!s.queue.empty() && state.fault.empty()) {
+  while (!s.queue.empty() && !broken_down()) {
     const Work work = std::move(s.queue.front());
     s.queue.pop_front();
     state.clock += work.cost;
     state.fault = work.run();
   }
-  if (state.fault.empty()) return cudaSuccess;
+  if (!broken_down()) return cudaSuccess;
   s.queue.clear();
   return cudaErrorLaunchFailure;
 }
@@ -152,6 +156,7 @@ bool barred_by_default_stream(cudaStream_t stream) {
 
 cudaError_t take(void** memory, std::size_t bytes, bool on_device) {
   const std::lock_guard lock(mutex);
+  if (broken_down()) return say(cudaErrorLaunchFailure);
   if (barred()) return say(cudaErrorStreamCaptureUnsupported);
   if (state.allocations_left == 0) {
     state.allocations_left = -1;
@@ -172,7 +177,7 @@ cudaError_t give(void* memory, bool on_device) {
   finish_all();
   std::string fault;
   if (!release(memory, on_device, &fault)) return say(cudaErrorInvalidValue);
-  if (state.fault.empty()) state.fault = fault;
+  if (!broken_down()) state.fault = fault;
   --(on_device ? state.live.allocations : state.live.pinned);
   return cudaSuccess;
 }

@@ -340,6 +340,31 @@ void launches_are_checked() {
   EXPECT(emulator::take_fault().empty());
 }
 
+// As on a GPU, no call works after a fault; unlike there, a test may take it.
+void a_fault_stays_until_it_is_taken() {
+  cudaStream_t stream = nullptr, other = nullptr;
+  EXPECT(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+  {
+    const DeviceBuffer out(16);
+    launch(writes_at, 1, 32, 0, nullptr, out.as<float>(), 1 << 20);
+    EXPECT(cudaStreamSynchronize(nullptr) == cudaErrorLaunchFailure);
+    void* memory = nullptr;
+    cudaEvent_t event = nullptr;
+    cudaFuncAttributes attributes{};
+    EXPECT(cudaStreamSynchronize(stream) == cudaErrorLaunchFailure);
+    EXPECT(cudaMemsetAsync(out.as(), 0, 16, stream) == cudaErrorLaunchFailure);
+    EXPECT(cudaMalloc(&memory, 16) == cudaErrorLaunchFailure);
+    EXPECT(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking) == cudaErrorLaunchFailure);
+    EXPECT(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaErrorLaunchFailure);
+    EXPECT(cudaEventCreate(&event) == cudaErrorLaunchFailure);
+    EXPECT(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(writes_at)) == cudaErrorLaunchFailure);
+    EXPECT(caught("bytes from the start") && emulator::pending() == 0);
+    EXPECT(cudaMemsetAsync(out.as(), 0, 16, stream) == cudaSuccess);
+  }
+  EXPECT(cudaStreamDestroy(stream) == cudaSuccess);
+  cudaGetLastError();
+}
+
 }  // namespace
 
 int main() {
@@ -358,6 +383,7 @@ int main() {
   }
   nothing_is_loaded_within_a_capture();
   launches_are_checked();
+  a_fault_stays_until_it_is_taken();
   std::printf("%d failures\n", failures);
   return failures != 0;
 }
