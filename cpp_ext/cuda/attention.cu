@@ -28,11 +28,15 @@ constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kManyWarps = 8, kFewWarps = 4;
 constexpr int kRowsForMany = 2048;  // from here on there are more blocks than a GPU runs at once
 
-// Of a multiprocessor: as many as leave enough registers for a thread.
+// Of a multiprocessor: as many as leave enough registers for a thread, and as Turing's 64 KB of shared memory hold.
 template <int D, int Warps>
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr int kBlocks = D == 32 ? 2 : 1;
+#else
 constexpr int kBlocks = Warps == kManyWarps ? 2
                         : D == 32           ? 4
                                             : 3;
+#endif
 
 template <typename T, int D, int Warps>
 struct Tiles {

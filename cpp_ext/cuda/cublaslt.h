@@ -38,8 +38,10 @@ constexpr int kSuccess = 0;
 // The library's functions, of which a process has one instance.
 class CublasLt {
  public:
-  // Searches for libcublasLt.so.13, then .so.12: among the libraries that the process has loaded, in `folders` (of the
-  // nvidia-cublas wheel and of torch), then where the system looks. Throws std::runtime_error, naming what was tried.
+  // Searches for libcublasLt.so.13 and .so.12: among the libraries that the process has loaded, in `folders` (of the
+  // nvidia-cublas wheel and of torch), then where the system looks. With a driver older than CUDA 13, .so.13 is tried
+  // after all that. Takes the first that makes a handle on the current device. Throws std::runtime_error, naming what
+  // was tried and why it was not taken.
   static const CublasLt& open(const std::string& folders);
 
   using Handle = void*;
@@ -63,6 +65,7 @@ class CublasLt {
 
  private:
   explicit CublasLt(const std::string& folders);
+  std::string take_functions(void* library);
 };
 
 }  // namespace liteft::cuda

@@ -112,17 +112,32 @@ inline __device__ char* dynamic_shared() {
 // d += a b for a (16, 16) by rows, b (16, 8) by columns. Of lane l, with g = l / 4 and t = l % 4: a holds the pairs of
 // columns 2t and 2t + 8 of rows g and g + 8 (in the order: row g, g + 8, then the upper columns), b the pairs of rows
 // 2t and 2t + 8 of column g, and d columns 2t and 2t + 1 of row g, then of row g + 8.
+// Turing (7.5) has a product of half that depth, and none of bfloat16, which the host refuses there.
 inline __device__ void multiply_add(__half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                                     std::uint32_t b1) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+  const auto add_half = [&](std::uint32_t upper_rows, std::uint32_t lower_rows, std::uint32_t b) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(upper_rows), "r"(lower_rows), "r"(b));
+  };
+  add_half(a[0], a[1], b0);
+  add_half(a[2], a[3], b1);
+#else
   asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#endif
 }
 inline __device__ void multiply_add(__nv_bfloat16, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                                     std::uint32_t b1) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+  __trap();
+#else
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#endif
 }
 
 // Four 8 x 8 matrices of 16-bit values from shared memory; lane l gives the address of row l % 8 of matrix l / 8, and
@@ -144,7 +159,15 @@ inline __device__ void load_matrices_across(std::uint32_t (&out)[4], const void*
 }
 
 // Starts an asynchronous copy of 16 bytes to shared memory, or of zeros if `there` is false. Copies are waited for in
-// groups.
+// groups. Turing has none: a thread's copy is complete at once, and waiting is left to the barrier that must follow.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+inline __device__ void copy_async(void* shared, const void* global, bool there = true) {
+  *static_cast<uint4*>(shared) = there ? *static_cast<const uint4*>(global) : uint4{};
+}
+inline __device__ void end_copies() {}
+template <int Left>
+__device__ void wait_copies() {}
+#else
 inline __device__ void copy_async(void* shared, const void* global, bool there = true) {
   const auto at = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
   const int bytes = there ? 16 : 0;
@@ -156,6 +179,7 @@ template <int Left>
 __device__ void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(Left) : "memory");
 }
+#endif
 
 // The bit of each lane of the warp.
 inline __device__ std::uint32_t ballot(bool bit) { return __ballot_sync(0xffffffffu, bit); }

@@ -15,7 +15,7 @@
 namespace liteft::cuda {
 namespace {
 
-constexpr int kLeastCapability = 80;
+constexpr int kLeastCapability = 75;
 constexpr int kLeastRows = 256, kMostRows = 65536;  // limits of LITEFT_CUDA_ROWS
 constexpr int kMostSlots = 64;
 constexpr int kReadyRows = 512;  // of short requests: those of single texts find their graphs captured
@@ -334,7 +334,7 @@ std::string describe(const Settings& settings) {
   const std::string capability = std::to_string(properties.major) + "." + std::to_string(properties.minor);
   if (10 * properties.major + properties.minor < kLeastCapability) {
     throw std::runtime_error(std::string(properties.name) + " has compute capability " + capability +
-                             ", and 8.0 is needed");
+                             ", and 7.5 is needed");
   }
   const Current current(settings.device);
   const BesideCaptures beside;
@@ -358,6 +358,11 @@ std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_w
   const std::string about = describe(settings);  // throws if something is missing, before any device is selected
   const Current current(settings.device);
   const Loading loading;
+  int major = 0;
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, settings.device), "asking for the GPU");
+  if (precision == LITEFT_BF16 && major < 8) {
+    throw std::runtime_error("a GPU before compute capability 8.0 cannot compute in bf16, but in fp16: " + about);
+  }
   if (precision == LITEFT_BF16)
     return std::make_unique<Engine<__nv_bfloat16>>(shape, weights, count, lt::kBfloat16, settings, about);
   return std::make_unique<Engine<__half>>(shape, weights, count, lt::kFloat16, settings, about);

@@ -106,6 +106,7 @@ void multiply(const void* data) {
 LITEFT_EXPORT void emulated_cublaslt_renew() { ++mark; }
 
 LITEFT_EXPORT int cublasLtCreate(void** handle) {
+  if (liteft_emulator_driver() / 1000 < LITEFT_EMULATED_CUBLASLT) return 1;  // not initialized
   *handle = new int;
   return 0;
 }
@@ -113,7 +114,7 @@ LITEFT_EXPORT int cublasLtDestroy(void* handle) {
   delete static_cast<int*>(handle);
   return 0;
 }
-LITEFT_EXPORT std::size_t cublasLtGetVersion() { return 130000; }
+LITEFT_EXPORT std::size_t cublasLtGetVersion() { return LITEFT_EMULATED_CUBLASLT * 10000; }
 LITEFT_EXPORT int cublasLtMatmulDescCreate(void** desc, int compute, int scale) {
   if (compute != lt::kCompute32F || scale != lt::kFloat32) return kInvalid;
   *desc = new Desc;

@@ -33,6 +33,10 @@ void break_kernels(const std::string& part);
 void fail_graph(int count = 0);
 // The library was built for other GPUs than this one.
 void hold_no_kernels(bool none);
+// The newest CUDA that the driver knows, as 1000 times the major and 10 times the minor version.
+void set_driver(int version);
+// The GPU's compute capability, as 10 times the major and the minor number.
+void set_capability(int capability);
 // As in a new process: no kernel is loaded, and none may have more than 48 KB.
 void forget_kernels();
 // Work that was asked for and is not done, on all streams.
@@ -84,4 +88,5 @@ extern "C" {
 __attribute__((visibility("default"))) int liteft_emulator_enqueue(cudaStream_t stream, void (*run)(const void*),
                                                                    const void* data, std::size_t bytes, double cost);
 __attribute__((visibility("default"))) int liteft_emulator_is_device(const void* memory, std::size_t bytes);
+__attribute__((visibility("default"))) int liteft_emulator_driver();  // see set_driver
 }

@@ -32,6 +32,7 @@ struct State {
   std::uint64_t seed = 1;
   int allocations_left = -1;
   bool poison_instead_of_zeros = false, no_kernels = false;
+  int driver = CUDART_VERSION, capability = 90;
   int graphs_left = -1;  // until a launch of a graph fails; negative: none fails
   bool skip_work = std::getenv("LITEFT_EMULATOR_IDLE") != nullptr;
   long choices_of_device = 0;
@@ -217,6 +218,8 @@ void set_cost(const std::string& part, double cost) { state.costs[part] = cost; 
 void break_kernels(const std::string& part) { state.broken = part; }
 void fail_graph(int count) { state.graphs_left = count; }
 void hold_no_kernels(bool none) { state.no_kernels = none; }
+void set_driver(int version) { state.driver = version; }
+void set_capability(int capability) { state.capability = capability; }
 void forget_kernels() {
   const std::lock_guard lock(mutex);
   state.loaded.clear();
@@ -303,5 +306,6 @@ int liteft_emulator_enqueue(cudaStream_t stream, void (*run)(const void*), const
                           cost, key});
 }
 int liteft_emulator_is_device(const void* memory, std::size_t bytes) { return is_device(memory, bytes); }
+int liteft_emulator_driver() { return state.driver; }
 
 #include "tests/emulator/runtime_api.inc"
