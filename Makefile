@@ -88,14 +88,16 @@ build/%/.passed: $(NATIVE) $(NATIVE_TESTS)
 	ctest --test-dir $(@D) --output-on-failure
 	touch $@
 
-# The CUDA library for every architecture: that it compiles.
+# The CUDA library for every architecture: that it compiles, and that no kernel spills registers.
 ifeq ($(and $(shell command -v cmake 2>/dev/null),$(shell command -v nvcc 2>/dev/null)),)
 cuda:
 	@echo "cuda: skipped, there is no CMake or no nvcc"
 else
 cuda:
-	LITEFT_CUDA_ARCHITECTURES= cmake -S cpp_ext -B build/cuda -DLITEFT_CUDA=ON
-	cmake --build build/cuda --parallel 2 --target liteft_cuda
+	LITEFT_CUDA_ARCHITECTURES= cmake -S cpp_ext -B build/cuda -DLITEFT_CUDA=ON -DLITEFT_CUDA_RESOURCES=ON
+	MAKEFLAGS=-O cmake --build build/cuda --parallel 2 --clean-first --target liteft_cuda > build/cuda/log.txt 2>&1 || \
+		{ cat build/cuda/log.txt; exit 1; }
+	$(PYTHON) bench/cuda_spills.py build/cuda/log.txt
 endif
 
 # On a machine with a GPU: builds, tests, measures and sanitizes; says what it cannot do. CONTRIBUTING.md has more.

@@ -26,13 +26,14 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
   }(arguments...);
 }
 
-// Whether kernels of a graph may overlap on the current device: from compute capability 9.0 and CUDA 12.3 on.
-inline bool overlaps_kernels() {
-  int device = 0, major = 0, driver = 0;
-  check(cudaGetDevice(&device), "the current GPU");
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "asking for the GPU");
+// Whether a kernel may overlap the one ahead of it in a graph: with CUDA 12.3 or later, and if it was compiled for
+// compute capability 9.0 or later. PTX of an older one runs on newer GPUs too, but does not wait (wait_for_inputs).
+inline bool may_overlap(const void* kernel) {
+  int driver = 0;
   check(cudaDriverGetVersion(&driver), "asking for the driver");
-  return major >= 9 && driver >= 12030;
+  cudaFuncAttributes attributes{};
+  check(cudaFuncGetAttributes(&attributes, kernel), "asking for a kernel");
+  return attributes.ptxVersion >= 90 && driver >= 12030;
 }
 
 // The same, but the kernel may start before the one ahead of it on the stream has ended, where the device can do that:
@@ -41,7 +42,8 @@ inline bool overlaps_kernels() {
 template <typename... Parameters, typename... Arguments>
 void launch_early(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream,
                   const Arguments&... arguments) {
-  if (!overlaps_kernels()) return launch(kernel, grid, block, shared, stream, arguments...);
+  if (!may_overlap(reinterpret_cast<const void*>(kernel)))
+    return launch(kernel, grid, block, shared, stream, arguments...);
   [&](Parameters... exact) {
     void* places[] = {static_cast<void*>(&exact)...};
     cudaLaunchAttribute early{};

@@ -49,7 +49,8 @@ class NativeEngine:
         threads: number of threads of a run.
         device: "cpu", or "cuda" for the first GPU.
         precision: "bf16" computes a float artifact's matmuls in bfloat16; None computes as the artifact is stored,
-            float16 in float32. On a GPU, "bf16" or "fp16"; None is fp16 for a float16 artifact, else bf16.
+            float16 in float32. On a GPU, "bf16" or "fp16"; None is fp16 for a float16 artifact and on a GPU
+            without bf16 (before compute capability 8.0), else bf16.
         slots: on a GPU, how many runs compute at once; None for the library's default.
         stored: the result of ``read_classifier`` if the graph has already been read.
 
@@ -77,7 +78,7 @@ class NativeEngine:
         _check(stored, artifact)
         self.device = device
         self.token_budget = _CUDA_TOKEN_BUDGET if device == "cuda" else _TOKEN_BUDGET
-        self.precision = precision or _usual_precision(artifact, stored, device)
+        self.precision = precision or _usual_precision(artifact, stored, device, library)
         self._artifact, self._library, self._threads, self._slots = artifact, library, threads, slots
         self._has_token_types = stored.spec.has_token_types
         self._labels, self.per_token = stored.spec.labels, stored.spec.per_token
@@ -210,10 +211,12 @@ class _Handle:
 
 def _creation_error(library: NativeLibrary, precision: str, device: str) -> DeviceError:
     if device == "cuda":
+        reason = library.last_error()
+        no_bf16 = precision == "bf16" and not library.gpu_has_bf16(cublas_path())
         return DeviceError(
-            f'the device "cuda" was requested, but the native engine cannot run there: {library.last_error()}.',
+            f'the device "cuda" was requested, but the native engine cannot run there: {reason}.',
             accepted={"library": library.path},
-            fix=["liteft doctor", option("device", "cpu")],
+            fix=["liteft doctor", *([option("engine_precision", "fp16")] if no_bf16 else []), option("device", "cpu")],
         )
     return DeviceError(
         f"the native engine cannot run this classifier in {precision}: {library.last_error()}.",
@@ -222,10 +225,11 @@ def _creation_error(library: NativeLibrary, precision: str, device: str) -> Devi
     )
 
 
-def _usual_precision(artifact: Artifact, stored: StoredClassifier, device: str) -> str:
+def _usual_precision(artifact: Artifact, stored: StoredClassifier, device: str, library: NativeLibrary) -> str:
     """Return the precision of the matmuls if the caller named none."""
     if device == "cuda":
-        return "fp16" if artifact.manifest.form.precision == "fp16" else "bf16"
+        stored_so = artifact.manifest.form.precision == "fp16"
+        return "fp16" if stored_so or not library.gpu_has_bf16(cublas_path()) else "bf16"
     return "int8" if stored.int8_scheme != "none" else "fp32"
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -140,6 +141,11 @@ class NativeLibrary:
         if self.functions.liteft_cuda_device(0, cublas.encode(), text, len(text)):
             return "", self.last_error()
         return text.value.decode("utf-8", "replace"), ""
+
+    def gpu_has_bf16(self, cublas: str) -> bool:
+        """Return whether the first GPU multiplies bfloat16; True where there is none. ``cublas`` is as for ``gpu``."""
+        capability = re.search(r"compute capability (\d+)\.", self.gpu(cublas)[0])
+        return capability is None or int(capability[1]) >= 8
 
 
 _opened: dict[Path, NativeLibrary] = {}

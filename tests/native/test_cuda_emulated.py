@@ -10,6 +10,7 @@ import pytest
 NO_GPU = 77
 PROGRAMS = (
     "emulator",
+    "cuda_places",
     "cuda_rows",
     "cuda_attention",
     "cuda_fused",

@@ -12,9 +12,9 @@ import pytest
 
 from liteft.artifact import Artifact
 from liteft.errors import ConfigError, DeviceError
-from liteft.runtime import cuda_places, load
+from liteft.runtime import cuda_places, load, native_engine
 from liteft.runtime.cuda_places import cache_folder, cublas_folders, cublas_path
-from liteft.runtime.native_library import open_library
+from liteft.runtime.native_library import NativeLibrary, open_library
 
 Exported = Callable[..., Artifact]
 
@@ -55,6 +55,29 @@ def test_without_a_gpu_cuda_says_why_of_both_backends(no_gpu: str, exported: Exp
         load(exported(precision=precision).path, device="cuda")
     assert no_gpu in caught.value.message
     assert "onnxruntime" in caught.value.accepted
+
+
+@pytest.mark.parametrize(
+    ("capability", "stored", "usual"), [("7.5", "fp32", "fp16"), ("8.0", "fp32", "bf16"), ("8.0", "fp16", "fp16")]
+)
+def test_a_gpu_without_bf16_computes_in_fp16(
+    native: Path, exported: Exported, monkeypatch: pytest.MonkeyPatch, capability: str, stored: str, usual: str
+) -> None:
+    artifact = exported(precision=stored)
+    described = f"A GPU, compute capability {capability}, CUDA 12.2, cublasLt 120200"
+    monkeypatch.setattr(NativeLibrary, "gpu", lambda *arguments: (described, ""))
+    monkeypatch.setattr(native_engine, "_Handle", lambda *arguments: None)
+    assert native_engine.NativeEngine(artifact, threads=1, device="cuda").precision == usual
+    assert native_engine.NativeEngine(artifact, threads=1, device="cuda", precision="bf16").precision == "bf16"
+
+
+def test_an_error_of_bf16_names_fp16_where_the_gpu_lacks_bf16(
+    no_gpu: str, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NativeLibrary, "gpu_has_bf16", lambda *arguments: False)
+    with pytest.raises(DeviceError) as caught:
+        load(exported().path, device="cuda", backend="native", engine_precision="bf16")
+    assert 'engine_precision="fp16"' in str(caught.value)
 
 
 def test_without_a_gpu_auto_stays_on_the_cpu(no_gpu: str, exported: Exported) -> None:
