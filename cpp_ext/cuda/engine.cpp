@@ -16,7 +16,8 @@ namespace liteft::cuda {
 namespace {
 
 constexpr int kLeastCapability = 75;
-constexpr int kLeastRows = 256, kMostRows = 65536;  // limits of LITEFT_CUDA_ROWS
+constexpr const char* kLeastDriver = CUDART_VERSION >= 13000 ? "R580" : "R525";  // the first of CUDA's major version
+constexpr int kLeastRows = 256, kMostRows = 65536;                               // limits of LITEFT_CUDA_ROWS
 constexpr int kMostSlots = 64;
 constexpr int kReadyRows = 512;  // of short requests: those of single texts find their graphs captured
 
@@ -313,9 +314,9 @@ std::string describe(const Settings& settings) {
   int devices = 0, driver = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);
   if (error == cudaErrorInsufficientDriver) {  // also where there is no driver at all
-    throw std::runtime_error("there is no NVIDIA driver, or one older than CUDA " +
-                             std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION % 1000 / 10) +
-                             " needs");
+    throw std::runtime_error("there is no NVIDIA driver, or one older than " + std::string(kLeastDriver) +
+                             ": this library was built with CUDA " + std::to_string(CUDART_VERSION / 1000) + "." +
+                             std::to_string(CUDART_VERSION % 1000 / 10));
   }
   if (error == cudaErrorInitializationError && getpid() != first) {
     cudaGetLastError();
