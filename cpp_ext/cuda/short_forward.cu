@@ -22,7 +22,7 @@ constexpr int kWarps = 8, kThreads = 32 * kWarps;
 constexpr int kColumns = 16;    // outputs of a block at a time
 constexpr int kInputs = 768;    // inputs whose weights are in shared memory at a time
 constexpr int kPadding = 8;     // values after a row in shared memory, so that eight rows are in different banks
-constexpr int kMostSteps = 16;  // of 64 values: rows of up to 1,024 stay in registers
+constexpr int kMostSteps = 12;  // of 64 values: rows of up to 768 stay in registers
 constexpr int kGroup = 32;      // rows whose sums are added up at a time
 constexpr int kFewRows = 32, kManyRows = 128;
 constexpr unsigned kAllLanes = 0xffffffffu;
@@ -405,7 +405,8 @@ ShortForward<T>::ShortForward(const Model<T>& model, Act act, Act head, std::siz
                               float* logits)
     : blocks_(multiprocessors) {
   const liteft_shape& shape = model.shape;
-  if (shape.embedding != shape.width) return;  // whose projection has no step here
+  // A projection of the embeddings has no step here.
+  if (shape.embedding != shape.width || shape.width > 64 * kMostSteps) return;
   while (most_rows_ < kManyRows && shared_bytes<T>(most_rows_ + 16, shape.width) <= shared) most_rows_ += 16;
   if (most_rows_ == 0) return;
   std::vector<ShortLayer<T>> layers;

@@ -66,7 +66,7 @@ void turing_computes_in_fp16_alone() {
   const std::vector<liteft_weight> weights = stored.list();
   const auto fails = [&](int precision) {
     liteft_cuda* made = nullptr;
-    const int status = liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, 0,
+    const int status = liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, 0, 0,
                                           k13.c_str(), nullptr, &made);
     liteft_cuda_destroy(made);
     return status != 0;
