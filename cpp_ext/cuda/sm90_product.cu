@@ -79,17 +79,18 @@ template <typename T, int Columns>
 __device__ void multiply_stages(float (&sums)[Columns / 2], SharedOf<T, Columns>& shared, Turn<kStages<Columns>>& turn,
                                 int inputs, int group) {
   constexpr int kPattern = 8 * 128;  // bytes of eight rows
+  constexpr int kStage = sizeof(Stage<T, Columns>) / 16, kLeft = 16 * sizeof(T) / 16, kRight = 16 * 128 / 16;
+  const std::uint64_t left = matrix(shared.stages[0].x + group * kGroupRows * kInputs, 16, kPattern),
+                      right = matrix(shared.stages[0].weights, kInputs * 128, kPattern);
   const bool first_lane = threadIdx.x % 32 == 0;
   int last = 0;  // the stage that is being read
   for (int input = 0; input < inputs; input += kInputs) {
-    Stage<T, Columns>& stage = shared.stages[turn.stage];
     wait(&shared.full[turn.stage], turn.parity);
+    const std::uint64_t stage = turn.stage * kStage;  // added to the descriptors' addresses
     begin_products();
 #pragma unroll
-    for (int k = 0; k < kInputs; k += 16) {
-      multiply_async(T{}, sums, matrix(stage.x + group * kGroupRows * kInputs + k, 16, kPattern),
-                     matrix(stage.weights + k * kBoxColumns, kInputs * 128, kPattern), input + k > 0);
-    }
+    for (int k = 0; k < kInputs / 16; ++k)
+      multiply_async(T{}, sums, left + stage + k * kLeft, right + stage + k * kRight, input + k > 0);
     end_products();
     wait_products<1>(sums);
     if (input > 0 && first_lane) arrive(&shared.empty[last]);

@@ -65,7 +65,13 @@ struct Sums {
   std::vector<float> values;  // (16, columns)
   int columns, in_flight = 0;
 };
+// A word that stmatrix stores: other lanes see it after __syncwarp.
+struct Store {
+  char* to;
+  std::uint32_t word;
+};
 struct WarpState {
+  std::vector<Store> stores;
   std::vector<Product> open;
   std::deque<std::vector<Product>> groups;
   std::map<float*, Sums> sums;
@@ -348,6 +354,7 @@ void wait_products(int left, const Location& where) {
 
 void store_matrices(void* row, const std::uint32_t (&in)[4], const Location& where) {
   check_shared(row, 16, "stmatrix", where);
+  std::memset(row, 0xff, 16);
   struct Stored {
     void* row;
     const std::uint32_t* in;
@@ -358,11 +365,18 @@ void store_matrices(void* row, const std::uint32_t (&in)[4], const Location& whe
         for (int matrix = 0; matrix < 4; ++matrix) {
           for (int lane = 0; lane < 32; ++lane) {
             char* to = static_cast<char*>(static_cast<const Stored*>(brought[8 * matrix + lane / 4])->row);
-            std::memcpy(to + lane % 4 * 4, &static_cast<const Stored*>(brought[lane])->in[matrix], 4);
+            warps[thread_number() / 32].stores.push_back(
+                {to + lane % 4 * 4, static_cast<const Stored*>(brought[lane])->in[matrix]});
           }
         }
       },
       where);
+}
+
+void show_stores() {
+  std::vector<Store>& stores = warps[thread_number() / 32].stores;
+  for (const Store& store : stores) std::memcpy(store.to, &store.word, 4);
+  stores.clear();
 }
 
 void begin_asynchronous(int count) {

@@ -32,7 +32,9 @@ void multiply_async(bool half, float* sums, int columns, std::uint64_t left, std
 void end_products(const Location& where);
 void wait_products(int left, const Location& where);
 
+// What the warp stores by stmatrix is there after show_stores, which __syncwarp calls.
 void store_matrices(void* row, const std::uint32_t (&in)[4], const Location& where);
+void show_stores();
 
 // Of a block: before its threads run, and after they have. The latter returns what is wrong, or "".
 void begin_asynchronous(int warps);

@@ -17,6 +17,7 @@
 #include "cuda/check.h"
 #include "tests/emulator/device.h"
 #include "tests/emulator/emulator.h"
+#include "tests/emulator/sm90.h"
 
 #undef __launch_bounds__
 #define __launch_bounds__(...)
@@ -94,7 +95,7 @@ inline int __syncthreads_or(int value, const Location where = Location::current(
   return emulator::any_of_block(value, where);
 }
 inline void __syncwarp(const Location where = Location::current()) {
-  emulator::meet_warp(emulator::Meeting::sync, nullptr, [](void* const(&)[32]) {}, where);
+  emulator::meet_warp(emulator::Meeting::sync, nullptr, [](void* const(&)[32]) { emulator::show_stores(); }, where);
 }
 inline float __shfl_xor_sync(unsigned mask, float value, int lanes, const Location where = Location::current()) {
   return emulator::shuffle_xor(mask, value, lanes, where);
