@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from readme_quality import result
@@ -24,43 +25,41 @@ def cuda_forward() -> str:
 
 
 def cuda_kernels() -> str:
-    """Return what each kernel needs, and what is predicted of its largest launch, of the kernels now and before."""
+    """Return what each predicted kernel needs, and what is predicted of its largest launch and of one text.
+
+    Beside it stands the kernel that did the same before.
+    """
     before, now = ({_name(row): row for row in _listed(result(name)["kernels"])} for name in (BEFORE, NOW))
-    rows: list[tuple[str, ...]] = [
-        (
-            "kernel",
-            "registers",
-            "blocks of a multiprocessor",
-            "instructions in all",
-            "in the hot loop",
-            "a value",
-            "us",
-            "share of the limit",
-            "before: registers",
-            "a value",
-            "us",
-        )
-    ]
+    title = ("kernel", "registers", "shared KB", "instructions", "a value", "us", "share of the limit", "us at 32 rows")
+    rows: list[tuple[str, ...]] = [(*title, *(f"before: {name}" for name in ("registers", "a value", "us")))]
     for name, row in sorted(now.items()):
-        largest, old = _largest(row), before.get(name)
+        if not row.get("launches"):
+            continue
+        largest, single, old = _largest(row), _single(row), before.get(_former(name))
         old_largest = _largest(old) if old else {}
-        hot = row.get("hot_loop")
         rows.append(
             (
                 f"`{name}`",
                 str(row["registers"]),
-                _shown(largest.get("blocks_at_once")),
+                f"{largest['shared_bytes'] / 1024:.0f}",
                 str(row["instructions"]),
-                str(hot["instructions"]) if hot else "-",
-                _shown(largest.get("instructions_per_value")),
-                _shown(largest.get("microseconds")),
-                f"{100 * largest['share_of_limit']:.0f}%" if largest else "-",
+                _shown(largest["instructions_per_value"]),
+                _shown(largest["microseconds"]),
+                f"{100 * largest['share_of_limit']:.0f}%",
+                _shown(single.get("microseconds")),
                 str(old["registers"]) if old else "-",
                 _shown(old_largest.get("instructions_per_value")),
                 _shown(old_largest.get("microseconds")),
             )
         )
     return markdown(rows, texts=1)
+
+
+def _former(name: str) -> str:
+    """Return the name of the kernel that did the same before steps, blocks and activations became parameters."""
+    name = name.replace("activate_rows<", "activate<").replace("attend_first_rows<", "attend_first<")
+    name = re.sub(r"^(attend|matmul_activate)<(\d+), .*>$", r"\1<\2>", name)
+    return re.sub(r"^(embed|layer_norm)<\d+>$", r"\1", name)
 
 
 def _passes(passes: list[dict[str, Any]]) -> dict[tuple[str, int, int], dict[str, Any]]:
@@ -89,6 +88,11 @@ def _name(row: dict[str, Any]) -> str:
 
 def _largest(row: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = max(row.get("launches", []), key=lambda launch: launch["rows"], default={})
+    return found
+
+
+def _single(row: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next((launch for launch in row["launches"] if launch["rows"] in (1, 32)), {})
     return found
 
 
