@@ -58,9 +58,11 @@ class FusionTable {
     if (ways.size() == 1) return;
     float best = std::numeric_limits<float>::infinity();
     for (const Way way : ways) {
-      if (is_new(shape, way) && !works(way, is_right)) continue;
-      run(way);  // once before it is timed
-      const float time = stopwatch.time([&] { run(way); }, shape.what == Fusion::forward ? 3 : Stopwatch::kStarts);
+      const auto timed = [&] {
+        run(way);  // once before it is timed
+        return stopwatch.time([&] { run(way); }, shape.what == Fusion::forward ? 3 : Stopwatch::kStarts);
+      };
+      const float time = is_new(shape, way) ? time_if_right(way, is_right, timed) : timed();
       if (time >= best) continue;
       best = time;
       best_[shape] = way;
@@ -76,13 +78,14 @@ class FusionTable {
   static bool is_new(const Fusable& shape, Way way) {
     return way == Way::hopper || (way == Way::fused && shape.what == Fusion::forward);
   }
-  template <typename IsRight>
-  static bool works(Way way, const IsRight& is_right) {
+  // Infinity if the way is wrong, or cannot be started.
+  template <typename IsRight, typename Timed>
+  static float time_if_right(Way way, const IsRight& is_right, const Timed& timed) {
     try {
-      return is_right(way);
+      if (is_right(way)) return timed();
     } catch (const std::runtime_error&) {
-      return false;
     }
+    return std::numeric_limits<float>::infinity();
   }
   bool takes(const Fusable& shape, Way way) const;
   std::vector<Way> ways_of(const Fusable& shape) const;
