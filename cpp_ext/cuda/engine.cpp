@@ -19,7 +19,7 @@ constexpr int kLeastCapability = 75;
 constexpr const char* kLeastDriver = CUDART_VERSION >= 13000 ? "R580" : "R525";  // the first of CUDA's major version
 constexpr int kLeastRows = 256, kMostRows = 65536;                               // limits of LITEFT_CUDA_ROWS
 constexpr int kMostSlots = 64;
-constexpr int kReadyRows = 512;  // of short requests: those of single texts find their graphs captured
+constexpr int kShortRows = 512;  // of a short request, whose graph has the copies in it
 
 // Makes a device the current one of the calling thread, and restores the former one at the end. A device that is
 // already current is not selected again, and no other one is touched, since selecting a device starts CUDA on it, which
@@ -63,8 +63,8 @@ class Engine : public AnyEngine {
     for (const int rows : buckets_up_to(settings_.most_rows)) idle_.back()->autotune(rows);
     matmuls_.save();
     fusions_.save();
+    prepare_usual(*idle_.back());
     make_more_slots();
-    for (const auto& slot : idle_) prepare_single_texts(*slot);
   }
 
   void run(const liteft_batch& batch, float* logits) override {
@@ -89,7 +89,7 @@ class Engine : public AnyEngine {
       for (std::size_t number = 0; number < chunks.size(); ++number) {
         const Chunk& chunk = chunks[number];
         Bucket bucket = bucket_for(chunk, batch);
-        bucket.copies = chunks.size() == 1 && bucket.rows <= kReadyRows;
+        bucket.copies = chunks.size() == 1 && bucket.rows <= kShortRows;
         prepare(*slot.operator->(), bucket);
         fill(slot->host(bucket, number % 2), bucket, batch, chunk);
         slot->begin(bucket, logit_row(batch, chunk.last_text) - logit_row(batch, chunk.first_text), number % 2);
@@ -164,7 +164,9 @@ class Engine : public AnyEngine {
     const std::size_t wanted = settings_.slots ? settings_.slots : 2;
     while (idle_.size() < wanted) {
       try {
-        idle_.push_back(make_slot());
+        auto slot = make_slot();
+        prepare_usual(*slot);
+        idle_.push_back(std::move(slot));
       } catch (const OutOfMemory&) {
         if (settings_.slots) throw;
         return;  // runs wait for the slots that there are
@@ -172,14 +174,16 @@ class Engine : public AnyEngine {
     }
   }
 
-  // Captures the graphs of single texts, whose first request would wait longest for them.
-  void prepare_single_texts(ExecutionSlot<T>& slot) {
-    const int longest = bucket_of(std::min(model_.shape.positions, kReadyRows));
-    for (const int rows : buckets_up_to(std::min(longest, settings_.most_rows)))
-      prepare(slot, {rows, std::min(text_bucket_of(1), settings_.most_rows), false, model_.shape.types > 0, true});
+  // Captures the graphs of all batches without hidden tokens, which are nearly all, so that no request of them has to.
+  void prepare_usual(ExecutionSlot<T>& slot) {
+    for (const int rows : buckets_up_to(settings_.most_rows)) {
+      for (const int texts : text_buckets_of(rows))
+        prepare(slot, {rows, texts, false, model_.shape.types > 0, rows <= kShortRows});
+    }
   }
 
   void prepare(ExecutionSlot<T>& slot, const Bucket& bucket) {
+    if (slot.has(bucket)) return;
     const std::lock_guard lock(preparing_);  // only one capture at a time
     slot.prepare(bucket);
   }
@@ -206,9 +210,9 @@ class Engine : public AnyEngine {
   Bucket bucket_for(const Chunk& chunk, const liteft_batch& batch) const {
     Bucket bucket;
     bucket.rows = std::min(bucket_of(chunk.rows), settings_.most_rows);
-    bucket.texts = std::min(text_bucket_of(chunk.last_text - chunk.first_text), settings_.most_rows);
+    bucket.texts = text_bucket_of(chunk.last_text - chunk.first_text, bucket.rows);
     bucket.key_mask = batch.key_mask != nullptr;
-    bucket.holds_types = batch.types != nullptr && model_.shape.types > 0;
+    bucket.holds_types = model_.shape.types > 0;
     return bucket;
   }
 
@@ -220,7 +224,8 @@ class Engine : public AnyEngine {
       std::fill(out.text_of_row + out.offsets[text], out.text_of_row + out.offsets[text + 1], text);
     std::copy_n(batch.ids + first, chunk.rows, out.ids);
     std::copy_n(batch.positions + first, chunk.rows, out.positions);
-    if (bucket.holds_types) std::copy_n(batch.types + first, chunk.rows, out.types);
+    if (bucket.holds_types && batch.types) std::copy_n(batch.types + first, chunk.rows, out.types);
+    if (bucket.holds_types && !batch.types) std::fill_n(out.types, chunk.rows, 0);
     if (bucket.key_mask) std::copy_n(batch.key_mask + first, chunk.rows, out.key_mask);
   }
 

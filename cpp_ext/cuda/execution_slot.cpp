@@ -336,7 +336,6 @@ void ExecutionSlot<T>::autotune_forward(int rows) {
 
 template <typename T>
 void ExecutionSlot<T>::prepare(const Bucket& bucket) {
-  if (graphs_.count(bucket)) return;
   if (graphs_.size() >= most_graphs_) {
     check(cudaStreamSynchronize(stream_), "a run");  // the graph may belong to a chunk that is still computed
     const auto oldest = std::min_element(graphs_.begin(), graphs_.end(),
@@ -351,6 +350,7 @@ void ExecutionSlot<T>::prepare(const Bucket& bucket) {
     forward(bucket, matmul, fusions_.way_of(whole_of(bucket.rows)));
     if (bucket.copies) download(model_.shape.pooling == LITEFT_NONE ? bucket.rows : bucket.texts, 0);
   });
+  graph.upload(stream_);
   graphs_[bucket] = {std::move(graph), runs_};
 }
 

@@ -57,7 +57,8 @@ class ExecutionSlot {
 
   // Autotunes the matmuls and fusions of buckets of so many rows, and of so many texts.
   void autotune(int rows);
-  // Captures the graph of a bucket, unless that has been done. The matmuls must have been autotuned.
+  bool has(const Bucket& bucket) const { return graphs_.count(bucket) != 0; }
+  // Captures the graph of a bucket, which there is none of yet. The matmuls must have been autotuned.
   void prepare(const Bucket& bucket);
   // Where on the host a chunk of the bucket has to be written. There are two sides, 0 and 1: one can be written while
   // the other one's chunk is computed.

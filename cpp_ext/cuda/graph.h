@@ -21,6 +21,8 @@ class Graph {
   ~Graph() {
     if (made_) cudaGraphExecDestroy(made_);
   }
+  // Brings the graph to the GPU, which the first launch would do otherwise.
+  void upload(cudaStream_t stream) const { check(cudaGraphUpload(made_, stream), "a graph"); }
   void launch(cudaStream_t stream) const { check(cudaGraphLaunch(made_, stream), "a graph"); }
 
  private:

@@ -45,10 +45,19 @@ int bucket_of(int rows) {
   return (rows + step - 1) / step * step;
 }
 
-int text_bucket_of(int texts) {
-  int bucket = 16;
-  while (bucket < texts) bucket *= 2;
-  return bucket;
+std::vector<int> text_buckets_of(int rows) {
+  std::vector<int> buckets;
+  for (const int tokens : {16, 8, 4}) {
+    const int bucket = bucket_of((rows + tokens - 1) / tokens);
+    if (bucket < rows && (buckets.empty() || bucket > buckets.back())) buckets.push_back(bucket);
+  }
+  buckets.push_back(rows);
+  return buckets;
+}
+
+int text_bucket_of(int texts, int rows) {
+  const std::vector<int> buckets = text_buckets_of(rows);
+  return *std::lower_bound(buckets.begin(), buckets.end(), texts);
 }
 
 int rows_for_width(int width) {

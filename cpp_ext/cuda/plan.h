@@ -23,9 +23,13 @@ std::vector<Chunk> chunks_of(const std::int32_t* offsets, int texts, int most_ro
 // of the next lower power of two. At most an eighth of the rows of a bucket above 128 are unused.
 int bucket_of(int rows);
 
-// The smallest power of two, 16 at least, that is not below a number of texts. What is computed for each text is
-// little, so the steps are large, and there are few graphs.
-int text_bucket_of(int texts);
+// The buckets of texts of a bucket of rows: for texts of 16 tokens or more on average, of 8, of 4, and of any number.
+// What is computed for each text is little, so few are enough: at worst, with texts of 4 tokens on average, a six-layer
+// model computes 2% more than it would with a bucket for each number of texts.
+std::vector<int> text_buckets_of(int rows);
+
+// The smallest sufficient one for a number of texts, which is not above the number of rows.
+int text_bucket_of(int texts, int rows);
 
 // Rows of a chunk whose activations stay in a second-level cache of 50 MB, those of a base model as those of a small
 // one: 8,192 up to a width of 384, 4,096 at 768.

@@ -38,6 +38,27 @@ void buckets_are_listed() {
   EXPECT(buckets_up_to(8192).size() < 64);
 }
 
+// Every number of texts has a bucket, which is one of rows too; there are few, and texts that are not tiny fill a half.
+void buckets_of_texts_are_few_and_sufficient() {
+  for (const int most : {16, 100, 128, 4096, 8192}) {
+    const std::vector<int> listed = buckets_up_to(most);
+    std::size_t pairs = 0;
+    for (const int rows : listed) {
+      const std::vector<int> buckets = text_buckets_of(rows);
+      EXPECT(buckets.size() <= 4 && buckets.back() == rows);
+      EXPECT(std::adjacent_find(buckets.begin(), buckets.end(), std::greater_equal<>()) == buckets.end());
+      for (const int texts : buckets) EXPECT(std::find(listed.begin(), listed.end(), texts) != listed.end());
+      for (int texts = 1; texts <= rows; ++texts) {
+        const int bucket = text_bucket_of(texts, rows);
+        EXPECT(bucket >= texts && std::find(buckets.begin(), buckets.end(), bucket) != buckets.end());
+        if (4 * texts <= rows) EXPECT(8 * (bucket - texts) <= rows + 128);
+      }
+      pairs += buckets.size();
+    }
+    EXPECT(pairs < 220);
+  }
+}
+
 void chunks_cover_a_batch_in_order_and_are_nearly_equal() {
   std::mt19937 random(1);
   for (int round = 0; round < 3000; ++round) {
@@ -71,8 +92,6 @@ void a_text_that_is_too_long_is_alone() {
 void chunks_are_narrower_for_wider_models() {
   EXPECT(rows_for_width(64) == 8192 && rows_for_width(384) == 8192);
   EXPECT(rows_for_width(768) == 4096 && rows_for_width(1024) == 3072);
-  EXPECT(text_bucket_of(1) == 16 && text_bucket_of(16) == 16 && text_bucket_of(17) == 32);
-  EXPECT(text_bucket_of(4096) == 4096 && text_bucket_of(4097) == 8192);
 }
 
 void a_batch_that_fits_is_one_chunk() {
@@ -86,6 +105,7 @@ void a_batch_that_fits_is_one_chunk() {
 int main() {
   buckets_hold_their_rows_and_waste_little();
   buckets_are_listed();
+  buckets_of_texts_are_few_and_sufficient();
   chunks_cover_a_batch_in_order_and_are_nearly_equal();
   a_text_that_is_too_long_is_alone();
   chunks_are_narrower_for_wider_models();
