@@ -250,8 +250,8 @@ __global__ void fill_random_kernel(T* out, std::size_t count) {
 
 template <typename T>
 void embed(const Embedding<T>& given, int rows, cudaStream_t stream) {
-  with_steps(given.width, [&](auto steps) {
-    launch_early(embed_kernel<T, steps()>, blocks_for(rows), 32 * kWarps, 0, stream, given);
+  with_steps(given.width, [&](auto steps) {  // behind a copy of the ids, which no kernel of a graph may overlap
+    launch(embed_kernel<T, steps()>, blocks_for(rows), 32 * kWarps, 0, stream, given);
   });
 }
 

@@ -24,6 +24,7 @@ struct Work {
   std::function<std::string()> run;  // returns a fault, or ""
   double cost = 0.0;
   std::string key;  // not empty: the same key again does the same again
+  bool copies = false;
 };
 
 std::recursive_mutex mutex;  // over all that follows; kernels run under it, one at a time
@@ -196,13 +197,13 @@ Work copy_of(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind)
               std::memcpy(to, held.data(), held.size());
               return std::string();
             },
-            1.0, ""};
+            1.0, "", true};
   }
   return {[=] {
             std::memcpy(to, from, bytes);
             return std::string();
           },
-          1.0, ""};
+          1.0, "", true};
 }
 
 }  // namespace
@@ -270,6 +271,9 @@ cudaError_t launch(Kernel kernel, cudaStream_t stream) {
     barred();
     return say(cudaErrorStreamCaptureUnsupported);
   }
+  // In a graph, only a kernel may be overlapped.
+  const CUgraph_st* const graph = stream_of(stream)->graph;
+  if (kernel.early && graph && !graph->work.empty() && graph->work.back().copies) return say(cudaErrorInvalidValue);
   state.loaded.insert(kernel.function);
   const double cost = cost_of(kernel.name);
   return say(enqueue(stream, {[kernel = std::move(kernel)]() -> std::string {

@@ -325,6 +325,32 @@ void nothing_is_loaded_within_a_capture() {
   cudaStreamDestroy(stream);
 }
 
+// Within a graph a kernel may overlap another one, and not a copy.
+void no_kernel_of_a_graph_overlaps_a_copy() {
+  cudaStream_t stream = nullptr;
+  EXPECT(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+  {
+    const DeviceBuffer memory(16);
+    load_kernel(waits_if);
+    for (const bool copies : {false, true}) {
+      bool refused = false;
+      EXPECT(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+      try {
+        launch(waits_if, 1, 32, 0, stream, true);
+        if (copies) check(cudaMemsetAsync(memory.as(), 0, 16, stream), "filling");
+        launch_early(waits_if, 1, 32, 0, stream, true);
+      } catch (const std::exception&) {
+        refused = true;
+      }
+      EXPECT(refused == copies);
+      cudaGraph_t graph = nullptr;
+      EXPECT(cudaStreamEndCapture(stream, &graph) == cudaSuccess);
+      cudaGraphDestroy(graph);
+    }
+  }
+  EXPECT(cudaStreamDestroy(stream) == cudaSuccess);
+}
+
 void launches_are_checked() {
   const auto refused = [](dim3 grid, dim3 block, std::size_t shared) {
     try {
@@ -382,6 +408,7 @@ int main() {
     captures_record_and_graphs_replay();
   }
   nothing_is_loaded_within_a_capture();
+  no_kernel_of_a_graph_overlaps_a_copy();
   launches_are_checked();
   a_fault_stays_until_it_is_taken();
   std::printf("%d failures\n", failures);
