@@ -23,8 +23,8 @@ library, artifact, inputs = json.loads(sys.stdin.read())
 inputs = [each if isinstance(each, str) else tuple(each) for each in inputs]
 native_engine.cublas_path = lambda: library  # the emulated one
 found = []
-for device, precision in (("cpu", None), ("cuda", "fp16")):
-    with load(artifact, backend="native", device=device, engine_precision=precision) as classifier:
+for device, precision, slots in (("cpu", None, None), ("cuda", "fp16", 3)):
+    with load(artifact, backend="native", device=device, engine_precision=precision, slots=slots) as classifier:
         assert (classifier.backend, classifier.device) == ("native", device)
         answers = [*classifier.predict(inputs), classifier.predict(inputs[0])]
         found.append([each.to_dict() for each in answers])
