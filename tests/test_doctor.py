@@ -441,7 +441,7 @@ def test_a_native_library_is_named_with_its_instructions_and_why(monkeypatch: py
     finding, cuda = backends.native_findings()
     assert finding.status == "ok"
     assert cuda.status == "off" and cuda.detail == "no GPU; it has not been tested on a GPU yet"
-    for part in ("/x/libliteft.so", "version 0.1.0", "ABI 1", "avx2", "AVX2 and FMA"):
+    for part in ("/x/libliteft.so", "version 0.1.0", f"ABI {native.ABI}", "avx2", "AVX2 and FMA"):
         assert part in finding.detail
 
 

@@ -126,7 +126,8 @@ def test_the_c_api_on_an_emulated_gpu_computes_the_model_and_times_it(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LITEFT_CUDA_ROWS", "256")  # the model's 512 positions make that 512
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cuda_liteft.gpu()[0].startswith("Emulated GPU")
+    found, reason = cuda_liteft.gpu()
+    assert found.startswith("Emulated GPU"), reason
     contestant = cuda_liteft.LiteFT(made, "cuda", precision="fp16")
     ids = bench("cuda_plan").ids_of([7, 3, 12], seed=2)
     expected = bench("cuda_worker").Models(made.parent, "cpu").reference("tiny", [ids])

@@ -192,7 +192,7 @@ def test_a_forward_pass_has_all_operations_of_the_model(model: ModuleType, works
 def test_every_kernel_of_a_forward_pass_has_a_line(model: ModuleType, works: ModuleType) -> None:
     steps = works.forward_steps(model.MINILM, 1, 32)
     names = {name for _, ways in steps for way in ways for name, _ in way} - {model.PRODUCT}
-    assert names == set(works.WORKS)
+    assert names | {"short_forward_kernel"} == set(works.WORKS)  # which stands for all of them
 
 
 @pytest.mark.parametrize("name", ["matmul_activate_kernel", "matmul_layer_norm_kernel", "feed_forward_kernel"])

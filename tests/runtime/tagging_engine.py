@@ -42,7 +42,7 @@ class FakeEngine:
 
 
 def tagger_of(artifact: Any, engine: FakeEngine | None = None, *, threads: int = 1) -> TokenClassifier:
-    asked = ("auto", "auto", threads, None, False)
+    asked = ("auto", "auto", threads, None, None, False)
     engine = engine or FakeEngine(len(artifact.manifest.labels))
     return TokenClassifier(artifact, engine, threads=threads, asked=asked, again=_load_again)
 

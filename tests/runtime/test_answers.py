@@ -52,7 +52,7 @@ def classifier(artifact: Artifact, fake: ModuleType) -> AnswerClassifier:
 
 
 def answerer(artifact: Artifact, fake: ModuleType) -> AnswerClassifier:
-    asked = ("auto", "auto", 1, None, False)
+    asked = ("auto", "auto", 1, None, None, False)
     return AnswerClassifier(artifact, fake.FakeEngine(2), threads=1, asked=asked, again=_load_again)
 
 

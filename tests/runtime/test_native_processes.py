@@ -132,7 +132,7 @@ def test_a_pickled_classifier_keeps_backend_and_precision(native: Path, exported
     with load(exported().path, backend="native", threads=1) as classifier:
         again = pickle.loads(pickle.dumps(classifier))
         assert (again.backend, again.precision, again.threads) == ("native", "fp32", 1)
-        assert classifier.__reduce__()[1][1:] == ("auto", "native", 1, None, False)
+        assert classifier.__reduce__()[1][1:] == ("auto", "native", 1, None, None, False)
 
 
 @pytest.mark.parametrize("backend", ["native", "auto"])
