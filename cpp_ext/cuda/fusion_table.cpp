@@ -28,7 +28,8 @@ bool FusionTable::takes(const Fusable& shape, Way way) const {
   const std::size_t shared = abilities_.shared;
   if (way == Way::hopper) {
     if (!abilities_.hopper) return false;
-    return shape.what == Fusion::act || shape.what == Fusion::bias;
+    if (shape.what == Fusion::norm) return sm90_norms(shape.inputs, shape.outputs);
+    return (shape.what == Fusion::act || shape.what == Fusion::bias) && sm90_activates(shape.inputs, shape.outputs);
   }
   switch (shape.what) {
     case Fusion::act: return fuses_act(shared);

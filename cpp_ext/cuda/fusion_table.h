@@ -26,7 +26,7 @@ struct Fusable {
   auto operator<=>(const Fusable&) const = default;
 };
 
-// How a step is computed. fused: fused.cu, feed_forward.cu and short_forward.cu; hopper: sm90_product.cu, on compute
+// How a step is computed. fused: fused.cu, feed_forward.cu and short_forward.cu; hopper: sm90_*.cu, on compute
 // capability 9.0.
 enum class Way : int { plain = 0, fused = 1, hopper = 2 };
 

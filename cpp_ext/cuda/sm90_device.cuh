@@ -1,5 +1,6 @@
-// What only Hopper has (sm_90a): barriers in shared memory, copies of boxes of a tensor by the copy engine (TMA),
-// products of warpgroups (wgmma), registers that warps pass on. tests/emulator replaces this file, as device.cuh.
+// What only Hopper has (sm_90a): clusters of blocks that reach each other's shared memory, barriers there, copies of
+// boxes of a tensor by the copy engine (TMA), products of warpgroups (wgmma), registers that warps pass on.
+// tests/emulator replaces this file, as device.cuh.
 //
 // Facts of the PTX manual that the kernels rely on:
 //
@@ -17,7 +18,10 @@
 //   and the next of row 16 w + g, d[4 j + 2] and d[4 j + 3] in the same columns of row 16 w + g + 8.
 // - A barrier's phase ends when all arrivals have come and all bytes that were announced have been copied. Waiting with
 //   parity p returns once the phase of parity p has ended; the first phase has parity 0, and the one before counts as
-//   ended.
+//   ended. Bytes may be copied before they are announced, if an arrival of the same phase is still to come.
+// - The copy engine can write a box to the same place of several blocks of a cluster; it completes at the barrier that
+//   each of them has in the same place.
+// - A block may not end while others of its cluster still reach its shared memory.
 
 #pragma once
 
@@ -38,6 +42,44 @@ struct Barrier {
   std::uint64_t word;
 };
 
+// A launch in clusters of `blocks` blocks along x, and its attributes.
+struct ClusterLaunch {
+  cudaLaunchConfig_t how{};
+  cudaLaunchAttribute attributes[2] = {};
+
+  ClusterLaunch(unsigned blocks, unsigned grid, unsigned block, std::size_t shared, cudaStream_t stream, bool early) {
+    attributes[0].id = cudaLaunchAttributeClusterDimension;
+    attributes[0].val.clusterDim.x = blocks;
+    attributes[0].val.clusterDim.y = attributes[0].val.clusterDim.z = 1;
+    attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[1].val.programmaticStreamSerializationAllowed = 1;
+    how.gridDim = grid, how.blockDim = block, how.dynamicSmemBytes = shared, how.stream = stream;
+    how.attrs = attributes, how.numAttrs = early ? 2 : 1;
+  }
+};
+
+// launch_early in clusters of `blocks` blocks: `grid` is a multiple of it, and the number of a block in its cluster is
+// blockIdx.x % blocks.
+template <typename... Parameters, typename... Arguments>
+void launch_clusters(void (*kernel)(Parameters...), unsigned blocks, unsigned grid, unsigned block, std::size_t shared,
+                     cudaStream_t stream, const Arguments&... arguments) {
+  const void* const function = reinterpret_cast<const void*>(kernel);
+  const ClusterLaunch made(blocks, grid, block, shared, stream, may_overlap(function));
+  [&](Parameters... exact) {
+    void* places[] = {static_cast<void*>(&exact)...};
+    check(cudaLaunchKernelExC(&made.how, function, places), "starting a kernel");
+  }(arguments...);
+}
+
+// How many clusters the current device can run at once.
+template <typename... Parameters>
+int most_clusters(void (*kernel)(Parameters...), unsigned blocks, unsigned block, std::size_t shared) {
+  const ClusterLaunch made(blocks, blocks, block, shared, nullptr, false);
+  int most = 0;
+  check(cudaOccupancyMaxActiveClusters(&most, reinterpret_cast<const void*>(kernel), &made.how), "asking for clusters");
+  return most;
+}
+
 #if LITEFT_SM90_BODY
 
 inline __device__ std::uint32_t shared_address(const void* shared) {
@@ -48,6 +90,17 @@ inline __device__ std::uint32_t shared_address(const void* shared) {
 inline __device__ char* swizzled_shared() {
   extern __shared__ __align__(1024) char swizzled[];
   return swizzled;
+}
+
+// All threads of all blocks of the cluster come here; what they wrote before can be read after.
+inline __device__ void meet_cluster() {
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+// The address in a block of the cluster of what is `shared` in this one.
+inline __device__ std::uint32_t address_in(int block, const void* shared) {
+  std::uint32_t address;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address(shared)), "r"(block));
+  return address;
 }
 
 inline __device__ void init_barrier(Barrier* barrier, int arrivals) {
@@ -61,23 +114,35 @@ inline __device__ void publish_barriers() {
 inline __device__ void arrive(Barrier* barrier) {
   asm volatile("mbarrier.arrive.release.cta.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
 }
+// At the barrier of a block of the cluster.
+inline __device__ void arrive_in(int block, Barrier* barrier) {
+  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(address_in(block, barrier))
+               : "memory");
+}
+// Stores to a block of the cluster, and completes 8 bytes at its barrier, some time later.
+inline __device__ void store_in(int block, float2* shared, float2 value, Barrier* barrier) {
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];" ::"r"(
+                   address_in(block, shared)),
+               "f"(value.x), "f"(value.y), "r"(address_in(block, barrier))
+               : "memory");
+}
 // Arrives, and announces bytes that will be copied in this phase.
 inline __device__ void arrive_expecting(Barrier* barrier, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
                "r"(bytes)
                : "memory");
 }
-inline __device__ void wait(Barrier* barrier, unsigned parity) {
-  asm volatile(
-      "{\n"
-      ".reg .pred ended;\n"
-      "again:\n"
-      "mbarrier.try_wait.parity.acquire.cta.shared::cta.b64 ended, [%0], %1;\n"
-      "@!ended bra again;\n"
-      "}" ::"r"(shared_address(barrier)),
-      "r"(parity)
-      : "memory");
-}
+#define LITEFT_WAIT(name, scope)                                                                                   \
+  inline __device__ void name(Barrier* barrier, unsigned parity) {                                                 \
+    asm volatile("{\n.reg .pred ended;\nagain:\n"                                                                  \
+                 "mbarrier.try_wait.parity.acquire." scope ".shared::cta.b64 ended, [%0], %1;\n"                   \
+                 "@!ended bra again;\n}" ::"r"(shared_address(barrier)),                                           \
+                 "r"(parity)                                                                                       \
+                 : "memory");                                                                                      \
+  }
+LITEFT_WAIT(wait, "cta")
+LITEFT_WAIT(wait_for_cluster, "cluster")  // where threads of other blocks arrive or store
+#undef LITEFT_WAIT
 
 inline __device__ void prefetch_map(const CUtensorMap* map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
@@ -91,6 +156,18 @@ inline __device__ void copy_box(void* shared, const CUtensorMap* map, int column
       "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier))
       : "memory");
 }
+
+// The same for blocks of the cluster, those whose bits are set.
+inline __device__ void copy_box(unsigned blocks, void* shared, const CUtensorMap* map, int column, int row,
+                                Barrier* barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
+      "[%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(shared)),
+      "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier)), "h"(static_cast<std::uint16_t>(blocks))
+      : "memory");
+}
+// Before this thread lets the copy engine overwrite shared memory that it has used itself.
+inline __device__ void pass_to_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 // Makes registers of this warpgroup available to others, or takes some that others gave. Count: of a thread.
 template <int Count>

@@ -29,10 +29,10 @@ Encode find_encode() {
 
 }  // namespace
 
-CUtensorMap tensor_map(bool half, const void* memory, std::size_t rows, std::size_t columns, unsigned box_rows) {
+CUtensorMap tensor_map(bool half, const void* memory, std::size_t rows, std::size_t columns) {
   static const Encode encode = find_encode();
   const cuuint64_t sizes[] = {columns, rows}, strides[] = {2 * columns};
-  const cuuint32_t box[] = {kBoxColumns, box_rows}, steps[] = {1, 1};
+  const cuuint32_t box[] = {kBoxColumns, kBoxRows}, steps[] = {1, 1};
   CUtensorMap map{};
   const CUresult result =
       encode(&map, half ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2,

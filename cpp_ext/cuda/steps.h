@@ -26,7 +26,9 @@ class Steps {
   // out = linear(x) for `most` rows, of which *count are used.
   void project(const Linear<T>& linear, const T* x, T* out, int most, const std::int32_t* count) const {
     if (way_of_(Fusable{Fusion::bias, most, linear.inputs, linear.outputs}) == Way::hopper)
-      return on_hopper(linear, x, Act::none, out, most, count);
+      {
+      return sm90_matmul_activate<T>(product_of(linear, x, out, most, count), Act::none, multiprocessors_, stream_);
+    }
     matmul_(linear, x, out, most, true);
   }
 
@@ -34,7 +36,8 @@ class Steps {
   void activate(const Linear<T>& linear, const T* x, Act act, T* out, int most, const std::int32_t* count) const {
     const float* bias = linear.bias.template as<float>();
     switch (way_of_(Fusable{Fusion::act, most, linear.inputs, linear.outputs})) {
-      case Way::hopper: return on_hopper(linear, x, act, out, most, count);
+      case Way::hopper:
+        return sm90_matmul_activate<T>(product_of(linear, x, out, most, count), act, multiprocessors_, stream_);
       case Way::fused:
         return matmul_activate<T>({x, weights(linear), bias, act, linear.inputs, linear.outputs, count, out}, most,
                                   stream_);
@@ -49,10 +52,16 @@ class Steps {
                   const std::int32_t* count) const {
     const float *bias = linear.bias.template as<float>(), *gamma = norm.gamma.as<float>(),
                 *beta = norm.beta.as<float>();
-    if (way_of_(Fusable{Fusion::norm, most, linear.inputs, linear.outputs}) == Way::fused) {
-      return matmul_layer_norm<T>(
-          {x, weights(linear), bias, into, gamma, beta, shape_.epsilon, linear.inputs, linear.outputs, count, into},
-          most, stream_);
+    switch (way_of_(Fusable{Fusion::norm, most, linear.inputs, linear.outputs})) {
+      case Way::hopper:
+        return sm90_matmul_layer_norm<T>({product_of(linear, x, into, most, count),
+                                          sm90_map(into, most, linear.outputs), gamma, beta, shape_.epsilon},
+                                         multiprocessors_, stream_);
+      case Way::fused:
+        return matmul_layer_norm<T>(
+            {x, weights(linear), bias, into, gamma, beta, shape_.epsilon, linear.inputs, linear.outputs, count, into},
+            most, stream_);
+      case Way::plain: break;
     }
     matmul_(linear, x, sums, most, false);
     cuda::layer_norm<T>({sums, bias, into, gamma, beta, shape_.epsilon, linear.outputs, count, into}, most, stream_);
@@ -75,11 +84,14 @@ class Steps {
  private:
   static const T* weights(const Linear<T>& linear) { return linear.weights.template as<const T>(); }
 
-  void on_hopper(const Linear<T>& linear, const T* x, Act act, T* out, int most, const std::int32_t* count) const {
-    sm90_matmul_activate<T>(
-        {sm90_rows_map(x, most, linear.inputs), sm90_weights_map(weights(linear), linear.inputs, linear.outputs),
-         linear.bias.template as<float>(), act, linear.inputs, linear.outputs, count, out},
-        multiprocessors_, stream_);
+  static Sm90Product<T> product_of(const Linear<T>& linear, const T* x, T* out, int most, const std::int32_t* count) {
+    return {sm90_map(x, most, linear.inputs),
+            sm90_map(weights(linear), linear.inputs, linear.outputs),
+            linear.bias.template as<float>(),
+            linear.inputs,
+            linear.outputs,
+            count,
+            out};
   }
 
   const liteft_shape& shape_;

@@ -54,7 +54,6 @@ Place* here = nullptr;
 
 namespace {
 
-constexpr int kMostThreads = 1024;
 constexpr std::size_t kStack = 64 << 10, kMostShared = 227 << 10, kPage = 4096;
 constexpr std::uint32_t kAll = 0xffffffffu;
 constexpr unsigned char kPoison = 0xff;
@@ -101,12 +100,12 @@ char* map_shared_end() {
 
 // What the threads of a block share.
 struct Party {
-  int at_barrier = 0;
+  int at_barrier = 0, gone = 0;
   bool any = false;  // of what threads brought to the barrier
   char* shared = nullptr;
 };
 
-// The block that runs, or all blocks of a cooperative launch; one kernel does at a time, whichever host thread asked.
+// The block that runs, or all blocks of a cluster or of a cooperative launch; one kernel does at a time, whichever host thread asked.
 struct Block {
   const Kernel* kernel = nullptr;
   std::vector<Thread> threads;  // of all blocks
@@ -117,7 +116,7 @@ struct Block {
   Fiber host;
   char* stacks = map_stacks();
   std::vector<char*> shared_ends;  // of as many blocks as there were at once
-  int current = 0, gone = 0;
+  int current = 0, gone = 0, at_cluster = 0;
   Party& party() { return parties[current / threads_of_a_block]; }
   std::string fault;
   sigjmp_buf escape;
@@ -200,6 +199,7 @@ void enter_thread() {
   if (b.kernel->early && !thread.has_inputs) fault("a thread ends that never waited for the kernel ahead");
   thread.gone = true;
   ++b.gone;
+  ++b.party().gone;
   b.warps[b.current / 32].gone |= 1u << b.current % 32;
   next();
   __builtin_unreachable();
@@ -248,7 +248,7 @@ void run_blocks(const Kernel& kernel, const std::vector<uint3>& places) {
   b.threads.resize(count);
   b.warps.assign(count / 32, {});
   b.parties.assign(places.size(), {});
-  b.gone = 0;
+  b.gone = b.at_cluster = 0;
   for (int number = 0; number < count; ++number) {
     Thread& thread = b.threads[number];
     const unsigned within = number % each;
@@ -263,7 +263,7 @@ void run_blocks(const Kernel& kernel, const std::vector<uint3>& places) {
     forget_copies(number);
   }
   for (Warp& warp : b.warps) warp.ready = kAll;
-  begin_asynchronous(count / 32);
+  begin_asynchronous(count / 32, static_cast<int>(each / 32));
   while (b.shared_ends.size() < places.size()) b.shared_ends.push_back(map_shared_end());
   for (std::size_t number = 0; number < places.size(); ++number) {
     char* const end = b.shared_ends[number];
@@ -337,6 +337,18 @@ void meet_block(const Location& where) {
   next();
 }
 
+void meet_cluster(const Location& where) {
+  Block& b = block();
+  Thread& thread = b.threads[b.current];
+  thread.where = where;
+  thread.at_barrier = true;
+  if (++b.at_cluster < static_cast<int>(b.threads.size())) return next();
+  b.at_cluster = 0;
+  for (Thread& each : b.threads) each.at_barrier = false;
+  for (Warp& warp : b.warps) warp.ready = kAll;
+  next();
+}
+
 bool any_of_block(bool value, const Location& where) {
   Block& b = block();
   Thread& thread = b.threads[b.current];
@@ -363,6 +375,14 @@ int thread_number() { return block().current; }
 unsigned random_below(unsigned count) { return static_cast<unsigned>(block().random() % count); }
 
 char* shared_memory() { return block().party().shared; }
+char* shared_memory_of(int number, const Location& where) {
+  Block& b = block();
+  if (!b.kernel->cluster || number < 0 || number >= static_cast<int>(b.parties.size()))
+    fault("line %u: no block %d in this cluster", where.line(), number);
+  if (b.parties[number].gone == b.threads_of_a_block)
+    fault("line %u: block %d of the cluster has ended", where.line(), number);
+  return b.parties[number].shared;
+}
 std::size_t shared_bytes() { return block().kernel->shared; }
 
 void check_shared(const void* memory, std::size_t bytes, const char* what, const Location& where) {
@@ -380,14 +400,17 @@ std::string run_kernel(const Kernel& kernel, std::uint64_t seed) {
   b.kernel = &kernel;
   b.random.seed(seed);
   b.fault.clear();
-  std::vector<unsigned> order(static_cast<std::size_t>(kernel.grid.x) * kernel.grid.y * kernel.grid.z);
+  const unsigned blocks = kernel.grid.x * kernel.grid.y * kernel.grid.z,
+                 at_once = kernel.together ? blocks : std::max(kernel.cluster, 1u);
+  std::vector<unsigned> order(blocks / at_once);
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<unsigned>(i);
   std::shuffle(order.begin(), order.end(), b.random);
   std::vector<uint3> places;
-  for (const unsigned number : order) {
-    places.push_back(
-        {number % kernel.grid.x, number / kernel.grid.x % kernel.grid.y, number / kernel.grid.x / kernel.grid.y});
-    if (kernel.together && places.size() < order.size()) continue;
+  for (const unsigned group : order) {
+    for (unsigned number = group * at_once; number < (group + 1) * at_once; ++number)
+      places.push_back(
+          {number % kernel.grid.x, number / kernel.grid.x % kernel.grid.y, number / kernel.grid.x / kernel.grid.y});
+    if (kernel.together) std::shuffle(places.begin(), places.end(), b.random);
     run_blocks(kernel, places);
     if (!b.fault.empty()) return b.fault;
     places.clear();

@@ -40,6 +40,8 @@ enum class Meeting {
 void meet_warp(Meeting what, void* brought, void (*together)(void* const (&brought)[32]), const Location& where);
 // Every thread of the block comes here.
 void meet_block(const Location& where);
+// Every thread of the cluster comes here.
+void meet_cluster(const Location& where);
 bool any_of_block(bool value, const Location& where);
 // The thread goes on once `holds` returns true.
 void wait_until(const std::function<bool()>& holds, const char* what, const Location& where);
@@ -50,6 +52,8 @@ unsigned random_below(unsigned count);
 [[noreturn]] void fault(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 char* shared_memory();
+// That of a block of the cluster, by its number there. Faults where there is none, or where it has ended.
+char* shared_memory_of(int block, const Location& where);
 std::size_t shared_bytes();
 // Faults where [memory, memory + bytes) is not shared memory of the block, or not aligned to 16 bytes.
 void check_shared(const void* memory, std::size_t bytes, const char* what, const Location& where);

@@ -56,6 +56,9 @@ std::string take_fault();
 
 // Below: for the emulator's own files.
 
+// Of all blocks that run at once: a cluster of eight.
+constexpr int kMostThreads = 8 * 512;
+
 struct Kernel {
   std::function<void()> body;  // of one thread
   const char* name = "";
@@ -63,6 +66,7 @@ struct Kernel {
   dim3 grid, block;
   std::size_t shared = 0;
   bool together = false;  // a cooperative launch: all blocks run at once, and may wait for each other
+  unsigned cluster = 0;   // so many blocks, one after the other, run at once, and reach each other's shared memory
   bool early = false;     // may overlap the kernel ahead: all of its threads must wait for that
 };
 

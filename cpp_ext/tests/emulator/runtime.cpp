@@ -265,6 +265,10 @@ cudaError_t launch(Kernel kernel, cudaStream_t stream) {
       kernel.grid.y > 65535 || kernel.grid.z != 1 || kernel.shared > most) {
     return say(cudaErrorInvalidConfiguration);
   }
+  constexpr unsigned kMostOfACluster = 8;  // that every GPU with clusters can run
+  if (kernel.cluster && (kernel.grid.x % kernel.cluster || kernel.cluster > kMostOfACluster ||
+                         kernel.cluster * threads > static_cast<unsigned>(kMostThreads)))
+    return say(cudaErrorInvalidClusterSize);
   if (kernel.together && threads * kernel.grid.x * kernel.grid.y > 1024) return say(cudaErrorCooperativeLaunchTooLarge);
   if (stream_of(stream)->capturing &&
       !state.loaded.count(kernel.function)) {  // CUDA may refuse to load within a capture

@@ -46,11 +46,17 @@ struct Map {
 static_assert(sizeof(Map) <= sizeof(CUtensorMap));
 
 struct BoxCopy {
-  char* to;
+  char *shared, *to;  // the shared memory that it goes to, and the place there
   Map map;
   int column, row, barrier;
 };
 std::vector<BoxCopy> copies;  // on their way
+struct RemoteStore {
+  char* to;
+  std::uint64_t word;
+  int barrier;
+};
+std::vector<RemoteStore> remote_stores;  // on their way
 
 struct Product {
   bool half, read = false;
@@ -80,9 +86,10 @@ struct WarpState {
   int registers = 0;
 };
 std::vector<WarpState> warps;
+int warps_of_a_block = 1;
 
 std::size_t offset_of(const void* shared) { return static_cast<const char*>(shared) - shared_memory(); }
-char* swizzled(std::size_t offset) { return shared_memory() + (offset ^ (offset >> 7 & 7) << 4); }
+std::size_t swizzled(std::size_t offset) { return offset ^ (offset >> 7 & 7) << 4; }
 
 BarrierState& barrier_at(void* barrier, const Location& where) {
   std::uint64_t word = 0;
@@ -103,7 +110,7 @@ void end_phase_if_complete(BarrierState& barrier) {
 
 void copy_now(const BoxCopy& copy) {
   const Map& map = copy.map;
-  const std::size_t start = offset_of(copy.to), row_bytes = map.box_columns * map.value_bytes;
+  const std::size_t start = copy.to - copy.shared, row_bytes = map.box_columns * map.value_bytes;
   if (!is_device(map.memory, map.stride * (map.rows - 1) + map.columns * map.value_bytes))
     fault("a tensor map of memory that is no longer there");
   for (std::uint32_t row = 0; row < map.box_rows; ++row) {
@@ -117,7 +124,7 @@ void copy_now(const BoxCopy& copy) {
           continue;
         std::memcpy(values + i, map.memory + from_row * map.stride + column * map.value_bytes, map.value_bytes);
       }
-      std::memcpy(swizzled(start + row * row_bytes + 16 * piece), values, 16);
+      std::memcpy(copy.shared + swizzled(start + row * row_bytes + 16 * piece), values, 16);
     }
   }
   BarrierState& barrier = barriers[copy.barrier];
@@ -125,9 +132,21 @@ void copy_now(const BoxCopy& copy) {
   end_phase_if_complete(barrier);
 }
 
+void store_now(const RemoteStore& store) {
+  std::memcpy(store.to, &store.word, sizeof store.word);
+  BarrierState& barrier = barriers[store.barrier];
+  barrier.bytes -= sizeof store.word;
+  end_phase_if_complete(barrier);
+}
+
+// What a thread calls `shared`, in the shared memory of another block of its cluster.
+char* place_in(int block, const void* shared, const Location& where) {
+  return shared_memory_of(block, where) + offset_of(shared);
+}
+
 float value_of(bool half, std::size_t offset) {
   std::uint16_t bits;
-  std::memcpy(&bits, swizzled(offset), 2);
+  std::memcpy(&bits, shared_memory() + swizzled(offset), 2);
   static const float* const halves = half_values();
   return half ? halves[bits] : std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
@@ -256,6 +275,7 @@ void publish_barriers() {
 
 void arrive(void* barrier, int bytes, const Location& where) {
   BarrierState& it = barrier_at(barrier, where);
+  if (bytes && offset_of(barrier) >= shared_bytes()) fault("line %u: bytes announced to another block", where.line());
   if (!it.pending) fault("line %u: more arrivals than a barrier expects", where.line());
   it.bytes += bytes;
   --it.pending;
@@ -269,8 +289,28 @@ void wait(void* barrier, unsigned parity, const Location& where) {
   if (!ended()) wait_until(ended, "a barrier in shared memory", where);
 }
 
-void copy_box(void* shared, const CUtensorMap* map, int column, int row, void* barrier, const Location& where) {
-  BoxCopy copy{static_cast<char*>(shared), {}, column, row, 0};
+void arrive_in(int block, void* barrier, const Location& where) { arrive(place_in(block, barrier, where), 0, where); }
+
+void store_in(int block, void* shared, std::uint64_t word, void* barrier, const Location& where) {
+  RemoteStore store{place_in(block, shared, where), word, 0};
+  if (offset_of(shared) % 8 || offset_of(shared) + 8 > shared_bytes())
+    fault("line %u: a store to another block in a wrong place", where.line());
+  BarrierState& it = barrier_at(place_in(block, barrier, where), where);
+  if (!it.published) fault("line %u: a store with a barrier that was not published", where.line());
+  store.barrier = static_cast<int>(&it - barriers.data());
+  std::memset(store.to, 0xff, sizeof store.word);
+  if (random_below(4) == 0)
+    store_now(store);
+  else
+    remote_stores.push_back(store);
+}
+
+namespace {
+
+// To the place in `memory`, the shared memory of a block, that `shared` is in the asking block's.
+void copy_to(char* memory, void* shared, const CUtensorMap* map, int column, int row, void* barrier,
+             const Location& where) {
+  BoxCopy copy{memory, memory + offset_of(shared), {}, column, row, 0};
   std::memcpy(&copy.map, map, sizeof copy.map);
   if (copy.map.mark != kMapMark) fault("line %u: a copy by what is no tensor map", where.line());
   BarrierState& it = barrier_at(barrier, where);
@@ -279,11 +319,25 @@ void copy_box(void* shared, const CUtensorMap* map, int column, int row, void* b
   check_shared(shared, bytes, "a copied box", where);
   if (offset_of(shared) % 1024) fault("line %u: a box that does not start at a multiple of 1,024", where.line());
   copy.barrier = static_cast<int>(&it - barriers.data());
-  std::memset(shared, 0xff, bytes);
+  std::memset(copy.to, 0xff, bytes);
   if (random_below(4) == 0)
     copy_now(copy);
   else
     copies.push_back(copy);
+}
+
+}  // namespace
+
+void copy_box(void* shared, const CUtensorMap* map, int column, int row, void* barrier, const Location& where) {
+  copy_to(shared_memory(), shared, map, column, row, barrier, where);
+}
+void copy_box(unsigned blocks, void* shared, const CUtensorMap* map, int column, int row, void* barrier,
+              const Location& where) {
+  for (int block = 0; block < 32; ++block) {
+    if (!(blocks >> block & 1)) continue;
+    char* const there = shared_memory_of(block, where);
+    copy_to(there, shared, map, column, row, there + offset_of(barrier), where);
+  }
 }
 
 void set_registers(int count, const Location& where) {
@@ -379,31 +433,48 @@ void show_stores() {
   stores.clear();
 }
 
-void begin_asynchronous(int count) {
+void begin_asynchronous(int count, int of_a_block) {
   barriers.clear();
   copies.clear();
+  remote_stores.clear();
+  warps_of_a_block = of_a_block;
   warps.assign(count, {});
 }
 
 std::string end_asynchronous() {
-  if (!copies.empty()) return std::to_string(copies.size()) + " boxes are still being copied when a block ends";
+  const std::size_t left = copies.size() + remote_stores.size();
+  if (left) return std::to_string(left) + " boxes or stores are still on their way when a block ends";
   std::size_t registers = 0;
   for (std::size_t number = 0; number < warps.size(); ++number) {
     const WarpState &warp = warps[number], &first = warps[number / 4 * 4];
     if (!warp.open.empty() || !warp.groups.empty()) return "a warp ends with products that nobody waited for";
     if (warp.history != first.history) return "warps of a warpgroup have asked for different products";
     if (warp.registers != first.registers) return "warps of a warpgroup have different numbers of registers";
-    registers += 32 * warp.registers;
+    registers = number % warps_of_a_block ? registers + 32 * warp.registers : 32 * warp.registers;
+    if (registers > 64 << 10) return "warps took more registers than there are";
   }
-  return registers <= 64 << 10 ? "" : "warps took more registers than there are";
+  return "";
 }
 
+namespace {
+
+template <typename Waiting>
+Waiting taken(std::vector<Waiting>& from, std::size_t number) {
+  const Waiting one = from[number];
+  from.erase(from.begin() + static_cast<std::ptrdiff_t>(number));
+  return one;
+}
+
+}  // namespace
+
 bool happen() {
-  if (copies.empty()) return false;
-  const std::size_t chosen = random_below(static_cast<unsigned>(copies.size()));
-  const BoxCopy copy = copies[chosen];
-  copies.erase(copies.begin() + static_cast<std::ptrdiff_t>(chosen));
-  copy_now(copy);
+  const std::size_t count = copies.size() + remote_stores.size();
+  if (!count) return false;
+  const std::size_t chosen = random_below(static_cast<unsigned>(count));
+  if (chosen < copies.size())
+    copy_now(taken(copies, chosen));
+  else
+    store_now(taken(remote_stores, chosen - copies.size()));
   return true;
 }
 

@@ -1,8 +1,8 @@
-// What a thread of an emulated kernel asks of Hopper: barriers in shared memory, the copy engine, products of
+// What a thread of an emulated kernel asks of Hopper: clusters, barriers in shared memory, the copy engine, products of
 // warpgroups.
 //
 // What is asynchronous happens as late as it may, or at once, by chance: the copy engine's copies when all threads
-// wait, and products when they are waited for. Until then the places that they write hold NaN.
+// wait, stores to other blocks too, and products when they are waited for. Until then the places that they write hold NaN.
 
 #pragma once
 
@@ -21,7 +21,15 @@ void publish_barriers();
 void arrive(void* barrier, int bytes, const Location& where);
 void wait(void* barrier, unsigned parity, const Location& where);
 
+// At a barrier of a block of the cluster.
+void arrive_in(int block, void* barrier, const Location& where);
+// Eight bytes to a block of the cluster, some time later.
+void store_in(int block, void* shared, std::uint64_t word, void* barrier, const Location& where);
+
 void copy_box(void* shared, const CUtensorMap* map, int column, int row, void* barrier, const Location& where);
+// The same to blocks of the cluster, a bit each.
+void copy_box(unsigned blocks, void* shared, const CUtensorMap* map, int column, int row, void* barrier,
+              const Location& where);
 
 void set_registers(int count, const Location& where);
 
@@ -37,7 +45,7 @@ void store_matrices(void* row, const std::uint32_t (&in)[4], const Location& whe
 void show_stores();
 
 // Of a block: before its threads run, and after they have. The latter returns what is wrong, or "".
-void begin_asynchronous(int warps);
+void begin_asynchronous(int warps, int warps_of_a_block);
 std::string end_asynchronous();
 // Something asynchronous happens. False where there is nothing that could.
 bool happen();

@@ -117,7 +117,7 @@ struct Copies {
   std::vector<std::vector<Copy>> groups;  // the oldest first
   std::vector<Copy> open;                 // of no group yet
 };
-Copies copies[1024];
+Copies copies[kMostThreads];
 
 int number_of(const Place& place) {
   return static_cast<int>(place.thread.x + place.threads.x * (place.thread.y + place.threads.y * place.thread.z));

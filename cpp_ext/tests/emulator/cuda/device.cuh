@@ -36,14 +36,20 @@ namespace liteft::cuda {
 using emulator::Location;
 
 template <typename... Parameters, typename... Arguments>
-void launch_as(bool early, void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared,
-               cudaStream_t stream, const Arguments&... arguments) {
+emulator::Kernel made_of(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared,
+                         const Arguments&... arguments) {
   emulator::Kernel made;
-  made.early = early;
   made.body = [kernel, values = std::tuple<Parameters...>(arguments...)] { std::apply(kernel, values); };
   made.name = __PRETTY_FUNCTION__;
   made.function = reinterpret_cast<const void*>(kernel);
   made.grid = grid, made.block = block, made.shared = shared;
+  return made;
+}
+template <typename... Parameters, typename... Arguments>
+void launch_as(bool early, void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared,
+               cudaStream_t stream, const Arguments&... arguments) {
+  emulator::Kernel made = made_of(kernel, grid, block, shared, arguments...);
+  made.early = early;
   check(emulator::launch(std::move(made), stream), "starting a kernel");
 }
 
@@ -60,12 +66,8 @@ void launch_early(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::siz
 template <typename... Parameters, typename... Arguments>
 void launch_cooperative(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream,
                         const Arguments&... arguments) {
-  emulator::Kernel made;
+  emulator::Kernel made = made_of(kernel, grid, block, shared, arguments...);
   made.together = true;
-  made.body = [kernel, values = std::tuple<Parameters...>(arguments...)] { std::apply(kernel, values); };
-  made.name = __PRETTY_FUNCTION__;
-  made.function = reinterpret_cast<const void*>(kernel);
-  made.grid = grid, made.block = block, made.shared = shared;
   check(emulator::launch(std::move(made), stream), "starting a kernel");
 }
 inline void meet_grid(unsigned* arrived, const Location where = Location::current()) {

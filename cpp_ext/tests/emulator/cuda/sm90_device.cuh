@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <bit>
 #include <type_traits>
 
 #include "cuda/device.cuh"
@@ -16,6 +17,28 @@ namespace liteft::cuda {
 struct Barrier {
   std::uint64_t word;
 };
+
+template <typename... Parameters, typename... Arguments>
+void launch_clusters(void (*kernel)(Parameters...), unsigned blocks, unsigned grid, unsigned block, std::size_t shared,
+                     cudaStream_t stream, const Arguments&... arguments) {
+  emulator::Kernel made = made_of(kernel, grid, block, shared, arguments...);
+  made.early = true;
+  made.cluster = blocks;
+  check(emulator::launch(std::move(made), stream), "starting a kernel");
+}
+template <typename... Parameters>
+int most_clusters(void (*)(Parameters...), unsigned, unsigned, std::size_t) {
+  return 4;
+}
+
+inline void meet_cluster(const Location where = Location::current()) { emulator::meet_cluster(where); }
+inline void arrive_in(int block, void* barrier, const Location where = Location::current()) {
+  emulator::arrive_in(block, barrier, where);
+}
+inline void store_in(int block, float2* shared, float2 value, void* barrier,
+                     const Location where = Location::current()) {
+  emulator::store_in(block, shared, std::bit_cast<std::uint64_t>(value), barrier, where);
+}
 
 inline char* swizzled_shared() { return emulator::shared_memory(); }
 
@@ -33,11 +56,20 @@ inline void wait(Barrier* barrier, unsigned parity, const Location where = Locat
   emulator::wait(barrier, parity, where);
 }
 
+inline void wait_for_cluster(Barrier* barrier, unsigned parity, const Location where = Location::current()) {
+  emulator::wait(barrier, parity, where);
+}
+
 inline void prefetch_map(const CUtensorMap*) {}
 inline void copy_box(void* shared, const CUtensorMap* map, int column, int row, Barrier* barrier,
                      const Location where = Location::current()) {
   emulator::copy_box(shared, map, column, row, barrier, where);
 }
+inline void copy_box(unsigned blocks, void* shared, const CUtensorMap* map, int column, int row, Barrier* barrier,
+                     const Location where = Location::current()) {
+  emulator::copy_box(blocks, shared, map, column, row, barrier, where);
+}
+inline void pass_to_copies() {}
 
 template <int Count>
 void give_registers(const Location where = Location::current()) {
