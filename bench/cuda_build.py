@@ -71,11 +71,9 @@ def without_cmake(build: Path, architectures: str) -> list[list[Command]]:
     for name in _sources(cuda, "liteft_cuda"):
         source = os.path.normpath(f"cuda/{name}")
         compiler = [*nvcc] if source.endswith(".cu") else [*host, *headers]
-        if name == "sm90_product.cu" and number == "90a":
-            compiler += ["-DLITEFT_SM90_BUILT=true"]
         if name == "engine.cpp":
             compiler += [f'-DLITEFT_CUDA_KERNELS="{kernels_name()}"', f'-DLITEFT_CUDA_BUILT_FOR="{number}-real"']
-        if name == "sm90_product.cu" and number == "90a":
+        if name == "sm90_activation.cu" and number == "90a":
             compiler += ["-DLITEFT_SM90_BUILT=true"]
         compiled.append([*compiler, "-c", str(SOURCES / source), "-o", _object(build, source)])
         kernels.append(_object(build, source))

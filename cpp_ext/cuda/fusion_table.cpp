@@ -29,7 +29,7 @@ bool FusionTable::takes(const Fusable& shape, Way way) const {
   if (way == Way::hopper) {
     if (!abilities_.hopper) return false;
     if (shape.what == Fusion::norm) return sm90_norms(shape.inputs, shape.outputs);
-    return (shape.what == Fusion::act || shape.what == Fusion::bias) && sm90_activates(shape.inputs, shape.outputs);
+    return shape.what == Fusion::act || shape.what == Fusion::bias;
   }
   switch (shape.what) {
     case Fusion::act: return fuses_act(shared);

@@ -1,5 +1,5 @@
-// act(x weights + bias) on Hopper's tensor cores: see sm90_pipeline.cuh. Warps activate and store a tile while the tensor
-// cores multiply the next one.
+// act(x weights + bias) on Hopper's tensor cores: see sm90_pipeline.cuh. Warps activate and store a tile while the
+// tensor cores multiply the next one.
 
 #include "cuda/activations.cuh"
 #include "cuda/sm90_pipeline.cuh"
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(kSm90Threads, 1)
         pass_stages(pipeline, tile, turn, given.inputs);
         continue;
       }
-      multiply_stages<kParts, T>(sums, pipeline, tile, turn, given.inputs, group, activate_part);
+      multiply_stages<kParts, false, T>(sums, pipeline, tile, turn, given.inputs, group, activate_part);
 #pragma unroll
       for (int i = 0; i < Columns / 2; ++i) done[i] = sums[i];
       row = tile.row() + 16 * warp, column = tile.column(), there = rows - row;
@@ -88,8 +88,6 @@ void with_kernel(int outputs, const Body& body) {
 
 }  // namespace
 
-bool sm90_activates(int inputs, int outputs) { return inputs >= (outputs % 384 == 0 ? 384 : 256); }
-
 bool holds_sm90_kernels() {
 #if defined(LITEFT_SM90_BUILT)
   return LITEFT_SM90_BUILT;
@@ -112,16 +110,15 @@ void load_sm90_activation() {
   for (const Act act : kActs) {
     for (const int outputs : {128, 384}) {
       with_act(act, [&](auto kind) {
-        with_kernel<T, kind()>(outputs, [](auto kernel, auto shared) {
-          load_sm90<typename decltype(shared)::type>(kernel);
-        });
+        with_kernel<T, kind()>(outputs,
+                               [](auto kernel, auto shared) { load_sm90<typename decltype(shared)::type>(kernel); });
       });
     }
   }
 }
 
-#define LITEFT_FOR(T)                                                                     \
-  template void sm90_matmul_activate<T>(const Sm90Product<T>&, Act, int, cudaStream_t);  \
+#define LITEFT_FOR(T)                                                                   \
+  template void sm90_matmul_activate<T>(const Sm90Product<T>&, Act, int, cudaStream_t); \
   template void load_sm90_activation<T>();
 LITEFT_FOR(__half)
 LITEFT_FOR(__nv_bfloat16)

@@ -92,9 +92,10 @@ inline __device__ char* swizzled_shared() {
   return swizzled;
 }
 
-// All threads of all blocks of the cluster come here; what they wrote before can be read after.
+// All threads of all blocks of the cluster come here. Of what they did before, only published barriers are certain to
+// be seen by the others.
 inline __device__ void meet_cluster() {
-  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.relaxed;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 // The address in a block of the cluster of what is `shared` in this one.
 inline __device__ std::uint32_t address_in(int block, const void* shared) {
@@ -114,10 +115,10 @@ inline __device__ void publish_barriers() {
 inline __device__ void arrive(Barrier* barrier) {
   asm volatile("mbarrier.arrive.release.cta.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
 }
-// At the barrier of a block of the cluster.
+// At the barrier of a block of the cluster. It tells other blocks no more than that products have read their operands:
+// a release to all of the cluster would wait for every store of this thread.
 inline __device__ void arrive_in(int block, Barrier* barrier) {
-  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(address_in(block, barrier))
-               : "memory");
+  asm volatile("mbarrier.arrive.release.cta.shared::cluster.b64 _, [%0];" ::"r"(address_in(block, barrier)) : "memory");
 }
 // Stores to a block of the cluster, and completes 8 bytes at its barrier, some time later.
 inline __device__ void store_in(int block, float2* shared, float2 value, Barrier* barrier) {
@@ -132,16 +133,18 @@ inline __device__ void arrive_expecting(Barrier* barrier, int bytes) {
                "r"(bytes)
                : "memory");
 }
-#define LITEFT_WAIT(name, scope)                                                                                   \
-  inline __device__ void name(Barrier* barrier, unsigned parity) {                                                 \
-    asm volatile("{\n.reg .pred ended;\nagain:\n"                                                                  \
-                 "mbarrier.try_wait.parity.acquire." scope ".shared::cta.b64 ended, [%0], %1;\n"                   \
-                 "@!ended bra again;\n}" ::"r"(shared_address(barrier)),                                           \
-                 "r"(parity)                                                                                       \
-                 : "memory");                                                                                      \
+#define LITEFT_WAIT(name, scope)                                   \
+  inline __device__ void name(Barrier* barrier, unsigned parity) { \
+    asm volatile(                                                  \
+        "{\n.reg .pred ended;\nagain:\n"                           \
+        "mbarrier.try_wait.parity.acquire." scope                  \
+        ".shared::cta.b64 ended, [%0], %1;\n"                      \
+        "@!ended bra again;\n}" ::"r"(shared_address(barrier)),    \
+        "r"(parity)                                                \
+        : "memory");                                               \
   }
 LITEFT_WAIT(wait, "cta")
-LITEFT_WAIT(wait_for_cluster, "cluster")  // where threads of other blocks arrive or store
+LITEFT_WAIT(wait_for_cluster, "cluster")  // for what other blocks have stored
 #undef LITEFT_WAIT
 
 inline __device__ void prefetch_map(const CUtensorMap* map) {

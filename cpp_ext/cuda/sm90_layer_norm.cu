@@ -25,10 +25,11 @@ inline __device__ float row_sum(float x) {
   return x + __shfl_xor_sync(0xffffffffu, x, 2);
 }
 
-// Adds bias and residual to a warp's sums. Returns mean and sum of squared distances of rows g and g + 8 here.
+// Adds the residual to a warp's sums, and subtracts from those of rows g and g + 8 their mean here. Returns that mean
+// and the sum of squares.
 template <typename T>
-__device__ void add_residual(float (&sums)[kNormColumns / 2], float2 (&parts)[2], T* box, const float* bias) {
-  const int lane = threadIdx.x % 32, t = lane % 4;
+__device__ void add_residual(float (&sums)[kNormColumns / 2], float2 (&parts)[2], T* box) {
+  const int lane = threadIdx.x % 32;
   float total[2] = {};
 #pragma unroll
   for (int block = 0; block < kNormColumns / 8; block += 2) {
@@ -36,10 +37,9 @@ __device__ void add_residual(float (&sums)[kNormColumns / 2], float2 (&parts)[2]
     load_matrices(words, piece_of(box + block / 8 * kRows * kBoxColumns, lane % 16, block % 8 + lane / 16));
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int half = i % 2, at = block + i / 2;
-      float* const sum = &sums[4 * at + 2 * half];
-      float2 rest = unpacked<T>(words[i]);
-      add_to(rest, *reinterpret_cast<const float2*>(bias + 8 * at + 2 * t));
+      const int half = i % 2;
+      float* const sum = &sums[4 * (block + i / 2) + 2 * half];
+      const float2 rest = unpacked<T>(words[i]);
       sum[0] += rest.x;
       sum[1] += rest.y;
       total[half] += sum[0] + sum[1];
@@ -47,12 +47,14 @@ __device__ void add_residual(float (&sums)[kNormColumns / 2], float2 (&parts)[2]
   }
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const float mean = row_sum(total[half]) / kNormColumns;
+    const float mean = row_sum(total[half]) * (1.0f / kNormColumns);
     float squares = 0.0f;
 #pragma unroll
     for (int at = 0; at < kNormColumns / 8; ++at) {
-      const float a = sums[4 * at + 2 * half] - mean, b = sums[4 * at + 2 * half + 1] - mean;
-      squares += a * a + b * b;
+      float* const sum = &sums[4 * at + 2 * half];
+      sum[0] -= mean;
+      sum[1] -= mean;
+      squares += sum[0] * sum[0] + sum[1] * sum[1];
     }
     parts[half] = {mean, row_sum(squares)};
   }
@@ -63,13 +65,13 @@ template <int Wide>
 __device__ float2 combined(const float2 (&parts)[Wide][kRows], int row, float epsilon) {
   float mean = 0.0f, squares = 0.0f;
 #pragma unroll
-  for (int place = 0; place < Wide; ++place) mean += parts[place][row].x / Wide;
+  for (int place = 0; place < Wide; ++place) mean += parts[place][row].x * (1.0f / Wide);
 #pragma unroll
   for (int place = 0; place < Wide; ++place) {
     const float2 part = parts[place][row];
     squares += part.y + kNormColumns * (part.x - mean) * (part.x - mean);
   }
-  return {mean, rsqrtf(squares / (Wide * kNormColumns) + epsilon)};
+  return {mean, rsqrtf(squares * (1.0f / (Wide * kNormColumns)) + epsilon)};
 }
 
 #endif  // LITEFT_SM90_BODY
@@ -121,10 +123,17 @@ __global__ void __launch_bounds__(kSm90Threads, 1)
         continue;
       }
       float sums[kNormColumns / 2];
-      multiply_stages<0, T>(sums, shared.pipeline, tile, turn, product.inputs, group, [](int) {});
+      // The bias comes first, while the first stage is on its way.
+#pragma unroll
+      for (int at = 0; at < kNormColumns / 8; ++at) {
+        const float2 bias = *reinterpret_cast<const float2*>(product.bias + tile.column() + 8 * at + 2 * t);
+        sums[4 * at] = sums[4 * at + 2] = bias.x;
+        sums[4 * at + 1] = sums[4 * at + 3] = bias.y;
+      }
+      multiply_stages<0, true, T>(sums, shared.pipeline, tile, turn, product.inputs, group, [](int) {});
       wait(&shared.residual, tiles % 2);
       float2 mine[2];
-      add_residual<T>(sums, mine, box, product.bias + tile.column());
+      add_residual<T>(sums, mine, box);
 
       // To all blocks of the line, each to its place; this block is one of them.
       const int now = tiles % 2;
@@ -137,8 +146,12 @@ __global__ void __launch_bounds__(kSm90Threads, 1)
                    exchanged);
       }
       wait_for_cluster(exchanged, tiles / 2 % 2);
-      const float2 of_row[2] = {combined<Wide>(shared.parts[now], 16 * warp + g, given.epsilon),
-                                combined<Wide>(shared.parts[now], 16 * warp + g + 8, given.epsilon)};
+      float inverse[2], shifted[2];  // what centers and scales a row as a whole
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float2 whole = combined<Wide>(shared.parts[now], 16 * warp + g + 8 * half, given.epsilon);
+        inverse[half] = whole.y, shifted[half] = (mine[half].x - whole.x) * whole.y;
+      }
       const int row = tile.row() + 16 * warp;
       T* const out = product.out + static_cast<std::size_t>(row) * product.outputs + tile.column();
 #pragma unroll
@@ -152,9 +165,8 @@ __global__ void __launch_bounds__(kSm90Threads, 1)
                 const float2 scale = *reinterpret_cast<const float2*>(given.gamma + column + 8 * (j + next)),
                              shift = *reinterpret_cast<const float2*>(given.beta + column + 8 * (j + next));
                 const float* const sum = &sums[32 * at + 4 * (j + next) + 2 * half];
-                const auto [mean, inverse] = of_row[half];
-                return float2{(sum[0] - mean) * inverse * scale.x + shift.x,
-                              (sum[1] - mean) * inverse * scale.y + shift.y};
+                return float2{(sum[0] * inverse[half] + shifted[half]) * scale.x + shift.x,
+                              (sum[1] * inverse[half] + shifted[half]) * scale.y + shift.y};
               },
               staged, j);
         }
@@ -199,8 +211,8 @@ void load_sm90_layer_norm() {
   }
 }
 
-#define LITEFT_FOR(T)                                                                           \
-  template void sm90_matmul_layer_norm<T>(const Sm90LayerNorm<T>&, int, cudaStream_t);         \
+#define LITEFT_FOR(T)                                                                  \
+  template void sm90_matmul_layer_norm<T>(const Sm90LayerNorm<T>&, int, cudaStream_t); \
   template void load_sm90_layer_norm<T>();
 LITEFT_FOR(__half)
 LITEFT_FOR(__nv_bfloat16)

@@ -1,6 +1,7 @@
 // What products on Hopper's tensor cores share. A block stays on its multiprocessor and computes tiles of 128 rows, one
-// after the other, until there are none left. Its first warpgroup has the copy engine fill the stages of a pipeline with
-// 64 inputs of the tile's rows and weights each; the two others multiply them, 64 rows each, with all sums in registers.
+// after the other, until there are none left. Its first warpgroup has the copy engine fill the stages of a pipeline
+// with 64 inputs of the tile's rows and weights each; the two others multiply them, 64 rows each, with all sums in
+// registers.
 //
 // The blocks of a cluster stand in two lines of `Wide` blocks, and so do their tiles. Blocks of a line need the same
 // rows of x, and blocks one below the other the same weights: each copies a share, and the engine writes it to all
@@ -18,10 +19,10 @@
 
 namespace liteft::cuda {
 
-constexpr int kInputs = 64;                                      // of a stage
-constexpr int kGroupRows = 64, kRows = 2 * kGroupRows;           // of a warpgroup, and of a tile
-constexpr int kLines = 2;                                        // of a cluster
-constexpr int kSm90Threads = 3 * 128, kConsumerWarps = 8;        // of a block
+constexpr int kInputs = 64;                                       // of a stage
+constexpr int kGroupRows = 64, kRows = 2 * kGroupRows;            // of a warpgroup, and of a tile
+constexpr int kLines = 2;                                         // of a cluster
+constexpr int kSm90Threads = 3 * 128, kConsumerWarps = 8;         // of a block
 constexpr int kProducerRegisters = 40, kConsumerRegisters = 232;  // of a thread; 168 on average
 constexpr int kBoxValues = kBoxRows * kBoxColumns;
 
@@ -106,7 +107,7 @@ __device__ void fill_stages(const Sm90Product<T>& given, Pipeline& shared, int r
     for (int input = 0; input < given.inputs; input += kInputs) {
       auto& stage = shared.stages[turn.stage];
       Barrier* const full = &shared.full[turn.stage];
-      wait_for_cluster(&shared.empty[turn.stage], turn.parity ^ 1);
+      wait(&shared.empty[turn.stage], turn.parity ^ 1);
       arrive_expecting(full, static_cast<int>((groups * kGroupRows + Pipeline::kColumns) * kInputs * sizeof(T)));
       for (int box = tile.place(); box < groups * (kGroupRows / kBoxRows); box += kWide) {
         T* const to = stage.x + box * kBoxValues;
@@ -136,9 +137,9 @@ __device__ void release(Pipeline& shared, const Tiles<Pipeline>& tile, int stage
               &shared.empty[stage]);
 }
 
-// sums = a warpgroup's rows of x times the tile's weights, over all inputs. While the first `Parts` stages are
-// multiplied, the warps do other(0), other(1) and so on; there must be as many stages.
-template <int Parts, typename T, typename Pipeline, typename Other>
+// sums = a warpgroup's rows of x times the tile's weights, over all inputs, or sums += that. While the first `Parts`
+// stages are multiplied, or after them if there are fewer, the warps do other(0), other(1) and so on.
+template <int Parts, bool Adds, typename T, typename Pipeline, typename Other>
 __device__ void multiply_stages(float (&sums)[Pipeline::kColumns / 2], Pipeline& shared, const Tiles<Pipeline>& tile,
                                 Turn<Pipeline::kStages>& turn, int inputs, int group, const Other& other) {
   constexpr int kPattern = 8 * 128;  // bytes of eight rows
@@ -163,12 +164,13 @@ __device__ void multiply_stages(float (&sums)[Pipeline::kColumns / 2], Pipeline&
   };
 #pragma unroll
   for (int part = 0; part < Parts; ++part) {
-    start(part > 0);
+    const bool there = part == 0 || part * kInputs < inputs;
+    if (there) start(Adds || part > 0);
     other(part);
-    finish_one_before(part > 0);
+    if (there) finish_one_before(part > 0);
   }
   for (int input = Parts * kInputs; input < inputs; input += kInputs) {
-    start(input > 0);
+    start(Adds || input > 0);
     finish_one_before(input > 0);
   }
   wait_products<0>(sums);
@@ -192,8 +194,8 @@ __device__ T* piece_of(T* box, int row, int at) {
   return box + row * kBoxColumns + (at ^ row % 8) * 8;
 }
 
-// Puts 16 columns of a warp's 16 rows into its box in shared memory, from piece `at` on: pairs(0, half) is what the lane
-// has of the first eight columns and row g (half 0) or g + 8, pairs(1, half) of the others.
+// Puts 16 columns of a warp's 16 rows into its box in shared memory, from piece `at` on: pairs(0, half) is what the
+// lane has of the first eight columns and row g (half 0) or g + 8, pairs(1, half) of the others.
 template <typename T, typename Pairs>
 __device__ void put_columns(const Pairs& pairs, T* box, int at) {
   const int lane = threadIdx.x % 32;

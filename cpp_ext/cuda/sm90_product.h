@@ -47,8 +47,7 @@ void sm90_matmul_activate(const Sm90Product<T>& given, Act act, int multiprocess
 // out = LayerNorm(x weights + bias + residual)
 template <typename T>
 void sm90_matmul_layer_norm(const Sm90LayerNorm<T>& given, int multiprocessors, cudaStream_t stream);
-// Whether the kernels support such products.
-bool sm90_activates(int inputs, int outputs);
+// Whether there is a kernel for such a product with LayerNorm.
 bool sm90_norms(int inputs, int width);
 
 // Load the kernels, as load_kernels does. Only where the compute capability is 9.0.

@@ -25,8 +25,7 @@ class Steps {
 
   // out = linear(x) for `most` rows, of which *count are used.
   void project(const Linear<T>& linear, const T* x, T* out, int most, const std::int32_t* count) const {
-    if (way_of_(Fusable{Fusion::bias, most, linear.inputs, linear.outputs}) == Way::hopper)
-      {
+    if (way_of_(Fusable{Fusion::bias, most, linear.inputs, linear.outputs}) == Way::hopper) {
       return sm90_matmul_activate<T>(product_of(linear, x, out, most, count), Act::none, multiprocessors_, stream_);
     }
     matmul_(linear, x, out, most, true);

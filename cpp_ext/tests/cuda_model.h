@@ -40,6 +40,12 @@ inline const liteft_shape kFusable[] = {
     {1, 4, 128, 128, 128, 50, 40, 0, 3, LITEFT_NONE, LITEFT_HEAD_NONE, LITEFT_RELU, -1, 1e-12f},
 };
 
+// Widths of which Hopper's kernels normalize rows.
+inline const liteft_shape kNormalizedOnHopper[] = {
+    {2, 12, 384, 512, 384, 50, 40, 2, 3, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f},
+    {1, 12, 768, 320, 768, 50, 40, 0, 2, LITEFT_NONE, LITEFT_HEAD_NONE, LITEFT_SILU, -1, 1e-12f},
+};
+
 constexpr int kPrecisions[] = {LITEFT_FP16, LITEFT_BF16};
 
 inline std::vector<float> run(AnyEngine& engine, const liteft_batch& batch, const liteft_shape& shape) {

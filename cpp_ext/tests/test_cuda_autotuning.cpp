@@ -66,8 +66,8 @@ void the_faster_way_is_chosen_and_kept() {
 
 // Hopper's kernels, and one kernel for the whole forward pass, are taken where they are faster, and left out where they
 // do not give what cublasLt and kernel by kernel gives.
-void new_ways_are_chosen_if_they_are_faster_and_right(const char* kernel, long least) {
-  const liteft_shape shape{2, 2, 64, 128, 64, 50, 16, 0, 4, LITEFT_MEAN, LITEFT_HEAD_NONE, LITEFT_RELU, -1, 1e-5f};
+constexpr liteft_shape kSmall{2, 2, 64, 128, 64, 50, 16, 0, 4, LITEFT_MEAN, LITEFT_HEAD_NONE, LITEFT_RELU, -1, 1e-5f};
+void new_ways_are_chosen_if_they_are_faster_and_right(const char* kernel, const liteft_shape& shape, long least) {
   std::mt19937 random(23);
   const Texts texts = random_texts(random, shape, 1, 10);
   const std::vector<float> expected = by_cpu(shape, texts);
@@ -89,6 +89,19 @@ void new_ways_are_chosen_if_they_are_faster_and_right(const char* kernel, long l
   EXPECT(runs(0.1, "", Policy::cautious) == 0);
   autotunes_in_full = false;
   emulator::set_cost(kernel, 1000.0);
+}
+
+void rows_are_normalized_on_hopper_if_that_is_faster() {
+  const liteft_shape& shape = kNormalizedOnHopper[1];
+  std::mt19937 random(27);
+  const Texts texts = random_texts(random, shape, 1, 10);
+  for (const double cost : {0.1, 1000.0}) {
+    emulator::set_cost("Sm90LayerNorm<", cost);
+    const auto engine = create(shape, LITEFT_FP16, small(16));
+    const long before = emulator::kernels_run("Sm90LayerNorm<");
+    EXPECT(difference(run(*engine, texts, shape), by_cpu(shape, texts)) < allowed(LITEFT_FP16));
+    EXPECT((emulator::kernels_run("Sm90LayerNorm<") - before == 2) == (cost < 1.0));
+  }
 }
 
 // With a cache that another process wrote, nothing has run before graphs are captured: all kernels are loaded by then,
@@ -211,8 +224,9 @@ int main() {
   std::setvbuf(stdout, nullptr, _IOLBF, 1 << 12);
   emulator::set_cost("ShortModel<", 1000.0);  // what the first test is not about
   the_faster_way_is_chosen_and_kept();
-  new_ways_are_chosen_if_they_are_faster_and_right("Sm90Activation<", 2);
-  new_ways_are_chosen_if_they_are_faster_and_right("ShortModel<", 1);
+  new_ways_are_chosen_if_they_are_faster_and_right("Sm90Product<", kSmall, 2);
+  new_ways_are_chosen_if_they_are_faster_and_right("ShortModel<", kSmall, 1);
+  rows_are_normalized_on_hopper_if_that_is_faster();
   a_new_process_finds_its_kernels_loaded();
   a_stopwatch_prepares_once_and_wakes_the_gpu();
   algorithms_are_kept_and_bad_files_survived();

@@ -63,16 +63,19 @@ void logits_are_those_of_the_cpu() {
 // By Hopper's kernels: as on the CPU, and those steps do not depend on the rows beside them at all.
 void products_on_hopper_agree() {
   std::mt19937 random(22);
-  for (const auto& shapes : {std::vector<liteft_shape>(std::begin(kShapes), std::end(kShapes)),
-                             std::vector<liteft_shape>(std::begin(kFusable), std::end(kFusable))}) {
+  for (const auto& shapes :
+       {std::vector<liteft_shape>(std::begin(kShapes), std::end(kShapes)),
+        std::vector<liteft_shape>(std::begin(kNormalizedOnHopper), std::end(kNormalizedOnHopper))}) {
     for (const liteft_shape& shape : shapes) {
-      Settings settings = small(128);
+      Settings settings = small(160);
       settings.policy = Policy::hopper;
       const auto engine = create(shape, LITEFT_BF16, settings);
-      const long before = emulator::kernels_run("Sm90Activation<");
+      const long products = emulator::kernels_run("Sm90Product<"), norms = emulator::kernels_run("Sm90LayerNorm<");
       const Texts texts = random_texts(random, shape, 9, 40);
       EXPECT(difference(run(*engine, texts, shape), by_cpu(shape, texts)) < allowed(LITEFT_BF16));
-      EXPECT(emulator::kernels_run("Sm90Activation<") - before >= 2 * shape.layers);
+      EXPECT(emulator::kernels_run("Sm90Product<") - products >= 2 * shape.layers);
+      const bool normalizes = shape.width % 384 == 0;
+      EXPECT(emulator::kernels_run("Sm90LayerNorm<") - norms >= (normalizes ? 2 * shape.layers : 0));
     }
   }
 }

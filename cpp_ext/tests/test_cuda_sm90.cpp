@@ -47,9 +47,8 @@ struct Operands {
     sm90_matmul_activate<T>(product(count), act, multiprocessors, nullptr);
   }
   void layer_norm(int multiprocessors, const std::int32_t* count = nullptr) const {
-    sm90_matmul_layer_norm<T>(
-        {product(count), sm90_map(out.get(), most, outputs), gamma.get(), beta.get(), kEpsilon}, multiprocessors,
-        nullptr);
+    sm90_matmul_layer_norm<T>({product(count), sm90_map(out.get(), most, outputs), gamma.get(), beta.get(), kEpsilon},
+                              multiprocessors, nullptr);
   }
 };
 
@@ -101,6 +100,8 @@ void a_row_does_not_depend_on_others(std::mt19937& random, int inputs, int outpu
 
 template <typename T>
 void test(std::mt19937& random) {
+  products_are_activated<T>(random, 70, 64, 384, Act::gelu, 4);  // fewer stages than parts of a tile
+  products_are_activated<T>(random, 300, 192, 128, Act::gelu, 2);
   for (const int outputs : {64, 128, 192, 320}) {  // tiles of 128 columns, one alone or the last one in part
     for (const int rows : {1, 64, 65, 129, 300})
       products_are_activated<T>(random, rows, 256, outputs, rows % 2 ? Act::none : Act::gelu, 2 + rows % 3);

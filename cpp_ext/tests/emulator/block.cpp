@@ -105,7 +105,8 @@ struct Party {
   char* shared = nullptr;
 };
 
-// The block that runs, or all blocks of a cluster or of a cooperative launch; one kernel does at a time, whichever host thread asked.
+// The block that runs, or all blocks of a cluster or of a cooperative launch; one kernel does at a time, whichever host
+// thread asked.
 struct Block {
   const Kernel* kernel = nullptr;
   std::vector<Thread> threads;  // of all blocks

@@ -57,6 +57,7 @@ struct RemoteStore {
   int barrier;
 };
 std::vector<RemoteStore> remote_stores;  // on their way
+bool stores_come_last = false;           // after all boxes
 
 struct Product {
   bool half, read = false;
@@ -437,6 +438,7 @@ void begin_asynchronous(int count, int of_a_block) {
   barriers.clear();
   copies.clear();
   remote_stores.clear();
+  stores_come_last = random_below(2);
   warps_of_a_block = of_a_block;
   warps.assign(count, {});
 }
@@ -468,7 +470,7 @@ Waiting taken(std::vector<Waiting>& from, std::size_t number) {
 }  // namespace
 
 bool happen() {
-  const std::size_t count = copies.size() + remote_stores.size();
+  const std::size_t count = copies.size() + (stores_come_last && !copies.empty() ? 0 : remote_stores.size());
   if (!count) return false;
   const std::size_t chosen = random_below(static_cast<unsigned>(count));
   if (chosen < copies.size())

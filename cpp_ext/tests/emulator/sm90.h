@@ -2,7 +2,8 @@
 // warpgroups.
 //
 // What is asynchronous happens as late as it may, or at once, by chance: the copy engine's copies when all threads
-// wait, stores to other blocks too, and products when they are waited for. Until then the places that they write hold NaN.
+// wait, stores to other blocks too, and products when they are waited for. Until then the places that they write hold
+// NaN.
 
 #pragma once
 
