@@ -9,6 +9,7 @@
 
 #include "cuda/device.cuh"
 #include "cuda/memory.h"
+#include "cuda/sm90_device.cuh"
 #include "cuda/vectors.cuh"
 #include "tests/expect.h"
 
@@ -113,6 +114,83 @@ void blocks_of_a_cooperative_launch_meet() {
     refused = true;
   }
   EXPECT(refused);
+}
+
+struct Passed {
+  float2 value;
+  Barrier arrived;
+};
+// Each block of a cluster receives the number of the one before it, and tells it so.
+__global__ void passes_within_a_cluster(float* out, bool meets_first, bool waits, bool meets_last) {
+  wait_for_inputs();
+  auto& passed = *reinterpret_cast<Passed*>(dynamic_shared());
+  const int number = blockIdx.x % 4;
+  if (threadIdx.x == 0) {
+    init_barrier(&passed.arrived, 2);
+    publish_barriers();
+  }
+  if (meets_first)
+    meet_cluster();
+  else
+    __syncthreads();
+  if (threadIdx.x == 0) {
+    arrive_expecting(&passed.arrived, 8);
+    store_in((number + 1) % 4, &passed.value, {static_cast<float>(number), 0.0f}, &passed.arrived);
+    arrive_in((number + 3) % 4, &passed.arrived);
+    if (waits) wait_for_cluster(&passed.arrived, 0);
+    out[blockIdx.x] = passed.value.x;
+  }
+  if (meets_last) meet_cluster();
+}
+
+void blocks_of_a_cluster_reach_each_other() {
+  const DeviceBuffer out(8 * sizeof(float));
+  const auto pass = [&](bool meets_first, bool waits, bool meets_last) {
+    launch_clusters(passes_within_a_cluster, 4, 8, 64, sizeof(Passed), nullptr, out.as<float>(), meets_first, waits,
+                    meets_last);
+    EXPECT(cudaStreamSynchronize(nullptr) == cudaSuccess || (!meets_first || !waits || !meets_last));
+  };
+  pass(true, true, true);
+  const std::vector<float> found = fetched(out, 8);
+  for (int block = 0; block < 8; ++block) EXPECT(found[block] == static_cast<float>((block + 3) % 4));
+  pass(false, true, true);
+  EXPECT(caught("a barrier that was not made"));
+  pass(true, false, true);  // what has not arrived is not there, or still on its way at the end
+  const bool late = !emulator::take_fault().empty();
+  const std::vector<float> early = fetched(out, 8);
+  EXPECT(late || std::any_of(early.begin(), early.end(), [](float value) { return std::isnan(value); }));
+  const auto refused = [&](unsigned blocks, unsigned grid) {
+    try {
+      launch_clusters(passes_within_a_cluster, blocks, grid, 64, sizeof(Passed), nullptr, out.as<float>(), true, true,
+                      true);
+    } catch (const std::runtime_error&) {
+      return true;
+    }
+    return false;
+  };
+  EXPECT(refused(4, 6) && refused(16, 16));
+}
+
+// Thread 0 of the first block tells the second one, which does not wait.
+__global__ void reaches_a_block_that_ended() {
+  wait_for_inputs();
+  auto& arrived = *reinterpret_cast<Barrier*>(dynamic_shared());
+  if (threadIdx.x == 0) {
+    init_barrier(&arrived, 1);
+    publish_barriers();
+  }
+  meet_cluster();
+  if (blockIdx.x == 0) {
+    wait(&arrived, 0);
+    arrive_in(1, &arrived);
+  } else if (threadIdx.x == 0) {
+    arrive_in(0, &arrived);
+  }
+}
+
+void ended_blocks_of_a_cluster_are_missed() {
+  launch_clusters(reaches_a_block_that_ended, 2, 2, 32, sizeof(Barrier), nullptr);
+  EXPECT(caught("block 1 of the cluster has ended"));
 }
 
 __global__ void waits_if(bool waits) {
@@ -400,6 +478,8 @@ int main() {
     divergent_meetings_are_caught();
     overlaps_without_waiting_are_caught();
     blocks_of_a_cooperative_launch_meet();
+    blocks_of_a_cluster_reach_each_other();
+    ended_blocks_of_a_cluster_are_missed();
     places_out_of_bounds_are_caught();
     copies_come_when_they_are_waited_for();
     products_are_those_of_matrices<__half>();
