@@ -207,7 +207,7 @@ def sm90_matmul_layer_norm(parameters: tuple[str, ...], dims: Dims) -> Launch | 
     return Launch(
         blocks,
         256,
-        shared=2 * (4 * 64 * (128 + 192) + 128 * 192) + 2 * wide * 128 * 8 + 2048,
+        shared=2 * (4 * 64 * (128 + 192) + 128 * 192) + wide * 128 * 8 + 2048,
         stored=_product_bytes(dims) + 2.0 * dims.rows * dims.outputs,
         repeated=max(0.0, read - 2.0 * dims.inputs * (dims.rows + dims.outputs)),
         flops=2.0 * blocks * of_one * 128 * 192 * dims.inputs,

@@ -13,8 +13,8 @@ template <typename T, int Wide>
 struct NormShared {
   Sm90Pipeline<T, kNormColumns, kNormStages, Wide> pipeline;
   alignas(1024) T rows[kNormBoxes][kRows * kBoxColumns];  // the residual, and then what is stored
-  float2 parts[2][Wide][kRows];                           // mean and sum of squares; a tile's, and the next one's
-  Barrier residual, exchanged[2][kConsumerWarps];
+  float2 parts[Wide][kRows];                              // mean and sum of squares in each block of the line
+  Barrier residual, exchanged[kConsumerWarps];
 };
 
 #if LITEFT_SM90_BODY
@@ -89,9 +89,7 @@ __global__ void __launch_bounds__(kSm90Threads, 1)
     prefetch_map(&given.residual);
     init_pipeline(shared.pipeline);
     init_barrier(&shared.residual, 1);
-    for (auto& of_turn : shared.exchanged) {
-      for (Barrier& barrier : of_turn) init_barrier(&barrier, 1);
-    }
+    for (Barrier& barrier : shared.exchanged) init_barrier(&barrier, 1);
     publish_barriers();
   }
   meet_cluster();
@@ -135,21 +133,21 @@ __global__ void __launch_bounds__(kSm90Threads, 1)
       float2 mine[2];
       add_residual<T>(sums, mine, box);
 
-      // To all blocks of the line, each to its place; this block is one of them.
-      const int now = tiles % 2;
-      Barrier* const exchanged = &shared.exchanged[now][warp];
+      // To all blocks of the line, of which this block is one. They have read what is there: a tile has more stages
+      // than the pipeline, and the last ones came after all warps of the line had begun to multiply this tile.
+      Barrier* const exchanged = &shared.exchanged[warp];
       if (lane == 0) arrive_expecting(exchanged, static_cast<int>(Wide * 16 * sizeof(float2)));
       if (t < Wide) {
 #pragma unroll
         for (int half = 0; half < 2; ++half)
-          store_in(tile.number(tile.line(), t), &shared.parts[now][tile.place()][16 * warp + g + 8 * half], mine[half],
+          store_in(tile.number(tile.line(), t), &shared.parts[tile.place()][16 * warp + g + 8 * half], mine[half],
                    exchanged);
       }
-      wait_for_cluster(exchanged, tiles / 2 % 2);
+      wait_for_cluster(exchanged, tiles % 2);
       float inverse[2], shifted[2];  // what centers and scales a row as a whole
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const float2 whole = combined<Wide>(shared.parts[now], 16 * warp + g + 8 * half, given.epsilon);
+        const float2 whole = combined<Wide>(shared.parts, 16 * warp + g + 8 * half, given.epsilon);
         inverse[half] = whole.y, shifted[half] = (mine[half].x - whole.x) * whole.y;
       }
       const int row = tile.row() + 16 * warp;
