@@ -172,7 +172,7 @@ def test_a_build_without_cmake_compiles_what_cmake_lists(cuda_build: ModuleType,
     assert {"-mavx512bf16", "-ffp-contract=off"} <= set(vnni)
     (engine,) = (command for command in compiled if "cuda/engine.cpp" in " ".join(command))
     assert [command for command in compiled if "-DLITEFT_SM90_BUILT=true" in command] == [
-        command for command in compiled if command[-3].endswith("sm90_product.cu")
+        command for command in compiled if command[-3].endswith("sm90_activation.cu")
     ]
     assert f'-DLITEFT_CUDA_KERNELS="{cuda_build.kernels_name()}"' in engine
     assert '-DLITEFT_CUDA_BUILT_FOR="90a-real"' in engine
