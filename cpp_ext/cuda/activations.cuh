@@ -10,20 +10,19 @@
 
 namespace liteft::cuda {
 
-// x Phi(x) with Phi = 1/2 + x P(x^2) / Q(x^2), where x^2 is limited to 4.7^2, from where on the sum is below 0 or above
-// 1 and is cut there. P and Q come from cpu/fit_gelu.py; the error is below 7e-6, a seventieth of what rounding to
-// half adds to a value of 1. NaN stays NaN by the last factor.
+// x Phi(x) = max(x, 0) - t Phi(-t) with t = |x|, and Phi(-t) = 2^P(t) with P from cpu/fit_gelu.py: it is relative to
+// the result, also where that is nearly 0, and below a sixth of what rounding to half adds (from -6.5 down: below
+// 1e-9). t ends at 15, where the power is 0, so that -infinity becomes 0. NaN stays NaN by the maximum.
 inline __device__ float gelu(float x) {
-  const float z = fminf(x * x, 22.09f);
-  float p = 3.2689124e-5f;
-  p = fmaf(p, z, 3.8063950e-3f);
-  p = fmaf(p, z, 2.7472083e-2f);
-  p = fmaf(p, z, 0.39893845f);
-  float q = 1.1520896e-3f;
-  q = fmaf(q, z, 2.3782399e-2f);
-  q = fmaf(q, z, 0.23551780f);
-  q = fmaf(q, z, 1.0f);
-  return x * saturated_multiply_add(x, p * reciprocal(q), 0.5f);
+  const float t = fminf(fabsf(x), 15.0f);
+  float p = 2.3353465e-5f;
+  p = fmaf(p, t, -6.1950192e-4f);
+  p = fmaf(p, t, 7.2602825e-3f);
+  p = fmaf(p, t, -5.1397264e-2f);
+  p = fmaf(p, t, -0.46097633f);
+  p = fmaf(p, t, -1.1503184f);
+  p = fmaf(p, t, -1.0000536f);
+  return fmaf(-t, exp2_fast(p), larger_or_nan(x, 0.0f));
 }
 
 // x / (1 + e^-y)
@@ -32,7 +31,7 @@ inline __device__ float times_sigmoid(float x, float y) { return x * reciprocal(
 inline __device__ float act(Act kind, float x) {
   switch (kind) {
     case Act::gelu: return gelu(x);
-    case Act::relu: return x > 0.0f ? x : (x == x ? 0.0f : x);  // NaN stays
+    case Act::relu: return larger_or_nan(x, 0.0f);
     case Act::gelu_tanh: return times_sigmoid(x, 1.5957691216f * x * fmaf(0.044715f * x, x, 1.0f));
     case Act::silu: return times_sigmoid(x, x);
     case Act::tanh: return tanhf(x);

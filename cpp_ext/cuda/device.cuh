@@ -197,11 +197,15 @@ inline __device__ float reciprocal(float x) {
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
-// a b + c, but 0 below 0 and for NaN, and 1 above 1.
-inline __device__ float saturated_multiply_add(float a, float b, float c) {
+// The larger of x and a number; NaN if x is NaN, unlike fmaxf. Turing has no instruction for that.
+inline __device__ float larger_or_nan(float x, float number) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+  return x < number ? number : x;
+#else
   float y;
-  asm("fma.rn.sat.f32 %0, %1, %2, %3;" : "=f"(y) : "f"(a), "f"(b), "f"(c));
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(x), "f"(number));
   return y;
+#endif
 }
 
 }  // namespace liteft::cuda

@@ -144,35 +144,49 @@ __global__ void gather_kernel(const T* rows, const std::int32_t* offsets, const 
   }
 }
 
-constexpr int kMeanWarps = 8;  // of a block, which has 64 columns of a text
+constexpr int kMeanWarps = 8;                             // of a block, which has 64 columns of a text
+constexpr int kMeanPieces = 8;                            // of a row of the block, a thread each
+constexpr int kMeanRows = 32 * kMeanWarps / kMeanPieces;  // rows that a block loads at a time
 
-// Each warp sums every eighth row of the text, and then the first warp adds their sums, in an order that depends only
-// on the length of the text.
+// A thread sums every 32nd row of eight columns, and then 64 threads add the sums of a column each, in an order that
+// depends only on the length of the text.
+struct MeanSums {
+  float sums[kMeanRows][64 + 4];  // the pad keeps rows in different banks
+  int counted[kMeanRows];         // rows of the text that are in the sums
+};
+static_assert(sizeof(MeanSums) <= 48 << 10, "a block's shared memory without asking for more");
+
 template <typename T>
 __global__ void mean_kernel(const T* rows, const std::int32_t* offsets, const std::uint8_t* key_mask,
                             const Counts* counts, int width, T* out) {
   wait_for_inputs();
-  const int text = blockIdx.x, warp = threadIdx.x / 32, column = 64 * blockIdx.y + 2 * lane();
+  const int text = blockIdx.x, piece = threadIdx.x % kMeanPieces, group = threadIdx.x / kMeanPieces;
   if (text >= counts->texts) return;
-  float2* sums = reinterpret_cast<float2*>(dynamic_shared());    // (warps, lanes)
-  int* shares = reinterpret_cast<int*>(sums + 32 * kMeanWarps);  // (warps,): rows that were counted
-  float2 sum{0.0f, 0.0f};
+  auto& shared = *reinterpret_cast<MeanSums*>(dynamic_shared());
+  const T* from = rows + 64 * blockIdx.y + 8 * piece;
+  float sum[8] = {};
   int counted = 0;
   const int end = offsets[text + 1];
-  for (int row = offsets[text] + warp; row < end; row += kMeanWarps) {
+#pragma unroll 2
+  for (int row = offsets[text] + group; row < end; row += kMeanRows) {
     if (key_mask && !key_mask[row]) continue;
-    add_to(sum, load_pair(rows + static_cast<std::size_t>(row) * width + column));
+    add_eight<T>(sum, load_words(from + static_cast<std::size_t>(row) * width));
     ++counted;
   }
-  sums[threadIdx.x] = sum;
-  if (lane() == 0) shares[warp] = counted;
+#pragma unroll
+  for (int i = 0; i < 8; ++i) shared.sums[group][8 * piece + i] = sum[i];
+  if (piece == 0) shared.counted[group] = counted;
   __syncthreads();
-  if (warp != 0) return;
-  for (int other = 1; other < kMeanWarps; ++other) {
-    add_to(sum, sums[32 * other + lane()]);
-    counted += shares[other];
+  if (threadIdx.x >= 32) return;
+  float2 total{0.0f, 0.0f};
+  counted = 0;
+#pragma unroll 8
+  for (int other = 0; other < kMeanRows; ++other) {
+    add_to(total, *reinterpret_cast<const float2*>(&shared.sums[other][2 * lane()]));
+    counted += shared.counted[other];
   }
-  store_pair(out + static_cast<std::size_t>(text) * width + column, {sum.x / counted, sum.y / counted});
+  T* to = out + static_cast<std::size_t>(text) * width + 64 * blockIdx.y + 2 * lane();
+  store_pair(to, {total.x / counted, total.y / counted});
 }
 
 // A warp computes one label of one row.
@@ -185,9 +199,12 @@ __global__ void classify_kernel(Classified<T> given) {
   const T* x = given.x + row * given.width;
   const float* weight = given.weights + label * given.width;
   float sum = 0.0f;
-  for (int column = 2 * lane(); column < given.width; column += 64) {
-    const float2 a = load_pair(x + column), b = *reinterpret_cast<const float2*>(weight + column);
-    sum += a.x * b.x + a.y * b.y;
+  for (int column = 8 * lane(); column < given.width; column += kStepWidth) {
+    float a[8], b[8];
+    unpack_eight<T>(load_words(x + column), a);
+    load_eight(weight + column, b);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) sum += a[i] * b[i];
   }
   sum = warp_sum(sum);
   if (lane() == 0) given.logits[place] = sum + given.bias[label];
@@ -278,9 +295,9 @@ void gather_first(const T* rows, const std::int32_t* offsets, const Counts* coun
 template <typename T>
 void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* key_mask, const Counts* counts,
                int width, T* out, int texts, cudaStream_t stream) {
-  const std::size_t shared = kMeanWarps * (32 * sizeof(float2) + sizeof(int));
   const dim3 grid(texts, width / 64);
-  launch_early(mean_kernel<T>, grid, 32 * kMeanWarps, shared, stream, rows, offsets, key_mask, counts, width, out);
+  launch_early(mean_kernel<T>, grid, 32 * kMeanWarps, sizeof(MeanSums), stream, rows, offsets, key_mask, counts, width,
+               out);
 }
 
 template <typename T>

@@ -134,11 +134,11 @@ void wait_copies() {
 inline std::uint32_t ballot(bool bit, const Location where = Location::current()) {
   return emulator::ballot(bit, where);
 }
-inline float exp2_fast(float x) { return std::exp2(x); }
-inline float reciprocal(float x) { return 1.0f / x; }
-inline float saturated_multiply_add(float a, float b, float c) {
-  const float y = std::fma(a, b, c);
-  return y > 0.0f ? std::fmin(y, 1.0f) : 0.0f;
+inline float exp2_fast(float x) {
+  const float y = std::exp2(x);
+  return y < 0x1p-126f ? 0.0f : y;
 }
+inline float reciprocal(float x) { return 1.0f / x; }
+inline float larger_or_nan(float x, float number) { return x < number ? number : x; }
 
 }  // namespace liteft::cuda
