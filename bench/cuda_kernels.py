@@ -94,15 +94,17 @@ def checked_out(checkout: str | None) -> Iterator[tuple[Path, str]]:
             yield Path(folder) / "cpp_ext", full.stdout.strip()
 
 
-def compiled(nvcc: str, disassembler: str, folder: Path, architecture: str) -> list[modelled.Kernel]:
-    """Compile all kernels of a folder cpp_ext for an architecture.
+def compiled(
+    nvcc: str, disassembler: str, folder: Path, architecture: str, files: str = "*.cu"
+) -> list[modelled.Kernel]:
+    """Compile the kernels of a folder cpp_ext, or of some of its files, for an architecture.
 
     Raises:
         RuntimeError: a file does not compile; the text is the compiler's.
     """
     kernels = []
     with tempfile.TemporaryDirectory() as build:
-        for source in sorted((folder / "cuda").glob("*.cu")):
+        for source in sorted((folder / "cuda").glob(files)):
             if source.name.startswith("sm90_") and architecture != "90a":
                 continue
             cubin = Path(build) / f"{source.stem}.cubin"

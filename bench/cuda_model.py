@@ -95,6 +95,7 @@ class Launch:
         reads: reads that wait for each other.
         values: what the work is counted in: values, scores.
         waits: further seconds, for example at barriers between blocks.
+        follows_copy: the kernel comes after a copy, which it may not overlap.
     """
 
     blocks: int
@@ -110,6 +111,7 @@ class Launch:
     reads: int = 2
     values: float = 0
     waits: float = 0
+    follows_copy: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def predict(code: Code, needs: Resources, launch: Launch, in_cache: bool) -> Pre
         "a warp": math.ceil(on_one / at_once) * executed * BETWEEN / CLOCK,
     }
     bound = max(times, key=lambda name: times[name])
-    gap = EARLY_GAP if code.starts_early else GAP
+    gap = EARLY_GAP if code.starts_early and not launch.follows_copy else GAP
     seconds = gap + launch.waits + WAIT * launch.reads + times[bound]
     return Prediction(seconds, bound, _ideal(launch.stored, launch.flops, in_cache) / seconds)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from cuda_model import MULTIPROCESSORS, PRODUCT, WAIT, Call, Dims, Launch, Model, Step, Work
 
@@ -97,8 +98,9 @@ def layer_norm(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
 
 
 def embed(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
-    """A warp has a row; the tables are in the L2 cache."""
-    return _by_rows(parameters, dims.rows, dims.model.width, 2, 4)
+    """A warp has a row; the tables are in the L2 cache. The ids are copied ahead of it."""
+    launch = _by_rows(parameters, dims.rows, dims.model.width, 2, 4)
+    return launch and replace(launch, follows_copy=True)
 
 
 def _is_wanted(parameter: str, dims: Dims) -> bool:
