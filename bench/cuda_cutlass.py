@@ -77,13 +77,13 @@ def theirs(nvcc: str, disassembler: str, cutlass: Path, build: Path) -> list[dic
     codes = read_code(output([disassembler, "-c", str(cubin)]))
     rows = []
     for mangled, needs in read_resources(report).items():
-        text = output(["c++filt", mangled])
-        tile = re.search(r"cute::tuple<cute::C<(\d+)>, cute::C<(\d+)>, cute::C<64> ?>", text)
-        if tile is None:
-            raise ValueError(f"not a product of CUTLASS: {text[:200]}")
-        name = "ping-pong" if "Pingpong" in text else "cooperative"
-        gelu = "GELU" in text
-        rows.append(_row(f"cutlass {name} {tile[1]}x{tile[2]}", gelu, needs, codes[mangled].total))
+        # too long for c++filt: the schedule, and the tile's rows and columns after it
+        kind = re.search(r"(Cooperative|Pingpong)EEENS\w*?_IJNS\w*?_ILi(\d+)EEENS\w*?_ILi(\d+)EEE", mangled)
+        gelu = re.search(r"ActivationILb(\d)E", mangled)
+        if kind is None or gelu is None:
+            raise ValueError(f"not a product of CUTLASS: {mangled[:300]}")
+        name = f"cutlass {kind[1].lower()} {kind[2]}x{kind[3]}"
+        rows.append(_row(name, gelu[1] == "1", needs, codes[mangled].total))
     return sorted(rows, key=lambda row: (row["kernel"], row["gelu"]))
 
 

@@ -179,7 +179,7 @@ void compare(int rows, int inputs, int outputs) {
     });
     by_cutlass("cutlass cooperative 128x192", Cutlass<128, 192, Cooperative, CooperativeStores, Gelu>(given));
     by_cutlass("cutlass cooperative 128x256", Cutlass<128, 256, Cooperative, CooperativeStores, Gelu>(given));
-    by_cutlass("cutlass ping-pong 64x192", Cutlass<64, 192, PingPong, PingPongStores, Gelu>(given));
+    by_cutlass("cutlass pingpong 64x192", Cutlass<64, 192, PingPong, PingPongStores, Gelu>(given));
   }
   check(cudaStreamDestroy(stream), "a stream");
 }

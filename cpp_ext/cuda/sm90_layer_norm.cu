@@ -113,11 +113,10 @@ __global__ void __launch_bounds__(kSm90Threads, 1)
     const int warp = threadIdx.x / 32 - 4, group = warp / 4, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     T* const box = shared.rows[0] + 16 * warp * kBoxColumns;  // of the first 64 columns
     Turn<kNormStages> turn;
-    int tiles = 0;  // of the block, with rows
+    int tiles = 0;  // with rows of this warpgroup, which are the first ones
     for (Tiles<Pipeline> tile(rows, product.outputs); tile.left(); tile.advance()) {
       if (tile.row() + group * kGroupRows >= rows) {
         pass_stages(shared.pipeline, tile, turn, product.inputs);
-        tiles += tile.row() < rows;
         continue;
       }
       float sums[kNormColumns / 2];
