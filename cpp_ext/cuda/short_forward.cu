@@ -1,17 +1,23 @@
-// A forward pass in one cooperative kernel: one block on each multiprocessor.
+// A forward pass in one cooperative kernel: at most one block on each multiprocessor, all of which run at once.
 //
-// All blocks wait for each other five times a layer: after the queries, keys and values, after attention, and after
-// each of the three other matmuls. A matmul's outputs are dealt out to the blocks 16 at a time; the warps of a block
-// share its inputs, and add up their sums in shared memory. Before a block waits, it starts to copy the weights that it
-// needs next, since those do not depend on the others. Every block normalizes all rows itself, into shared memory: that
-// takes less time than another wait.
+// Five times a layer, blocks need what others computed: queries, keys and values, the context, and the outputs of the
+// three other matmuls. No block waits for the others as a whole: each reads the words that it needs until they are
+// there (exchange.cuh). Every layer has memory of its own for these words, and chunks use two sets of it in turn: while
+// one is written, what the chunk before left in the other one is cleared.
+//
+// A matmul's outputs are dealt out to the blocks 16 at a time; the warps of a block share its inputs, and add up their
+// sums in shared memory. Weights do not depend on the other blocks: each warp copies those that it needs next, over the
+// borders of matmuls and layers, as far ahead as shared memory allows. Every block normalizes all rows itself, into
+// shared memory: that takes less time than to wait for others that do.
 //
 // The order of every sum depends on the model alone.
 
+#include <algorithm>
 #include <cmath>
 
 #include "cuda/activations.cuh"
 #include "cuda/device.cuh"
+#include "cuda/exchange.cuh"
 #include "cuda/short_forward.h"
 #include "cuda/vectors.cuh"
 
@@ -20,36 +26,80 @@ namespace {
 
 constexpr int kWarps = 8, kThreads = 32 * kWarps;
 constexpr int kColumns = 16;    // outputs of a block at a time
-constexpr int kInputs = 768;    // inputs whose weights are in shared memory at a time
+constexpr int kStep = 32;       // inputs of a warp at a time
+constexpr int kInputs = 768;    // inputs of a stage of weights
 constexpr int kPadding = 8;     // values after a row in shared memory, so that eight rows are in different banks
 constexpr int kMostSteps = 12;  // of 64 values: rows of up to 768 stay in registers
+constexpr int kTogether = 4;    // rows that a warp normalizes at once
 constexpr int kGroup = 32;      // rows whose sums are added up at a time
 constexpr int kFewRows = 32, kManyRows = 128;
+constexpr int kFewestStages = 2, kMostStages = 6;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
-// Shared memory of a block, followed by the normalized rows: (rows, width + kPadding).
-template <typename T>
-struct Shared {
-  T weights[2][kInputs][kColumns + kPadding];
-  float sums[kWarps][kGroup][kColumns + 2];
+// Shared memory of a block: this, the stages of weights, normalized rows (rows, width + kPadding), and the layers.
+struct Sums {
+  float of_warps[2][kWarps][kGroup][kColumns + 2];  // one is written while the other one may still be read
 };
 template <typename T>
-std::size_t shared_bytes(int rows, int width) {
-  return sizeof(Shared<T>) + static_cast<std::size_t>(rows) * (width + kPadding) * sizeof(T);
+constexpr int kStageBytes = kInputs * kColumns * static_cast<int>(sizeof(T));
+template <typename T>
+std::size_t shared_bytes(int rows, int width, int layers, int stages) {
+  return sizeof(Sums) + stages * kStageBytes<T> + layers * sizeof(ShortLayer<T>) +
+         static_cast<std::size_t>(rows) * (width + kPadding) * sizeof(T);
 }
+// As many stages as fit; 0 if too few do.
+template <typename T>
+int stages_of(int rows, int width, int layers, std::size_t shared) {
+  int stages = kMostStages;
+  while (stages >= kFewestStages && shared_bytes<T>(rows, width, layers, stages) > shared) --stages;
+  return stages < kFewestStages ? 0 : stages;
+}
+// Words of a row that blocks hand to each other: (3 width), (width), (width), (inner), (width).
+struct Columns {
+  int projected, context, middle, hidden, sums, all;
+  __host__ __device__ Columns(int width, int inner)
+      : projected(0),
+        context(3 * width),
+        middle(4 * width),
+        hidden(5 * width),
+        sums(5 * width + inner),
+        all(6 * width + inner) {}
+};
 
 __device__ int lane() { return threadIdx.x % 32; }
 __device__ int warp() { return threadIdx.x / 32; }
+
+// Where 8 of the 16 values of a row of a stage lie: the places of four rows are changed with each other, so that what
+// ldmatrix reads at once is in different banks, be it eight rows one after the other or every fourth pair of rows.
+__device__ int place_in_stage(int row, int half) {
+  const int line = row / 4, turn = (line ^ line >> 1) % 2 + line / 4 % 2 * 4;
+  return 64 * line + 8 * ((row % 4 * 2 + half) ^ turn);
+}
+
+// A stage of weights that is copied next: piece `number` of a matmul.
+struct Upcoming {
+  int layer = 0, matmul = 0, number = 0;
+};
 
 template <typename T>
 struct Block {
   const ShortModel<T>& model;
   const ShortChunk& chunk;
-  Shared<T>& shared;
-  T* normed;  // in shared memory
+  Sums& sums;
+  T* stages;  // in shared memory
+  const ShortLayer<T>* layers;
+  T* normed;
+  T* exchange;  // of this chunk
+  Columns columns;
   int rows, texts;
+  Upcoming upcoming{};
+  int fetched = 0, used = 0, added = 0;  // stages, and sums
 
   __device__ T* normed_row(int row) const { return normed + row * (model.width + kPadding); }
+  // A row of what blocks hand to each other.
+  __device__ T* row_of(int layer, int row) const {
+    return exchange + (static_cast<std::size_t>(layer) * model.most_rows + row) * columns.all;
+  }
   // Tiles of kColumns outputs that this block computes of a matmul, and the parts of their inputs.
   __device__ static int tiles_of(const ShortLinear<T>& linear) {
     const int all = linear.outputs / kColumns, first = static_cast<int>(blockIdx.x);
@@ -58,187 +108,302 @@ struct Block {
   __device__ static int parts_of(const ShortLinear<T>& linear) { return (linear.inputs + kInputs - 1) / kInputs; }
   __device__ static int column_of(int tile) { return (blockIdx.x + tile * gridDim.x) * kColumns; }
 
-  // Starts to copy the weights of piece `number`: a part of the inputs of a tile.
-  __device__ void fetch(const ShortLinear<T>& linear, int number) const {
+  // Starts to copy what this warp multiplies of a piece: a part of the inputs of a tile.
+  __device__ void fetch(const ShortLinear<T>& linear, int number) {
     const int parts = parts_of(linear), first = number % parts * kInputs, column = column_of(number / parts);
     const int inputs = min(kInputs, linear.inputs - first);
-    T(*to)[kColumns + kPadding] = shared.weights[number % 2];
-    for (int piece = threadIdx.x; piece < inputs * kColumns / 8; piece += kThreads) {
-      const int row = piece / (kColumns / 8), at = piece % (kColumns / 8) * 8;
-      copy_async(&to[row][at], linear.weights + static_cast<std::size_t>(first + row) * linear.outputs + column + at);
+    T* const to = stages + fetched % model.stages * (kInputs * kColumns);
+    for (int step = warp(); step < inputs / kStep; step += kWarps) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const int row = kStep * step + lane() / 2 + 16 * i, half = lane() % 2;
+        copy_async(to + place_in_stage(row, half),
+                   linear.weights + static_cast<std::size_t>(first + row) * linear.outputs + column + 8 * half);
+      }
     }
   }
-  // To be called before the wait for what a matmul reads.
-  __device__ void prefetch(const ShortLinear<T>& linear) const {
-    if (tiles_of(linear) > 0) fetch(linear, 0);
+  // Fetches the next piece, whatever matmul it belongs to; after the last one, nothing.
+  __device__ void fetch_next() {
+    while (upcoming.layer <= model.count) {
+      const bool of_head = upcoming.layer == model.count;
+      const ShortLinear<T>& linear = of_head ? model.dense : layers[upcoming.layer].matmuls[upcoming.matmul];
+      if (linear.weights && upcoming.number < tiles_of(linear) * parts_of(linear)) {
+        fetch(linear, upcoming.number++);
+        break;
+      }
+      const int next = of_head ? kMatmuls : upcoming.matmul + 1;
+      upcoming = {upcoming.layer + next / kMatmuls, next % kMatmuls, 0};
+    }
     end_copies();
+    ++fetched;
+  }
+  // Waits for the stage that is used next.
+  __device__ void wait_for_stage() const {
+    static_assert(kMostStages == 6);
+    switch (model.stages) {  // each use of a stage was followed by a fetch
+      case 2: wait_copies<1>(); break;
+      case 3: wait_copies<2>(); break;
+      case 4: wait_copies<3>(); break;
+      case 5: wait_copies<4>(); break;
+      default: wait_copies<5>(); break;
+    }
+    __syncwarp();
   }
 
-  // sums += x weights over the warp's share of a part's inputs; load(a, m, input) gives 16 rows and inputs of x.
-  template <int M, typename Load>
-  __device__ void multiply(float (&sums)[M][2][4], const T (*weights)[kColumns + kPadding], int first, int inputs,
-                           const Load& load) const {
-    for (int step = warp(); step < inputs / 16; step += kWarps) {
-      std::uint32_t b[4];
-      load_matrices_across(b, &weights[16 * step + lane() % 16][lane() / 16 * 8]);
+  // total += x weights over the warp's share of a part's inputs, for x in shared memory.
+  template <int M>
+  __device__ void multiply_normed(float (&total)[M][2][4], const T* weights, int first, int inputs) const {
+    for (int step = warp(); step < inputs / kStep; step += kWarps) {
 #pragma unroll
-      for (int m = 0; m < M; ++m) {
-        if (16 * m >= rows) continue;
-        std::uint32_t a[4];
-        load(a, m, first + 16 * step);
-        multiply_add(T{}, sums[m][0], a, b[0], b[1]);
-        multiply_add(T{}, sums[m][1], a, b[2], b[3]);
+      for (int k = 0; k < kStep; k += 16) {
+        std::uint32_t b[4];
+        load_matrices_across(b, weights + place_in_stage(kStep * step + k + lane() % 16, lane() / 16));
+#pragma unroll
+        for (int m = 0; m < M; ++m) {
+          if (16 * m >= rows) continue;
+          std::uint32_t a[4];
+          load_matrices(a, normed_row(16 * m + lane() % 16) + first + kStep * step + k + lane() / 16 * 8);
+          multiply_add(T{}, total[m][0], a, b[0], b[1]);
+          multiply_add(T{}, total[m][1], a, b[2], b[3]);
+        }
+      }
+    }
+  }
+  // The same for x handed over: rows from `x` on. A lane reads eight inputs at once; the product takes the inputs in
+  // that order.
+  template <int M>
+  __device__ void multiply_handed(float (&total)[M][2][4], const T* weights, const T* x, int inputs) const {
+    constexpr int kSteps = M == 2 ? 3 : 1, kTiles = M == 2 ? 2 : 4;  // whose inputs are read at once
+    const int g = lane() / 4, t = lane() % 4, last = inputs / kStep - 1;
+    for (int begin = warp(); begin <= last; begin += kSteps * kWarps) {
+#pragma unroll
+      for (int tile = 0; tile < M; tile += kTiles) {
+        if (16 * tile >= rows) break;
+        uint4 a[kSteps * kTiles * 2];
+        const auto is_needed = [&](int i) {
+          return begin + i / (2 * kTiles) * kWarps <= last && 16 * tile + i % (2 * kTiles) * 8 < rows;
+        };
+        const auto place = [&](int i) {
+          const int row = min(16 * tile + i % (2 * kTiles) * 8 + g, rows - 1);
+          return row * columns.all + i / (2 * kTiles) * (kStep * kWarps);
+        };
+        take(wanted(a, x + kStep * begin + 8 * t, is_needed, place));
+#pragma unroll
+        for (int i = 0; i < kSteps; ++i) {
+          const int step = begin + i * kWarps;
+          if (step > last) break;
+#pragma unroll
+          for (int upper = 0; upper < 2; ++upper) {
+            const int input = lane() % 8 / 2 * 8 + lane() % 2 + lane() % 16 / 8 * 2 + 4 * upper;
+            std::uint32_t b[4];
+            load_matrices_across(b, weights + place_in_stage(kStep * step + input, lane() / 16));
+#pragma unroll
+            for (int m = 0; m < kTiles; ++m) {
+              if (16 * (tile + m) >= rows) continue;
+              const uint4 &low = a[(i * kTiles + m) * 2], &high = a[(i * kTiles + m) * 2 + 1];
+              const std::uint32_t of_m[4] = {upper ? low.z : low.x, upper ? high.z : high.x, upper ? low.w : low.y,
+                                             upper ? high.w : high.y};
+              multiply_add(T{}, total[tile + m][0], of_m, b[0], b[1]);
+              multiply_add(T{}, total[tile + m][1], of_m, b[2], b[3]);
+            }
+          }
+        }
       }
     }
   }
 
-  // store(row, column, sum) for all outputs of x weights that this block computes. prefetch(linear) came before.
-  template <int M, typename Load, typename Store>
-  __device__ void matmul(const ShortLinear<T>& linear, const Load& load, const Store& store) const {
+  // store(row, column, sums of two columns, biased) for all outputs of x weights that this block computes; x is rows
+  // that were handed over, or the normalized rows.
+  template <int M, bool Handed, typename Store>
+  __device__ void matmul(const ShortLinear<T>& linear, const T* x, const Store& store) {
     const int parts = parts_of(linear), pieces = tiles_of(linear) * parts;
-    float sums[M][2][4] = {};
+    float total[M][2][4] = {};
+    float2 bias{};
     for (int number = 0; number < pieces; ++number) {
-      if (number + 1 < pieces) fetch(linear, number + 1);
-      end_copies();
-      wait_copies<1>();
-      __syncthreads();  // the weights are complete
-      const int first = number % parts * kInputs;
-      multiply<M>(sums, shared.weights[number % 2], first, min(kInputs, linear.inputs - first), load);
+      const int first = number % parts * kInputs, column = column_of(number / parts);
+      const int inputs = min(kInputs, linear.inputs - first);
+      if (first == 0) bias = *reinterpret_cast<const float2*>(linear.bias + column + threadIdx.x % 8 * 2);
+      const T* const weights = stages + used++ % model.stages * (kInputs * kColumns);
+      wait_for_stage();
+      if constexpr (Handed)
+        multiply_handed(total, weights, x + first, inputs);
+      else
+        multiply_normed(total, weights, first, inputs);
+      __syncwarp();  // all lanes are done with the weights
       if (number % parts == parts - 1) {
-        add_up(sums, column_of(number / parts), store);
+        add_up(total, column, bias, store);
 #pragma unroll
         for (int m = 0; m < M; ++m) {
 #pragma unroll
-          for (int e = 0; e < 8; ++e) sums[m][e / 4][e % 4] = 0.0f;
+          for (int e = 0; e < 8; ++e) total[m][e / 4][e % 4] = 0.0f;
         }
       }
-      __syncthreads();  // all threads are done with the weights
+      fetch_next();
     }
-    wait_copies<0>();
   }
 
-  // Adds the warps' sums, and hands each to `store`.
+  // Adds the warps' sums, and hands each pair of columns to `store`.
   template <int M, typename Store>
-  __device__ void add_up(const float (&sums)[M][2][4], int column, const Store& store) const {
-    const int g = lane() / 4, t = lane() % 4;
+  __device__ void add_up(const float (&total)[M][2][4], int column, float2 bias, const Store& store) {
+    static_assert(kThreads == kGroup * kColumns / 2);
+    const int g = lane() / 4, t = lane() % 4, place = threadIdx.x / 8, at = threadIdx.x % 8 * 2;
 #pragma unroll
     for (int first = 0; first < M; first += kGroup / 16) {
       if (16 * first >= rows) break;
+      auto& of_warps = sums.of_warps[added++ % 2];
 #pragma unroll
       for (int m = 0; m < kGroup / 16; ++m) {
 #pragma unroll
         for (int n = 0; n < 2; ++n) {
 #pragma unroll
-          for (int e = 0; e < 4; ++e)
-            shared.sums[warp()][16 * m + g + e / 2 * 8][8 * n + 2 * t + e % 2] = sums[first + m][n][e];
+          for (int e = 0; e < 4; e += 2)
+            *reinterpret_cast<float2*>(&of_warps[warp()][16 * m + g + e / 2 * 8][8 * n + 2 * t]) = {
+                total[first + m][n][e], total[first + m][n][e + 1]};
         }
       }
       __syncthreads();
-      for (int place = threadIdx.x; place < kGroup * kColumns; place += kThreads) {
-        const int row = 16 * first + place / kColumns, at = place % kColumns;
-        if (row >= rows) continue;
-        float sum = 0.0f;
+      const int row = 16 * first + place;
+      if (row >= rows) continue;
+      float2 sum{0.0f, 0.0f};
 #pragma unroll
-        for (int each = 0; each < kWarps; ++each) sum += shared.sums[each][place / kColumns][at];
-        store(row, column + at, sum);
-      }
-      __syncthreads();
+      for (int each = 0; each < kWarps; ++each)
+        add_to(sum, *reinterpret_cast<const float2*>(&of_warps[each][place][at]));
+      add_to(sum, bias);
+      store(row, column + at, sum);
     }
   }
+  __device__ static void hand_pair(T* place, float2 x) { hand(reinterpret_cast<std::uint32_t*>(place), packed<T>(x)); }
 
-  // The normalized rows as the left side of a matmul.
-  __device__ auto from_normed() const {
-    return [this](std::uint32_t (&a)[4], int m, int input) {
-      load_matrices(a, normed_row(16 * m + lane() % 16) + input + lane() / 16 * 8);
-    };
-  }
-  // Rows of `width` values in memory; zeros beyond the count.
-  __device__ auto from_memory(const T* x, int width) const {
-    return [this, x, width](std::uint32_t (&a)[4], int m, int input) {
-      const int g = lane() / 4, t = lane() % 4;
+  // What a lane scales normalized values with.
+  struct Scaling {
+    float2 scale[kMostSteps], shift[kMostSteps];
+    __device__ Scaling(const ShortNorm& norm, int steps) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {  // rows g, g + 8; then the same for the upper eight inputs
-        const int row = 16 * m + g + i % 2 * 8;
-        const T* at = x + static_cast<std::size_t>(row) * width + input + i / 2 * 8 + 2 * t;
-        a[i] = row < rows ? *reinterpret_cast<const std::uint32_t*>(at) : 0u;
+      for (int step = 0; step < kMostSteps; ++step) {
+        if (step >= steps) break;
+        scale[step] = *reinterpret_cast<const float2*>(norm.gamma + 64 * step + 2 * lane());
+        shift[step] = *reinterpret_cast<const float2*>(norm.beta + 64 * step + 2 * lane());
       }
-    };
-  }
-
-  // Normalizes rows into shared memory: value(row, column) is a pair of what is normalized.
-  template <typename Value>
-  __device__ void normalize(const ShortNorm& norm, const Value& value) const {
+    }
+  };
+  __device__ int steps() const { return model.width / 64; }
+  // Normalizes row `first` and each eighth one after it, `Rows` in all, into shared memory: value(i, step) is a pair of
+  // the i-th of them.
+  template <int Rows, typename Value>
+  __device__ void normalize(int first, const Scaling& scaling, const Value& value) const {
     const float share = reciprocal(static_cast<float>(model.width));
-    const int steps = model.width / 64;
-    for (int row = warp(); row < rows; row += kWarps) {
-      float2 x[kMostSteps];
-      float sum = 0.0f, squares = 0.0f;
+    float mean[Rows], inverse[Rows];
+#pragma unroll
+    for (int i = 0; i < Rows; ++i) {
+      mean[i] = 0.0f;
 #pragma unroll
       for (int step = 0; step < kMostSteps; ++step) {
-        if (step >= steps) break;
-        x[step] = value(row, 64 * step + 2 * lane());
-        sum += x[step].x + x[step].y;
+        if (step >= steps()) break;
+        const float2 x = value(i, step);
+        mean[i] += x.x + x.y;
       }
-      const float mean = warp_sum(sum) * share;
+    }
+#pragma unroll
+    for (int i = 0; i < Rows; ++i) mean[i] = warp_sum(mean[i]) * share;
+#pragma unroll
+    for (int i = 0; i < Rows; ++i) {
+      inverse[i] = 0.0f;
 #pragma unroll
       for (int step = 0; step < kMostSteps; ++step) {
-        if (step >= steps) break;
-        x[step].x -= mean, x[step].y -= mean;
-        squares += x[step].x * x[step].x + x[step].y * x[step].y;
+        if (step >= steps()) break;
+        const float2 x = value(i, step);
+        inverse[i] += (x.x - mean[i]) * (x.x - mean[i]) + (x.y - mean[i]) * (x.y - mean[i]);
       }
-      const float inverse = rsqrtf(warp_sum(squares) * share + model.epsilon);
+    }
+#pragma unroll
+    for (int i = 0; i < Rows; ++i) inverse[i] = rsqrtf(warp_sum(inverse[i]) * share + model.epsilon);
+#pragma unroll
+    for (int i = 0; i < Rows; ++i) {
+      if (first + kWarps * i >= rows) break;
 #pragma unroll
       for (int step = 0; step < kMostSteps; ++step) {
-        if (step >= steps) break;
-        const int column = 64 * step + 2 * lane();
-        const float2 scale = *reinterpret_cast<const float2*>(norm.gamma + column),
-                     shift = *reinterpret_cast<const float2*>(norm.beta + column);
-        store_pair(normed_row(row) + column,
-                   {x[step].x * inverse * scale.x + shift.x, x[step].y * inverse * scale.y + shift.y});
+        if (step >= steps()) break;
+        const float2 x = value(i, step), scale = scaling.scale[step], shift = scaling.shift[step];
+        store_pair(
+            normed_row(first + kWarps * i) + 64 * step + 2 * lane(),
+            {(x.x - mean[i]) * inverse[i] * scale.x + shift.x, (x.y - mean[i]) * inverse[i] * scale.y + shift.y});
       }
+    }
+  }
+  // Of rows that were handed over. A block that took no part in their computation has time to wait for the first word.
+  __device__ void normalize_handed(const ShortNorm& norm, const T* from, bool idle) const {
+    const Scaling scaling(norm, steps());
+    __syncthreads();  // all threads are done with the rows that were there
+    for (int first = warp(); first < rows; first += kTogether * kWarps) {
+      std::uint32_t x[kTogether * kMostSteps];
+      const auto is_needed = [&](int i) { return i % kMostSteps < steps(); };
+      const auto place = [&](int i) {
+        return min(first + i / kMostSteps * kWarps, rows - 1) * columns.all + i % kMostSteps * 64;
+      };
+      if (idle) wait_for_one(from + place(0) + 2 * lane());
+      take(wanted(x, from + 2 * lane(), is_needed, place));
+      normalize<kTogether>(first, scaling, [&](int i, int step) { return unpacked<T>(x[i * kMostSteps + step]); });
     }
     __syncthreads();
   }
-  __device__ void normalize_sums(const ShortNorm& norm) const {
-    normalize(norm, [this](int row, int column) {
-      return *reinterpret_cast<const float2*>(model.sums + static_cast<std::size_t>(row) * model.width + column);
-    });
-  }
   __device__ void embed() const {
-    normalize(model.embedding_norm, [this](int row, int column) {
-      const std::size_t width = model.width;
-      float2 x = load_pair(model.words + chunk.ids[row] * width + column);
-      add_to(x, load_pair(model.places + chunk.positions[row] * width + column));
-      if (model.kinds) add_to(x, load_pair(model.kinds + (chunk.types ? chunk.types[row] : 0) * width + column));
-      return x;
-    });
+    constexpr int kRows = 2;
+    const Scaling scaling(model.embedding_norm, steps());
+    const std::size_t width = model.width;
+    for (int first = warp(); first < rows; first += kRows * kWarps) {
+      float2 x[kRows][kMostSteps];
+#pragma unroll
+      for (int i = 0; i < kRows; ++i) {
+        const int row = min(first + kWarps * i, rows - 1);
+        const T *word = model.words + chunk.ids[row] * width + 2 * lane(),
+                *place = model.places + chunk.positions[row] * width + 2 * lane(),
+                *kind = model.kinds ? model.kinds + (chunk.types ? chunk.types[row] : 0) * width + 2 * lane() : nullptr;
+#pragma unroll
+        for (int step = 0; step < kMostSteps; ++step) {
+          if (step >= steps()) break;
+          x[i][step] = load_pair(word + 64 * step);
+          add_to(x[i][step], load_pair(place + 64 * step));
+          if (kind) add_to(x[i][step], load_pair(kind + 64 * step));
+        }
+      }
+      normalize<kRows>(first, scaling, [&](int i, int step) { return x[i][step]; });
+    }
+    __syncthreads();
   }
 
-  // A warp computes a head of a row: lanes have a key each, then a column of the values.
+  // A warp computes a head of a row. Lanes have a key each, then two columns of the values: of every key, or of every
+  // second one where a head has but 32 columns.
   template <int D>
-  __device__ void attend() const {
+  __device__ void attend(int layer) const {
     constexpr float scale = kScoreScale<D>;
-    constexpr int kOfLane = D / 32;
-    const int stride = 3 * model.width;
+    constexpr int kLanes = D / 2, kApart = 32 / kLanes;  // lanes for a key's values, and keys at once
+    const int of_lane = lane() / kLanes, pair = lane() % kLanes * 2;
     for (int item = blockIdx.x * kWarps + warp(); item < rows * model.heads; item += gridDim.x * kWarps) {
       const int row = item / model.heads, column = item % model.heads * D;
       const int text = chunk.text_of_row[row], begin = chunk.offsets[text], end = chunk.offsets[text + 1];
-      const T* query = model.projected + row * stride + column;
-      float most = -INFINITY, total = 0.0f, out[kOfLane] = {};
+      const auto always = [](int) { return true; };
+      const auto apart = [](int i) { return 8 * i; };
+      const T* const projected = row_of(layer, 0) + columns.projected + column;
+      float most = -INFINITY, total = 0.0f;
+      float2 out{0.0f, 0.0f};
       for (int tile = begin; tile < end; tile += 32) {
-        const int key = tile + lane();
-        float score = -INFINITY;
-        if (key < end && (!chunk.key_mask || chunk.key_mask[key])) {
-          const T* at = model.projected + key * stride + model.width + column;
-          score = 0.0f;
+        const int key = min(tile + lane(), end - 1);
+        const bool counts = tile + lane() < end && (!chunk.key_mask || chunk.key_mask[key]);
+        uint4 query[D / 8], keys[D / 8];
+        std::uint32_t values[D / 2];
+        take(wanted(query, projected + row * columns.all, always, apart),
+             wanted(keys, projected + model.width + key * columns.all, always, apart),
+             wanted(
+                 values, projected + 2 * model.width + pair, [&](int i) { return tile + kApart * i < end; },
+                 [&](int i) { return min(tile + kApart * i + of_lane, end - 1) * columns.all; }));
+        float score = counts ? 0.0f : -INFINITY;
 #pragma unroll
-          for (int piece = 0; piece < D; piece += 8) {
-            float q[8], k[8];
-            unpack_eight<T>(load_words(query + piece), q);
-            unpack_eight<T>(load_words(at + piece), k);
+        for (int piece = 0; piece < D / 8; ++piece) {
+          float q[8], k[8];
+          unpack_eight<T>(query[piece], q);
+          unpack_eight<T>(keys[piece], k);
 #pragma unroll
-            for (int i = 0; i < 8; ++i) score += q[i] * k[i];
-          }
+          for (int i = 0; i < 8; ++i) score += counts ? q[i] * k[i] : 0.0f;
         }
         float largest = fmaxf(most, score);
         for (int offset = 16; offset; offset /= 2)
@@ -247,21 +412,29 @@ struct Block {
         const float shrink = exp2_fast((most - base) * scale), weight = exp2_fast((score - base) * scale);
         most = largest;
         total = total * shrink + weight;
+        out.x *= shrink, out.y *= shrink;
 #pragma unroll
-        for (int i = 0; i < kOfLane; ++i) out[i] *= shrink;
-        const int there = min(32, end - tile);
-        for (int other = 0; other < there; ++other) {
-          const float of_key = __shfl_sync(kAllLanes, weight, other);
-          const T* value = model.projected + (tile + other) * stride + 2 * model.width + column;
-#pragma unroll
-          for (int i = 0; i < kOfLane; ++i) out[i] += of_key * static_cast<float>(value[lane() + 32 * i]);
+        for (int i = 0; i < D / 2; ++i) {
+          const float share = __shfl_sync(kAllLanes, weight, kApart * i + of_lane);
+          const float2 value = unpacked<T>(values[i]);
+          out.x += share * value.x, out.y += share * value.y;
         }
       }
       total = warp_sum(total);
-#pragma unroll
-      for (int i = 0; i < kOfLane; ++i)
-        model.context[row * model.width + column + lane() + 32 * i] = static_cast<T>(out[i] / total);
+      if (kApart == 2) add_to(out, {__shfl_xor_sync(kAllLanes, out.x, 16), __shfl_xor_sync(kAllLanes, out.y, 16)});
+      if (of_lane == 0) hand_pair(row_of(layer, row) + columns.context + column + pair, {out.x / total, out.y / total});
     }
+  }
+
+  // Clears what the chunk before this one left in a layer's part of the other set, and brings this set's part for the
+  // next layer to the L2 cache.
+  __device__ void clear_and_prefetch(int layer, T* other, int left) const {
+    const int threads = gridDim.x * kThreads, thread = blockIdx.x * kThreads + threadIdx.x;
+    uint4* const words =
+        reinterpret_cast<uint4*>(other + static_cast<std::size_t>(layer) * model.most_rows * columns.all);
+    for (int at = thread; at < left * columns.all / 8; at += threads) clear(words + at);
+    if (layer == model.count) return;
+    for (int at = 64 * thread; at < rows * columns.all; at += 64 * threads) prefetch(row_of(layer + 1, 0) + at);
   }
 
   // Rows that are classified: the first of each text, their means, or all.
@@ -286,100 +459,112 @@ struct Block {
     __syncthreads();
   }
 
-  // A warp computes a label of a row; row_of(row) is where its values are.
-  template <typename RowOf>
-  __device__ void classify(const RowOf& row_of) const {
+  // A warp computes a label of a row; gather(row, x) gives its values.
+  template <typename Gather>
+  __device__ void classify(const Gather& gather) const {
     const int count = classified_rows() * model.labels;
     for (int place = blockIdx.x * kWarps + warp(); place < count; place += gridDim.x * kWarps) {
       const int label = place % model.labels;
-      const T* x = row_of(place / model.labels);
-      const float* weights = model.classifier + label * model.width;
+      const float* const weights = model.classifier + label * model.width + 2 * lane();
+      std::uint32_t x[kMostSteps];
+      gather(place / model.labels, x);
       float sum = 0.0f;
-      for (int column = 2 * lane(); column < model.width; column += 64) {
-        const float2 a = load_pair(x + column), b = *reinterpret_cast<const float2*>(weights + column);
+#pragma unroll
+      for (int step = 0; step < kMostSteps; ++step) {
+        if (step >= steps()) break;
+        const float2 a = unpacked<T>(x[step]), b = *reinterpret_cast<const float2*>(weights + 64 * step);
         sum += a.x * b.x + a.y * b.y;
       }
       sum = warp_sum(sum);
       if (lane() == 0) model.logits[place] = sum + model.classifier_bias[label];
     }
   }
+  __device__ void classify_normed() const {
+    classify([&](int row, std::uint32_t (&x)[kMostSteps]) {
+#pragma unroll
+      for (int step = 0; step < kMostSteps; ++step) {
+        if (step < steps()) x[step] = reinterpret_cast<const std::uint32_t*>(normed_row(row))[32 * step + lane()];
+      }
+    });
+  }
+  __device__ void classify_handed(const T* from) const {
+    classify([&](int row, std::uint32_t (&x)[kMostSteps]) {
+      take(wanted(
+          x, from + row * columns.all + 2 * lane(), [&](int i) { return i < steps(); }, [](int i) { return 64 * i; }));
+    });
+  }
 };
 
 template <typename T, int D, int M>
 __global__ void __launch_bounds__(kThreads, 1) short_forward_kernel(ShortModel<T> model, ShortChunk chunk) {
-  auto& shared = *reinterpret_cast<Shared<T>*>(dynamic_shared());
-  const Block<T> block{model,
-                       chunk,
-                       shared,
-                       reinterpret_cast<T*>(dynamic_shared() + sizeof(Shared<T>)),
-                       chunk.counts->rows,
-                       chunk.counts->texts};
-  const int width = model.width;
-  const auto plain = [&](const ShortLinear<T>& linear, T* out, int stride) {
-    return [&linear, out, stride](int row, int column, float sum) {
-      out[static_cast<std::size_t>(row) * stride + column] = static_cast<T>(sum + linear.bias[column]);
-    };
-  };
-  const auto with_residual = [&](const ShortLinear<T>& linear) {
-    return [&block, &linear, width](int row, int column, float sum) {
-      block.model.sums[static_cast<std::size_t>(row) * width + column] =
-          sum + linear.bias[column] + static_cast<float>(block.normed_row(row)[column]);
-    };
-  };
-  const auto activated = [&](const ShortLinear<T>& linear, Act kind, T* out) {
-    return [&linear, kind, out](int row, int column, float sum) {
-      out[static_cast<std::size_t>(row) * linear.outputs + column] =
-          static_cast<T>(act(kind, sum + linear.bias[column]));
-    };
-  };
+  const int width = model.width, rows = chunk.counts->rows;
+  char* const shared = dynamic_shared();
+  T* const stages = reinterpret_cast<T*>(shared + sizeof(Sums));
+  T* const normed = stages + model.stages * (kInputs * kColumns);
+  auto* const layers = reinterpret_cast<ShortLayer<T>*>(normed + model.bucket_rows * (width + kPadding));
+  const Columns columns(width, model.inner);
+  const std::size_t set = (model.count + 1) * static_cast<std::size_t>(model.most_rows) * columns.all;
+  const unsigned turn = model.turns->number % 2;
+  T *const mine = model.exchange + turn * set, *const other = model.exchange + (1 - turn) * set;
+  const int left = model.turns->rows[1 - turn];
+
+  static_assert(sizeof(ShortLayer<T>) % 8 == 0);
+  for (int at = threadIdx.x; at < model.count * static_cast<int>(sizeof(ShortLayer<T>) / 8); at += kThreads)
+    reinterpret_cast<std::uint64_t*>(layers)[at] = reinterpret_cast<const std::uint64_t*>(model.layers)[at];
+  __syncthreads();
+  Block<T> block{
+      model, chunk, *reinterpret_cast<Sums*>(shared), stages, layers, normed, mine, columns, rows, chunk.counts->texts};
+  for (int stage = 0; stage < model.stages; ++stage) block.fetch_next();
+  block.embed();
 
   for (int number = 0; number < model.count; ++number) {
-    const ShortLayer<T>& layer = model.layers[number];
-    const bool apart = layer.query_key_value.weights == nullptr;
-    if (number == 0) {
-      block.prefetch(apart ? layer.query : layer.query_key_value);
-      block.embed();
-    } else {
-      block.normalize_sums(model.layers[number - 1].output_norm);
+    const ShortLayer<T>& layer = layers[number];
+    T* const handed = block.row_of(number, 0);
+    const auto plain = [&](int first) {
+      return [&columns, handed, first](int row, int column, float2 sum) {
+        Block<T>::hand_pair(handed + row * columns.all + first + column, sum);
+      };
+    };
+    const auto with_residual = [&](int first) {
+      return [&block, &columns, handed, first](int row, int column, float2 sum) {
+        add_to(sum, load_pair(block.normed_row(row) + column));
+        Block<T>::hand_pair(handed + row * columns.all + first + column, sum);
+      };
+    };
+    if (number > 0) {
+      const ShortLayer<T>& before = layers[number - 1];
+      block.normalize_handed(before.output_norm, block.row_of(number - 1, 0) + columns.sums,
+                             Block<T>::tiles_of(before.matmuls[kOuter]) == 0);
     }
-    if (apart) {
-      block.template matmul<M>(layer.query, block.from_normed(), plain(layer.query, model.projected, 3 * width));
-      block.prefetch(layer.key_value);
-      block.template matmul<M>(layer.key_value, block.from_normed(),
-                               plain(layer.key_value, model.projected + width, 3 * width));
-    } else {
-      block.template matmul<M>(layer.query_key_value, block.from_normed(),
-                               plain(layer.query_key_value, model.projected, 3 * width));
-    }
-    block.prefetch(layer.projection);  // arrives while the blocks attend
-    meet_grid(model.arrived);
-    block.template attend<D>();
-    meet_grid(model.arrived);
-    block.template matmul<M>(layer.projection, block.from_memory(model.context, width),
-                             with_residual(layer.projection));
-    block.prefetch(layer.inner);
-    meet_grid(model.arrived);
-    block.normalize_sums(layer.attention_norm);
-    block.template matmul<M>(layer.inner, block.from_normed(), activated(layer.inner, model.act, model.hidden));
-    block.prefetch(layer.outer);
-    meet_grid(model.arrived);
-    block.template matmul<M>(layer.outer, block.from_memory(model.hidden, model.inner), with_residual(layer.outer));
-    if (number + 1 < model.count) {
-      const ShortLayer<T>& next = model.layers[number + 1];
-      block.prefetch(next.query_key_value.weights ? next.query_key_value : next.query);
-    } else if (model.dense.weights) {
-      block.prefetch(model.dense);
-    }
-    meet_grid(model.arrived);
+    const ShortLinear<T>&query = layer.matmuls[kQuery], &key_value = layer.matmuls[kKeyValue];
+    block.template matmul<M, false>(query, nullptr, plain(columns.projected));
+    if (key_value.weights) block.template matmul<M, false>(key_value, nullptr, plain(columns.projected + width));
+    block.clear_and_prefetch(number, other, left);
+    block.template attend<D>(number);
+    block.template matmul<M, true>(layer.matmuls[kProjection], handed + columns.context, with_residual(columns.middle));
+    block.normalize_handed(layer.attention_norm, handed + columns.middle,
+                           Block<T>::tiles_of(layer.matmuls[kProjection]) == 0);
+    block.template matmul<M, false>(layer.matmuls[kInner], nullptr, [&](int row, int column, float2 sum) {
+      Block<T>::hand_pair(handed + row * columns.all + columns.hidden + column,
+                          {act(model.act, sum.x), act(model.act, sum.y)});
+    });
+    block.template matmul<M, true>(layer.matmuls[kOuter], handed + columns.hidden, with_residual(columns.sums));
   }
 
-  block.normalize_sums(model.layers[model.count - 1].output_norm);
+  const ShortLayer<T>& last = layers[model.count - 1];
+  block.normalize_handed(last.output_norm, block.row_of(model.count - 1, 0) + columns.sums,
+                         Block<T>::tiles_of(last.matmuls[kOuter]) == 0);
+  block.clear_and_prefetch(model.count, other, left);
+  // All blocks have read whose turn it is: this one has used what each of them computed.
+  if (blockIdx.x == 0 && threadIdx.x == 0) model.turns->rows[turn] = rows, model.turns->number = turn + 1;
   if (model.pooling != LITEFT_NONE) block.pool();
-  if (!model.dense.weights) return block.classify([&](int row) { return block.normed_row(row); });
-  const Block<T> of_texts{model, chunk, shared, block.normed, block.texts, block.texts};
-  of_texts.template matmul<M>(model.dense, of_texts.from_normed(), activated(model.dense, model.head, model.pooled));
-  meet_grid(model.arrived);
-  block.classify([&](int row) { return model.pooled + row * width; });
+  if (!model.dense.weights) return block.classify_normed();
+  T* const pooled = block.row_of(model.count, 0);
+  block.rows = block.texts;
+  block.template matmul<M, false>(model.dense, nullptr, [&](int row, int column, float2 sum) {
+    Block<T>::hand_pair(pooled + row * columns.all + column, {act(model.head, sum.x), act(model.head, sum.y)});
+  });
+  block.classify_handed(pooled);
 }
 
 template <typename T>
@@ -398,34 +583,47 @@ void with_kernel(int head_size, int rows, const Body& body) {
     rows <= kFewRows ? body(short_forward_kernel<T, 64, kFew>) : body(short_forward_kernel<T, 64, kMany>);
 }
 
+// As few blocks as compute the tiles of every matmul in as many rounds as all multiprocessors would. Each of them has a
+// tile in every layer.
+template <typename T>
+int blocks_of(const ShortLayer<T>& layer, int multiprocessors) {
+  int blocks = 1;
+  for (const ShortLinear<T>& linear : layer.matmuls) {
+    const int tiles = linear.outputs / kColumns, rounds = (tiles + multiprocessors - 1) / multiprocessors;
+    if (tiles > 0) blocks = std::max(blocks, (tiles + rounds - 1) / rounds);
+  }
+  return blocks;
+}
+
 }  // namespace
 
 template <typename T>
 ShortForward<T>::ShortForward(const Model<T>& model, Act act, Act head, std::size_t shared, int multiprocessors,
                               float* logits)
-    : blocks_(multiprocessors) {
+    : shared_(shared) {
   const liteft_shape& shape = model.shape;
   // A projection of the embeddings has no step here.
   if (shape.embedding != shape.width || shape.width > 64 * kMostSteps) return;
-  while (most_rows_ < kManyRows && shared_bytes<T>(most_rows_ + 16, shape.width) <= shared) most_rows_ += 16;
+  while (most_rows_ < kManyRows && stages_of<T>(most_rows_ + 16, shape.width, shape.layers, shared)) most_rows_ += 16;
   if (most_rows_ == 0) return;
   std::vector<ShortLayer<T>> layers;
   for (const Layer<T>& layer : model.layers) {
-    layers.push_back({taken(layer.query_key_value), taken(layer.query), taken(layer.key_value), taken(layer.projection),
-                      taken(layer.inner), taken(layer.outer), taken(layer.attention_norm), taken(layer.output_norm)});
+    const Linear<T>& query = layer.query.outputs ? layer.query : layer.query_key_value;
+    layers.push_back(
+        {{taken(query), taken(layer.key_value), taken(layer.projection), taken(layer.inner), taken(layer.outer)},
+         taken(layer.attention_norm),
+         taken(layer.output_norm)});
   }
-  const std::size_t rows = most_rows_, width = shape.width;
+  blocks_ = blocks_of(layers.front(), multiprocessors);
+  const std::size_t of_a_row = Columns(shape.width, shape.inner).all * sizeof(T);
   layers_ = DeviceBuffer(layers.size() * sizeof(layers[0]));
-  projected_ = DeviceBuffer(rows * 3 * width * sizeof(T));
-  context_ = DeviceBuffer(rows * width * sizeof(T));
-  hidden_ = DeviceBuffer(rows * shape.inner * sizeof(T));
-  pooled_ = DeviceBuffer(rows * width * sizeof(T));
-  sums_ = DeviceBuffer(rows * width * sizeof(float));
-  arrived_ = DeviceBuffer(sizeof(unsigned));
+  exchange_ = DeviceBuffer(2 * (layers.size() + 1) * most_rows_ * of_a_row);
+  turns_ = DeviceBuffer(sizeof(ShortTurns));
   check(cudaMemcpyAsync(layers_.as(), layers.data(), layers_.bytes(), cudaMemcpyHostToDevice, loading_stream),
         "a copy");
-  const unsigned none = 0;
-  check(cudaMemcpyAsync(arrived_.as(), &none, sizeof(none), cudaMemcpyHostToDevice, loading_stream), "a copy");
+  check(cudaMemsetAsync(exchange_.as(), 0xff, exchange_.bytes(), loading_stream), "filling memory of the GPU");
+  const ShortTurns none{};
+  check(cudaMemcpyAsync(turns_.as(), &none, sizeof(none), cudaMemcpyHostToDevice, loading_stream), "a copy");
   settle();
   given_ = {model.words.template as<const T>(),
             model.positions.template as<const T>(),
@@ -444,22 +642,24 @@ ShortForward<T>::ShortForward(const Model<T>& model, Act act, Act head, std::siz
             act,
             head,
             shape.epsilon,
-            projected_.as<T>(),
-            context_.as<T>(),
-            hidden_.as<T>(),
-            pooled_.as<T>(),
-            sums_.as<float>(),
-            arrived_.as<unsigned>(),
+            most_rows_,
+            0,
+            0,
+            exchange_.as<T>(),
+            turns_.as<ShortTurns>(),
             logits};
-  for (const int each : {16, most_rows_})
-    with_kernel<T>(model.head_size, each,
-                   [&](auto kernel) { load_kernel(kernel, shared_bytes<T>(most_rows_, shape.width)); });
+  for (const int each : {std::min(kFewRows, most_rows_), most_rows_})
+    with_kernel<T>(model.head_size, each, [&](auto kernel) { load_kernel(kernel, shared); });
 }
 
 template <typename T>
 void ShortForward<T>::launch(const ShortChunk& chunk, int rows, cudaStream_t stream) const {
-  with_kernel<T>(given_.width / given_.heads, rows, [&](auto kernel) {
-    launch_cooperative(kernel, blocks_, kThreads, shared_bytes<T>(rows, given_.width), stream, given_, chunk);
+  ShortModel<T> given = given_;
+  given.bucket_rows = rows;
+  given.stages = stages_of<T>(rows, given.width, given.count, shared_);
+  with_kernel<T>(given.width / given.heads, rows, [&](auto kernel) {
+    launch_cooperative(kernel, blocks_, kThreads, shared_bytes<T>(rows, given.width, given.count, given.stages), stream,
+                       given, chunk);
   });
 }
 

@@ -1,4 +1,4 @@
-// The whole forward pass of a short chunk in one kernel, whose blocks wait for each other between the steps. So a
+// The whole forward pass of a short chunk in one kernel, whose blocks hand values to each other between the steps. So a
 // single text does not pay for the start of some fifty kernels.
 
 #pragma once
@@ -21,11 +21,20 @@ struct ShortLinear {
 struct ShortNorm {
   const float *gamma = nullptr, *beta = nullptr;
 };
+// The matmuls of a layer in the order in which they are computed: queries, keys and values together, or queries and
+// then keys and values, of which the second has no weights otherwise.
+enum ShortMatmul { kQuery, kKeyValue, kProjection, kInner, kOuter, kMatmuls };
 template <typename T>
 struct ShortLayer {
-  ShortLinear<T> query_key_value, query, key_value;  // the first one, or the two others
-  ShortLinear<T> projection, inner, outer;
+  ShortLinear<T> matmuls[kMatmuls];
   ShortNorm attention_norm, output_norm;
+};
+
+// Which of the two sets of memory for exchanged values is used next: the lowest bit of `number`; and the rows that the
+// last chunk of each has written.
+struct ShortTurns {
+  unsigned number = 0;
+  int rows[2] = {0, 0};
 };
 
 // A chunk on the device: rows of texts one after the other.
@@ -47,10 +56,10 @@ struct ShortModel {
   int width, inner, heads, labels, pooling;
   Act act, head;
   float epsilon;
-  // Memory for values between steps.
-  T *projected, *context, *hidden, *pooled;  // (rows, 3 width), (rows, width), (rows, inner), (rows, width)
-  float* sums;                               // (rows, width)
-  unsigned* arrived;                         // of meet_grid
+  int most_rows, bucket_rows, stages;  // of any chunk, of one of this launch, and of weights in shared memory
+  // What blocks hand to each other: (2 sets, layers + 1, most_rows, 6 width + inner), all ones where nothing is.
+  T* exchange;
+  ShortTurns* turns;
   float* logits;
 };
 
@@ -68,8 +77,9 @@ class ShortForward {
 
  private:
   int most_rows_ = 0, blocks_ = 0;
+  std::size_t shared_ = 0;
   ShortModel<T> given_{};
-  DeviceBuffer layers_, projected_, context_, hidden_, pooled_, sums_, arrived_;
+  DeviceBuffer layers_, exchange_, turns_;
 };
 
 }  // namespace liteft::cuda

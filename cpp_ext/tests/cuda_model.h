@@ -54,7 +54,7 @@ inline std::vector<float> run(AnyEngine& engine, const liteft_batch& batch, cons
   try {
     engine.run(batch, logits.data());
   } catch (const std::exception& error) {
-    std::printf("%s\n", error.what());
+    std::printf("%s: %s\n", error.what(), emulator::take_fault().c_str());
     EXPECT(false);
   }
   return logits;
