@@ -36,7 +36,8 @@ constexpr int kFewRows = 32, kManyRows = 128;
 constexpr int kFewestStages = 2, kMostStages = 6;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
-// Shared memory of a block: this, the stages of weights, normalized rows (rows, width + kPadding), and the layers.
+// Shared memory of a block: this, factors and shifts (width), the stages of weights, normalized rows (rows, width +
+// kPadding), and the layers.
 struct Sums {
   float of_warps[2][kWarps][kGroup][kColumns + 2];  // one is written while the other one may still be read
 };
@@ -44,7 +45,7 @@ template <typename T>
 constexpr int kStageBytes = kInputs * kColumns * static_cast<int>(sizeof(T));
 template <typename T>
 std::size_t shared_bytes(int rows, int width, int layers, int stages) {
-  return sizeof(Sums) + stages * kStageBytes<T> + layers * sizeof(ShortLayer<T>) +
+  return sizeof(Sums) + width * sizeof(float2) + stages * kStageBytes<T> + layers * sizeof(ShortLayer<T>) +
          static_cast<std::size_t>(rows) * (width + kPadding) * sizeof(T);
 }
 // As many stages as fit; 0 if too few do.
@@ -89,7 +90,8 @@ struct Block {
   T* stages;  // in shared memory
   const ShortLayer<T>* layers;
   T* normed;
-  T* exchange;  // of this chunk
+  float2* scaling;  // of normalized values, in shared memory: factor and shift of each column
+  T* exchange;      // of this chunk
   Columns columns;
   int rows, texts;
   Upcoming upcoming{};
@@ -173,40 +175,44 @@ struct Block {
   // that order.
   template <int M>
   __device__ void multiply_handed(float (&total)[M][2][4], const T* weights, const T* x, int inputs) const {
-    constexpr int kSteps = M == 2 ? 3 : 1, kTiles = M == 2 ? 2 : 4;  // whose inputs are read at once
-    const int g = lane() / 4, t = lane() % 4, last = inputs / kStep - 1;
-    for (int begin = warp(); begin <= last; begin += kSteps * kWarps) {
-#pragma unroll
-      for (int tile = 0; tile < M; tile += kTiles) {
-        if (16 * tile >= rows) break;
-        uint4 a[kSteps * kTiles * 2];
-        const auto is_needed = [&](int i) {
-          return begin + i / (2 * kTiles) * kWarps <= last && 16 * tile + i % (2 * kTiles) * 8 < rows;
-        };
-        const auto place = [&](int i) {
-          const int row = min(16 * tile + i % (2 * kTiles) * 8 + g, rows - 1);
+    constexpr int kSteps = M == 2 ? 3 : 1;  // whose inputs are read at once
+    for (int begin = warp(); begin < inputs / kStep; begin += kSteps * kWarps) {
+      multiply_handed_steps<kSteps, 0>(total, weights, x, begin, inputs / kStep - 1);
+      if constexpr (M > 4) multiply_handed_steps<kSteps, 4>(total, weights, x, begin, inputs / kStep - 1);
+    }
+  }
+  // Of up to four tiles of 16 rows, from tile `First` on.
+  template <int Steps, int First, int M>
+  __device__ void multiply_handed_steps(float (&total)[M][2][4], const T* weights, const T* x, int begin,
+                                        int last) const {
+    constexpr int kTiles = M < 4 ? M : 4;
+    if (16 * First >= rows) return;
+    const int g = lane() / 4, t = lane() % 4;
+    uint4 a[Steps * kTiles * 2];
+    take(wanted(
+        a, x + kStep * begin + 8 * t,
+        [&](int i) { return begin + i / (2 * kTiles) * kWarps <= last && 16 * First + i % (2 * kTiles) * 8 < rows; },
+        [&](int i) {
+          const int row = min(16 * First + i % (2 * kTiles) * 8 + g, rows - 1);
           return row * columns.all + i / (2 * kTiles) * (kStep * kWarps);
-        };
-        take(wanted(a, x + kStep * begin + 8 * t, is_needed, place));
+        }));
 #pragma unroll
-        for (int i = 0; i < kSteps; ++i) {
-          const int step = begin + i * kWarps;
-          if (step > last) break;
+    for (int i = 0; i < Steps; ++i) {
+      const int step = begin + i * kWarps;
+      if (step > last) break;
 #pragma unroll
-          for (int upper = 0; upper < 2; ++upper) {
-            const int input = lane() % 8 / 2 * 8 + lane() % 2 + lane() % 16 / 8 * 2 + 4 * upper;
-            std::uint32_t b[4];
-            load_matrices_across(b, weights + place_in_stage(kStep * step + input, lane() / 16));
+      for (int upper = 0; upper < 2; ++upper) {
+        const int input = lane() % 8 / 2 * 8 + lane() % 2 + lane() % 16 / 8 * 2 + 4 * upper;
+        std::uint32_t b[4];
+        load_matrices_across(b, weights + place_in_stage(kStep * step + input, lane() / 16));
 #pragma unroll
-            for (int m = 0; m < kTiles; ++m) {
-              if (16 * (tile + m) >= rows) continue;
-              const uint4 &low = a[(i * kTiles + m) * 2], &high = a[(i * kTiles + m) * 2 + 1];
-              const std::uint32_t of_m[4] = {upper ? low.z : low.x, upper ? high.z : high.x, upper ? low.w : low.y,
-                                             upper ? high.w : high.y};
-              multiply_add(T{}, total[tile + m][0], of_m, b[0], b[1]);
-              multiply_add(T{}, total[tile + m][1], of_m, b[2], b[3]);
-            }
-          }
+        for (int m = 0; m < kTiles; ++m) {
+          if (16 * (First + m) >= rows) continue;
+          const uint4 &low = a[(i * kTiles + m) * 2], &high = a[(i * kTiles + m) * 2 + 1];
+          const std::uint32_t of_m[4] = {upper ? low.z : low.x, upper ? high.z : high.x, upper ? low.w : low.y,
+                                         upper ? high.w : high.y};
+          multiply_add(T{}, total[First + m][0], of_m, b[0], b[1]);
+          multiply_add(T{}, total[First + m][1], of_m, b[2], b[3]);
         }
       }
     }
@@ -263,34 +269,29 @@ struct Block {
       }
       __syncthreads();
       const int row = 16 * first + place;
-      if (row >= rows) continue;
-      float2 sum{0.0f, 0.0f};
+      if (row < rows) {
+        float2 sum{0.0f, 0.0f};
 #pragma unroll
-      for (int each = 0; each < kWarps; ++each)
-        add_to(sum, *reinterpret_cast<const float2*>(&of_warps[each][place][at]));
-      add_to(sum, bias);
-      store(row, column + at, sum);
+        for (int each = 0; each < kWarps; ++each)
+          add_to(sum, *reinterpret_cast<const float2*>(&of_warps[each][place][at]));
+        add_to(sum, bias);
+        store(row, column + at, sum);
+      }
     }
   }
   __device__ static void hand_pair(T* place, float2 x) { hand(reinterpret_cast<std::uint32_t*>(place), packed<T>(x)); }
 
-  // What a lane scales normalized values with.
-  struct Scaling {
-    float2 scale[kMostSteps], shift[kMostSteps];
-    __device__ Scaling(const ShortNorm& norm, int steps) {
-#pragma unroll
-      for (int step = 0; step < kMostSteps; ++step) {
-        if (step >= steps) break;
-        scale[step] = *reinterpret_cast<const float2*>(norm.gamma + 64 * step + 2 * lane());
-        shift[step] = *reinterpret_cast<const float2*>(norm.beta + 64 * step + 2 * lane());
-      }
-    }
-  };
+  // Starts to normalize rows: loads what they are scaled with, while this block waits for others.
+  __device__ void begin_norm(const ShortNorm& norm) const {
+    for (int column = threadIdx.x; column < model.width; column += kThreads)
+      scaling[column] = {norm.gamma[column], norm.beta[column]};
+    __syncthreads();  // which all threads have loaded, and all are done with the rows that were there
+  }
   __device__ int steps() const { return model.width / 64; }
   // Normalizes row `first` and each eighth one after it, `Rows` in all, into shared memory: value(i, step) is a pair of
   // the i-th of them.
   template <int Rows, typename Value>
-  __device__ void normalize(int first, const Scaling& scaling, const Value& value) const {
+  __device__ void normalize(int first, const Value& value) const {
     const float share = reciprocal(static_cast<float>(model.width));
     float mean[Rows], inverse[Rows];
 #pragma unroll
@@ -318,22 +319,22 @@ struct Block {
 #pragma unroll
     for (int i = 0; i < Rows; ++i) inverse[i] = rsqrtf(warp_sum(inverse[i]) * share + model.epsilon);
 #pragma unroll
-    for (int i = 0; i < Rows; ++i) {
-      if (first + kWarps * i >= rows) break;
+    for (int step = 0; step < kMostSteps; ++step) {
+      if (step >= steps()) break;
+      const int column = 64 * step + 2 * lane();
+      const float2 left = scaling[column], right = scaling[column + 1];
 #pragma unroll
-      for (int step = 0; step < kMostSteps; ++step) {
-        if (step >= steps()) break;
-        const float2 x = value(i, step), scale = scaling.scale[step], shift = scaling.shift[step];
-        store_pair(
-            normed_row(first + kWarps * i) + 64 * step + 2 * lane(),
-            {(x.x - mean[i]) * inverse[i] * scale.x + shift.x, (x.y - mean[i]) * inverse[i] * scale.y + shift.y});
+      for (int i = 0; i < Rows; ++i) {
+        const float2 x = value(i, step);
+        if (first + kWarps * i < rows)
+          store_pair(normed_row(first + kWarps * i) + column, {(x.x - mean[i]) * inverse[i] * left.x + left.y,
+                                                               (x.y - mean[i]) * inverse[i] * right.x + right.y});
       }
     }
   }
   // Of rows that were handed over. A block that took no part in their computation has time to wait for the first word.
   __device__ void normalize_handed(const ShortNorm& norm, const T* from, bool idle) const {
-    const Scaling scaling(norm, steps());
-    __syncthreads();  // all threads are done with the rows that were there
+    begin_norm(norm);
     for (int first = warp(); first < rows; first += kTogether * kWarps) {
       std::uint32_t x[kTogether * kMostSteps];
       const auto is_needed = [&](int i) { return i % kMostSteps < steps(); };
@@ -342,13 +343,13 @@ struct Block {
       };
       if (idle) wait_for_one(from + place(0) + 2 * lane());
       take(wanted(x, from + 2 * lane(), is_needed, place));
-      normalize<kTogether>(first, scaling, [&](int i, int step) { return unpacked<T>(x[i * kMostSteps + step]); });
+      normalize<kTogether>(first, [&](int i, int step) { return unpacked<T>(x[i * kMostSteps + step]); });
     }
     __syncthreads();
   }
   __device__ void embed() const {
     constexpr int kRows = 2;
-    const Scaling scaling(model.embedding_norm, steps());
+    begin_norm(model.embedding_norm);
     const std::size_t width = model.width;
     for (int first = warp(); first < rows; first += kRows * kWarps) {
       float2 x[kRows][kMostSteps];
@@ -366,7 +367,7 @@ struct Block {
           if (kind) add_to(x[i][step], load_pair(kind + 64 * step));
         }
       }
-      normalize<kRows>(first, scaling, [&](int i, int step) { return x[i][step]; });
+      normalize<kRows>(first, [&](int i, int step) { return x[i][step]; });
     }
     __syncthreads();
   }
@@ -499,7 +500,8 @@ template <typename T, int D, int M>
 __global__ void __launch_bounds__(kThreads, 1) short_forward_kernel(ShortModel<T> model, ShortChunk chunk) {
   const int width = model.width, rows = chunk.counts->rows;
   char* const shared = dynamic_shared();
-  T* const stages = reinterpret_cast<T*>(shared + sizeof(Sums));
+  auto* const scaling = reinterpret_cast<float2*>(shared + sizeof(Sums));
+  T* const stages = reinterpret_cast<T*>(scaling + width);
   T* const normed = stages + model.stages * (kInputs * kColumns);
   auto* const layers = reinterpret_cast<ShortLayer<T>*>(normed + model.bucket_rows * (width + kPadding));
   const Columns columns(width, model.inner);
@@ -512,8 +514,17 @@ __global__ void __launch_bounds__(kThreads, 1) short_forward_kernel(ShortModel<T
   for (int at = threadIdx.x; at < model.count * static_cast<int>(sizeof(ShortLayer<T>) / 8); at += kThreads)
     reinterpret_cast<std::uint64_t*>(layers)[at] = reinterpret_cast<const std::uint64_t*>(model.layers)[at];
   __syncthreads();
-  Block<T> block{
-      model, chunk, *reinterpret_cast<Sums*>(shared), stages, layers, normed, mine, columns, rows, chunk.counts->texts};
+  Block<T> block{model,
+                 chunk,
+                 *reinterpret_cast<Sums*>(shared),
+                 stages,
+                 layers,
+                 normed,
+                 scaling,
+                 mine,
+                 columns,
+                 rows,
+                 chunk.counts->texts};
   for (int stage = 0; stage < model.stages; ++stage) block.fetch_next();
   block.embed();
 

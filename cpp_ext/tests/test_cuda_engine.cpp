@@ -80,33 +80,6 @@ void products_on_hopper_agree() {
   }
 }
 
-// Short chunks in one kernel whose blocks wait for each other: as on the CPU, to the bit the same in any company.
-void one_kernel_computes_short_chunks() {
-  std::mt19937 random(25);
-  for (const auto& shapes : {std::vector<liteft_shape>(std::begin(kShapes), std::end(kShapes)),
-                             std::vector<liteft_shape>(std::begin(kFusable), std::end(kFusable))}) {
-    for (const liteft_shape& shape : shapes) {
-      for (const int precision : kPrecisions) {
-        Settings settings = small(192);
-        settings.policy = Policy::whole;
-        const auto engine = create(shape, precision, settings);
-        for (const int count : {1, 3, 12}) {
-          const Texts texts = random_texts(random, shape, count, 10);
-          const long before = emulator::kernels_run("ShortModel<");
-          const std::vector<float> found = run(*engine, texts, shape);
-          EXPECT(difference(found, by_cpu(shape, texts)) < allowed(precision));
-          if (shape.embedding != shape.width) continue;  // step by step
-          EXPECT(emulator::kernels_run("ShortModel<") == before + 1);
-          EXPECT(run(*engine, texts, shape) == found);  // in another order of blocks and warps
-          if (count != 3 || shape.pooling == LITEFT_NONE) continue;
-          const std::vector<float> alone = run(*engine, texts.only(1), shape);
-          EXPECT(std::equal(alone.begin(), alone.end(), found.begin() + shape.labels));
-        }
-      }
-    }
-  }
-}
-
 void fused_kernels_and_plain_ones_agree() {
   std::mt19937 random(20);
   for (const liteft_shape& shape : kFusable) {
@@ -381,7 +354,6 @@ int main() {
   the_c_api_runs_a_batch();
   logits_are_those_of_the_cpu();
   products_on_hopper_agree();
-  one_kernel_computes_short_chunks();
   fused_kernels_and_plain_ones_agree();
   what_is_optional_may_be_left_out();
   alone_equals_in_company();
