@@ -30,8 +30,8 @@ constexpr int kStep = 32;       // inputs of a warp at a time
 constexpr int kInputs = 768;    // inputs of a stage of weights
 constexpr int kPadding = 8;     // values after a row in shared memory, so that eight rows are in different banks
 constexpr int kMostSteps = 12;  // of 64 values: rows of up to 768 stay in registers
-constexpr int kTogether = 4;    // rows that a warp normalizes at once
-constexpr int kGroup = 32;      // rows whose sums are added up at a time
+constexpr int kMostScalings = 64 * kMostSteps / kThreads;
+constexpr int kGroup = 32;  // rows whose sums are added up at a time
 constexpr int kFewRows = 32, kManyRows = 128;
 constexpr int kFewestStages = 2, kMostStages = 6;
 constexpr unsigned kAllLanes = 0xffffffffu;
@@ -95,7 +95,8 @@ struct Block {
   Columns columns;
   int rows, texts;
   Upcoming upcoming{};
-  int fetched = 0, used = 0, added = 0;  // stages, and sums
+  int to_fetch = 0, to_use = 0, to_add = 0;  // the next stages, and sums
+  float2 scalings[kMostScalings]{};          // of this thread's columns, for the next norm
 
   __device__ T* normed_row(int row) const { return normed + row * (model.width + kPadding); }
   // A row of what blocks hand to each other.
@@ -114,7 +115,8 @@ struct Block {
   __device__ void fetch(const ShortLinear<T>& linear, int number) {
     const int parts = parts_of(linear), first = number % parts * kInputs, column = column_of(number / parts);
     const int inputs = min(kInputs, linear.inputs - first);
-    T* const to = stages + fetched % model.stages * (kInputs * kColumns);
+    T* const to = stages + to_fetch * (kInputs * kColumns);
+#pragma unroll 1
     for (int step = warp(); step < inputs / kStep; step += kWarps) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
@@ -137,8 +139,9 @@ struct Block {
       upcoming = {upcoming.layer + next / kMatmuls, next % kMatmuls, 0};
     }
     end_copies();
-    ++fetched;
+    to_fetch = after(to_fetch);
   }
+  __device__ int after(int stage) const { return stage + 1 < model.stages ? stage + 1 : 0; }
   // Waits for the stage that is used next.
   __device__ void wait_for_stage() const {
     static_assert(kMostStages == 6);
@@ -155,6 +158,7 @@ struct Block {
   // total += x weights over the warp's share of a part's inputs, for x in shared memory.
   template <int M>
   __device__ void multiply_normed(float (&total)[M][2][4], const T* weights, int first, int inputs) const {
+#pragma unroll 1
     for (int step = warp(); step < inputs / kStep; step += kWarps) {
 #pragma unroll
       for (int k = 0; k < kStep; k += 16) {
@@ -176,16 +180,22 @@ struct Block {
   template <int M>
   __device__ void multiply_handed(float (&total)[M][2][4], const T* weights, const T* x, int inputs) const {
     constexpr int kSteps = M == 2 ? 3 : 1;  // whose inputs are read at once
+#pragma unroll 1
     for (int begin = warp(); begin < inputs / kStep; begin += kSteps * kWarps) {
-      multiply_handed_steps<kSteps, 0>(total, weights, x, begin, inputs / kStep - 1);
-      if constexpr (M > 4) multiply_handed_steps<kSteps, 4>(total, weights, x, begin, inputs / kStep - 1);
+      const int last = inputs / kStep - 1;
+      multiply_handed_steps<kSteps, 0>(total, weights, x, begin, last);
+      if constexpr (M > 2) {
+        multiply_handed_steps<kSteps, 2>(total, weights, x, begin, last);
+        multiply_handed_steps<kSteps, 4>(total, weights, x, begin, last);
+        multiply_handed_steps<kSteps, 6>(total, weights, x, begin, last);
+      }
     }
   }
-  // Of up to four tiles of 16 rows, from tile `First` on.
+  // Of two tiles of 16 rows, from tile `First` on.
   template <int Steps, int First, int M>
   __device__ void multiply_handed_steps(float (&total)[M][2][4], const T* weights, const T* x, int begin,
                                         int last) const {
-    constexpr int kTiles = M < 4 ? M : 4;
+    constexpr int kTiles = 2;
     if (16 * First >= rows) return;
     const int g = lane() / 4, t = lane() % 4;
     uint4 a[Steps * kTiles * 2];
@@ -218,18 +228,25 @@ struct Block {
     }
   }
 
+  // What this thread adds to the sums of a tile.
+  __device__ static float2 bias_of(const ShortLinear<T>& linear, int tile) {
+    if (tile >= tiles_of(linear)) return {};
+    return *reinterpret_cast<const float2*>(linear.bias + column_of(tile) + threadIdx.x % 8 * 2);
+  }
   // store(row, column, sums of two columns, biased) for all outputs of x weights that this block computes; x is rows
-  // that were handed over, or the normalized rows.
+  // that were handed over, or the normalized rows. bias_of(linear, 0) was loaded before, or is loaded while this waits.
   template <int M, bool Handed, typename Store>
-  __device__ void matmul(const ShortLinear<T>& linear, const T* x, const Store& store) {
+  __device__ void matmul(const ShortLinear<T>& linear, float2 next_bias, const T* x, const Store& store) {
     const int parts = parts_of(linear), pieces = tiles_of(linear) * parts;
     float total[M][2][4] = {};
     float2 bias{};
+#pragma unroll 1
     for (int number = 0; number < pieces; ++number) {
       const int first = number % parts * kInputs, column = column_of(number / parts);
       const int inputs = min(kInputs, linear.inputs - first);
-      if (first == 0) bias = *reinterpret_cast<const float2*>(linear.bias + column + threadIdx.x % 8 * 2);
-      const T* const weights = stages + used++ % model.stages * (kInputs * kColumns);
+      if (first == 0) bias = next_bias, next_bias = bias_of(linear, number / parts + 1);
+      const T* const weights = stages + to_use * (kInputs * kColumns);
+      to_use = after(to_use);
       wait_for_stage();
       if constexpr (Handed)
         multiply_handed(total, weights, x + first, inputs);
@@ -256,7 +273,8 @@ struct Block {
 #pragma unroll
     for (int first = 0; first < M; first += kGroup / 16) {
       if (16 * first >= rows) break;
-      auto& of_warps = sums.of_warps[added++ % 2];
+      auto& of_warps = sums.of_warps[to_add];
+      to_add ^= 1;
 #pragma unroll
       for (int m = 0; m < kGroup / 16; ++m) {
 #pragma unroll
@@ -281,11 +299,21 @@ struct Block {
   }
   __device__ static void hand_pair(T* place, float2 x) { hand(reinterpret_cast<std::uint32_t*>(place), packed<T>(x)); }
 
-  // Starts to normalize rows: loads what they are scaled with, while this block waits for others.
-  __device__ void begin_norm(const ShortNorm& norm) const {
-    for (int column = threadIdx.x; column < model.width; column += kThreads)
-      scaling[column] = {norm.gamma[column], norm.beta[column]};
-    __syncthreads();  // which all threads have loaded, and all are done with the rows that were there
+  // Loads what the next norm scales with, long before it is waited for.
+  __device__ void load_scalings(const ShortNorm& norm) {
+#pragma unroll
+    for (int i = 0; i < kMostScalings; ++i) {
+      const int column = kThreads * i + threadIdx.x;
+      scalings[i] = column < model.width ? float2{norm.gamma[column], norm.beta[column]} : float2{};
+    }
+  }
+  __device__ void begin_norm() const {
+#pragma unroll
+    for (int i = 0; i < kMostScalings; ++i) {
+      const int column = kThreads * i + threadIdx.x;
+      if (column < model.width) scaling[column] = scalings[i];
+    }
+    __syncthreads();  // all threads have written that, and are done with the rows that were there
   }
   __device__ int steps() const { return model.width / 64; }
   // Normalizes row `first` and each eighth one after it, `Rows` in all, into shared memory: value(i, step) is a pair of
@@ -317,7 +345,10 @@ struct Block {
       }
     }
 #pragma unroll
-    for (int i = 0; i < Rows; ++i) inverse[i] = rsqrtf(warp_sum(inverse[i]) * share + model.epsilon);
+    for (int i = 0; i < Rows; ++i) {
+      inverse[i] = rsqrtf(warp_sum(inverse[i]) * share + model.epsilon);
+      mean[i] *= -inverse[i];
+    }
 #pragma unroll
     for (int step = 0; step < kMostSteps; ++step) {
       if (step >= steps()) break;
@@ -327,30 +358,34 @@ struct Block {
       for (int i = 0; i < Rows; ++i) {
         const float2 x = value(i, step);
         if (first + kWarps * i < rows)
-          store_pair(normed_row(first + kWarps * i) + column, {(x.x - mean[i]) * inverse[i] * left.x + left.y,
-                                                               (x.y - mean[i]) * inverse[i] * right.x + right.y});
+          store_pair(normed_row(first + kWarps * i) + column, {(x.x * inverse[i] + mean[i]) * left.x + left.y,
+                                                               (x.y * inverse[i] + mean[i]) * right.x + right.y});
       }
     }
   }
   // Of rows that were handed over. A block that took no part in their computation has time to wait for the first word.
-  __device__ void normalize_handed(const ShortNorm& norm, const T* from, bool idle) const {
-    begin_norm(norm);
-    for (int first = warp(); first < rows; first += kTogether * kWarps) {
-      std::uint32_t x[kTogether * kMostSteps];
+  template <int M>
+  __device__ void normalize_handed(const T* from, bool idle) const {
+    constexpr int kRows = M == 2 ? 4 : 2;
+    begin_norm();
+#pragma unroll 1
+    for (int first = warp(); first < rows; first += kRows * kWarps) {
+      std::uint32_t words[kRows * kMostSteps];
       const auto is_needed = [&](int i) { return i % kMostSteps < steps(); };
       const auto place = [&](int i) {
         return min(first + i / kMostSteps * kWarps, rows - 1) * columns.all + i % kMostSteps * 64;
       };
       if (idle) wait_for_one(from + place(0) + 2 * lane());
-      take(wanted(x, from + 2 * lane(), is_needed, place));
-      normalize<kTogether>(first, [&](int i, int step) { return unpacked<T>(x[i * kMostSteps + step]); });
+      take(wanted(words, from + 2 * lane(), is_needed, place));
+      normalize<kRows>(first, [&](int i, int step) { return unpacked<T>(words[i * kMostSteps + step]); });
     }
     __syncthreads();
   }
   __device__ void embed() const {
     constexpr int kRows = 2;
-    begin_norm(model.embedding_norm);
+    begin_norm();
     const std::size_t width = model.width;
+#pragma unroll 1
     for (int first = warp(); first < rows; first += kRows * kWarps) {
       float2 x[kRows][kMostSteps];
 #pragma unroll
@@ -379,7 +414,8 @@ struct Block {
     constexpr float scale = kScoreScale<D>;
     constexpr int kLanes = D / 2, kApart = 32 / kLanes;  // lanes for a key's values, and keys at once
     const int of_lane = lane() / kLanes, pair = lane() % kLanes * 2;
-    for (int item = blockIdx.x * kWarps + warp(); item < rows * model.heads; item += gridDim.x * kWarps) {
+#pragma unroll 1
+    for (int item = warp() * gridDim.x + blockIdx.x; item < rows * model.heads; item += gridDim.x * kWarps) {
       const int row = item / model.heads, column = item % model.heads * D;
       const int text = chunk.text_of_row[row], begin = chunk.offsets[text], end = chunk.offsets[text + 1];
       const auto always = [](int) { return true; };
@@ -387,6 +423,7 @@ struct Block {
       const T* const projected = row_of(layer, 0) + columns.projected + column;
       float most = -INFINITY, total = 0.0f;
       float2 out{0.0f, 0.0f};
+#pragma unroll 1
       for (int tile = begin; tile < end; tile += 32) {
         const int key = min(tile + lane(), end - 1);
         const bool counts = tile + lane() < end && (!chunk.key_mask || chunk.key_mask[key]);
@@ -433,8 +470,10 @@ struct Block {
     const int threads = gridDim.x * kThreads, thread = blockIdx.x * kThreads + threadIdx.x;
     uint4* const words =
         reinterpret_cast<uint4*>(other + static_cast<std::size_t>(layer) * model.most_rows * columns.all);
+#pragma unroll 1
     for (int at = thread; at < left * columns.all / 8; at += threads) clear(words + at);
     if (layer == model.count) return;
+#pragma unroll 1
     for (int at = 64 * thread; at < rows * columns.all; at += 64 * threads) prefetch(row_of(layer + 1, 0) + at);
   }
 
@@ -444,11 +483,14 @@ struct Block {
   // Replaces normalized rows by one for each text. A text's row is not after its own rows, and a thread has the same
   // columns of all rows, so nothing is read after it was replaced.
   __device__ void pool() const {
+#pragma unroll 1
     for (int column = 2 * threadIdx.x; column < model.width; column += 2 * kThreads) {
+#pragma unroll 1
       for (int text = 0; text < texts; ++text) {
         float2 sum{0.0f, 0.0f};
         int counted = 0;
         const int begin = chunk.offsets[text], end = model.pooling == LITEFT_CLS ? begin + 1 : chunk.offsets[text + 1];
+#pragma unroll 1
         for (int row = begin; row < end; ++row) {
           if (model.pooling == LITEFT_MEAN && chunk.key_mask && !chunk.key_mask[row]) continue;
           add_to(sum, load_pair(normed_row(row) + column));
@@ -464,6 +506,7 @@ struct Block {
   template <typename Gather>
   __device__ void classify(const Gather& gather) const {
     const int count = classified_rows() * model.labels;
+#pragma unroll 1
     for (int place = blockIdx.x * kWarps + warp(); place < count; place += gridDim.x * kWarps) {
       const int label = place % model.labels;
       const float* const weights = model.classifier + label * model.width + 2 * lane();
@@ -511,6 +554,7 @@ __global__ void __launch_bounds__(kThreads, 1) short_forward_kernel(ShortModel<T
   const int left = model.turns->rows[1 - turn];
 
   static_assert(sizeof(ShortLayer<T>) % 8 == 0);
+#pragma unroll 1
   for (int at = threadIdx.x; at < model.count * static_cast<int>(sizeof(ShortLayer<T>) / 8); at += kThreads)
     reinterpret_cast<std::uint64_t*>(layers)[at] = reinterpret_cast<const std::uint64_t*>(model.layers)[at];
   __syncthreads();
@@ -525,11 +569,18 @@ __global__ void __launch_bounds__(kThreads, 1) short_forward_kernel(ShortModel<T
                  columns,
                  rows,
                  chunk.counts->texts};
+  block.load_scalings(model.embedding_norm);
+#pragma unroll 1
   for (int stage = 0; stage < model.stages; ++stage) block.fetch_next();
-  block.embed();
+  const T* sums = nullptr;  // of the layer before
+  const auto normalize_sums = [&](const ShortLayer<T>& layer) {
+    block.template normalize_handed<M>(sums, Block<T>::tiles_of(layer.matmuls[kOuter]) == 0);
+  };
 
+#pragma unroll 1
   for (int number = 0; number < model.count; ++number) {
     const ShortLayer<T>& layer = layers[number];
+    const auto& [query, key_value, projection, inner, outer] = layer.matmuls;
     T* const handed = block.row_of(number, 0);
     const auto plain = [&](int first) {
       return [&columns, handed, first](int row, int column, float2 sum) {
@@ -542,29 +593,35 @@ __global__ void __launch_bounds__(kThreads, 1) short_forward_kernel(ShortModel<T
         Block<T>::hand_pair(handed + row * columns.all + first + column, sum);
       };
     };
-    if (number > 0) {
-      const ShortLayer<T>& before = layers[number - 1];
-      block.normalize_handed(before.output_norm, block.row_of(number - 1, 0) + columns.sums,
-                             Block<T>::tiles_of(before.matmuls[kOuter]) == 0);
+    float2 bias = Block<T>::bias_of(query, 0);
+    if (number == 0)
+      block.embed();
+    else
+      normalize_sums(layers[number - 1]);
+    block.template matmul<M, false>(query, bias, nullptr, plain(columns.projected));
+    if (key_value.weights) {
+      bias = Block<T>::bias_of(key_value, 0);
+      block.template matmul<M, false>(key_value, bias, nullptr, plain(columns.projected + width));
     }
-    const ShortLinear<T>&query = layer.matmuls[kQuery], &key_value = layer.matmuls[kKeyValue];
-    block.template matmul<M, false>(query, nullptr, plain(columns.projected));
-    if (key_value.weights) block.template matmul<M, false>(key_value, nullptr, plain(columns.projected + width));
     block.clear_and_prefetch(number, other, left);
     block.template attend<D>(number);
-    block.template matmul<M, true>(layer.matmuls[kProjection], handed + columns.context, with_residual(columns.middle));
-    block.normalize_handed(layer.attention_norm, handed + columns.middle,
-                           Block<T>::tiles_of(layer.matmuls[kProjection]) == 0);
-    block.template matmul<M, false>(layer.matmuls[kInner], nullptr, [&](int row, int column, float2 sum) {
+    block.load_scalings(layer.attention_norm);
+    bias = Block<T>::bias_of(projection, 0);
+    block.template matmul<M, true>(projection, bias, handed + columns.context, with_residual(columns.middle));
+    bias = Block<T>::bias_of(inner, 0);
+    block.template normalize_handed<M>(handed + columns.middle, Block<T>::tiles_of(projection) == 0);
+    block.template matmul<M, false>(inner, bias, nullptr, [&](int row, int column, float2 sum) {
       Block<T>::hand_pair(handed + row * columns.all + columns.hidden + column,
                           {act(model.act, sum.x), act(model.act, sum.y)});
     });
-    block.template matmul<M, true>(layer.matmuls[kOuter], handed + columns.hidden, with_residual(columns.sums));
+    block.load_scalings(layer.output_norm);
+    bias = Block<T>::bias_of(outer, 0);
+    block.template matmul<M, true>(outer, bias, handed + columns.hidden, with_residual(columns.sums));
+    sums = handed + columns.sums;
   }
 
-  const ShortLayer<T>& last = layers[model.count - 1];
-  block.normalize_handed(last.output_norm, block.row_of(model.count - 1, 0) + columns.sums,
-                         Block<T>::tiles_of(last.matmuls[kOuter]) == 0);
+  const float2 bias = model.dense.weights ? Block<T>::bias_of(model.dense, 0) : float2{};
+  normalize_sums(layers[model.count - 1]);
   block.clear_and_prefetch(model.count, other, left);
   // All blocks have read whose turn it is: this one has used what each of them computed.
   if (blockIdx.x == 0 && threadIdx.x == 0) model.turns->rows[turn] = rows, model.turns->number = turn + 1;
@@ -572,7 +629,7 @@ __global__ void __launch_bounds__(kThreads, 1) short_forward_kernel(ShortModel<T
   if (!model.dense.weights) return block.classify_normed();
   T* const pooled = block.row_of(model.count, 0);
   block.rows = block.texts;
-  block.template matmul<M, false>(model.dense, nullptr, [&](int row, int column, float2 sum) {
+  block.template matmul<M, false>(model.dense, bias, nullptr, [&](int row, int column, float2 sum) {
     Block<T>::hand_pair(pooled + row * columns.all + column, {act(model.head, sum.x), act(model.head, sum.y)});
   });
   block.classify_handed(pooled);
