@@ -24,6 +24,11 @@ inline __device__ std::uint32_t look(const std::uint32_t* place) {
   asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(x) : "l"(place) : "memory");
   return x;
 }
+inline __device__ uint2 look(const uint2* place) {
+  uint2 x;
+  asm volatile("ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];" : "=r"(x.x), "=r"(x.y) : "l"(place) : "memory");
+  return x;
+}
 inline __device__ uint4 look(const uint4* place) {
   uint4 x;
   asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -33,8 +38,10 @@ inline __device__ uint4 look(const uint4* place) {
   return x;
 }
 inline __device__ std::uint32_t all_absent(std::uint32_t) { return kAbsent; }
+inline __device__ uint2 all_absent(const uint2&) { return {kAbsent, kAbsent}; }
 inline __device__ uint4 all_absent(const uint4&) { return {kAbsent, kAbsent, kAbsent, kAbsent}; }
 inline __device__ std::uint32_t largest_word(std::uint32_t x) { return x; }
+inline __device__ std::uint32_t largest_word(const uint2& x) { return max(x.x, x.y); }
 inline __device__ std::uint32_t largest_word(const uint4& x) { return max(max(x.x, x.y), max(x.z, x.w)); }
 
 // Hands on a word, which must not be kAbsent.

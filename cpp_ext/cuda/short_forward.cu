@@ -25,12 +25,13 @@ namespace liteft::cuda {
 namespace {
 
 constexpr int kWarps = 8, kThreads = 32 * kWarps;
-constexpr int kColumns = 16;    // outputs of a block at a time
-constexpr int kStep = 32;       // inputs of a warp at a time
-constexpr int kInputs = 768;    // inputs of a stage of weights
-constexpr int kPadding = 8;     // values after a row in shared memory, so that eight rows are in different banks
-constexpr int kMostSteps = 12;  // of 64 values: rows of up to 768 stay in registers
-constexpr int kMostScalings = 64 * kMostSteps / kThreads;
+constexpr int kColumns = 16;     // outputs of a block at a time
+constexpr int kStep = 32;        // inputs of a warp at a time
+constexpr int kInputs = 768;     // inputs of a stage of weights
+constexpr int kPadding = 8;      // values after a row in shared memory, so that eight rows are in different banks
+constexpr int kMostWidth = 768;  // of a row that stays in registers: two values of a lane every 64, or four every 128
+constexpr int kMostPairs = kMostWidth / 64, kMostFours = kMostWidth / 128;
+constexpr int kMostScalings = kMostWidth / kThreads;
 constexpr int kGroup = 32;  // rows whose sums are added up at a time
 constexpr int kFewRows = 32, kManyRows = 128;
 constexpr int kFewestStages = 2, kMostStages = 6;
@@ -90,8 +91,8 @@ struct Block {
   T* stages;  // in shared memory
   const ShortLayer<T>* layers;
   T* normed;
-  float2* scaling;  // of normalized values, in shared memory: factor and shift of each column
-  T* exchange;      // of this chunk
+  float *scale, *shift;  // of normalized values, in shared memory
+  T* exchange;           // of this chunk
   Columns columns;
   int rows, texts;
   Upcoming upcoming{};
@@ -311,13 +312,14 @@ struct Block {
 #pragma unroll
     for (int i = 0; i < kMostScalings; ++i) {
       const int column = kThreads * i + threadIdx.x;
-      if (column < model.width) scaling[column] = scalings[i];
+      if (column < model.width) scale[column] = scalings[i].x, shift[column] = scalings[i].y;
     }
     __syncthreads();  // all threads have written that, and are done with the rows that were there
   }
-  __device__ int steps() const { return model.width / 64; }
-  // Normalizes row `first` and each eighth one after it, `Rows` in all, into shared memory: value(i, step) is a pair of
-  // the i-th of them.
+  // Whether a lane has the four values of a row at 128 step + 4 lane(): always, but in the last step of some widths.
+  __device__ bool has_four(int step) const { return 128 * step + 4 * lane() < model.width; }
+  // Normalizes row `first` and each eighth one after it, `Rows` in all, into shared memory: value(i, step) is four
+  // values of the i-th of them, or zeros.
   template <int Rows, typename Value>
   __device__ void normalize(int first, const Value& value) const {
     const float share = reciprocal(static_cast<float>(model.width));
@@ -326,22 +328,23 @@ struct Block {
     for (int i = 0; i < Rows; ++i) {
       mean[i] = 0.0f;
 #pragma unroll
-      for (int step = 0; step < kMostSteps; ++step) {
-        if (step >= steps()) break;
-        const float2 x = value(i, step);
-        mean[i] += x.x + x.y;
+      for (int step = 0; step < kMostFours; ++step) {
+        const float4 x = value(i, step);
+        mean[i] += (x.x + x.y) + (x.z + x.w);
       }
     }
 #pragma unroll
     for (int i = 0; i < Rows; ++i) mean[i] = warp_sum(mean[i]) * share;
 #pragma unroll
-    for (int i = 0; i < Rows; ++i) {
-      inverse[i] = 0.0f;
+    for (int i = 0; i < Rows; ++i) inverse[i] = 0.0f;
 #pragma unroll
-      for (int step = 0; step < kMostSteps; ++step) {
-        if (step >= steps()) break;
-        const float2 x = value(i, step);
-        inverse[i] += (x.x - mean[i]) * (x.x - mean[i]) + (x.y - mean[i]) * (x.y - mean[i]);
+    for (int step = 0; step < kMostFours; ++step) {
+      if (!has_four(step)) continue;
+#pragma unroll
+      for (int i = 0; i < Rows; ++i) {
+        float4 x = value(i, step);
+        x.x -= mean[i], x.y -= mean[i], x.z -= mean[i], x.w -= mean[i];
+        inverse[i] += x.x * x.x + x.y * x.y + x.z * x.z + x.w * x.w;
       }
     }
 #pragma unroll
@@ -350,18 +353,29 @@ struct Block {
       mean[i] *= -inverse[i];
     }
 #pragma unroll
-    for (int step = 0; step < kMostSteps; ++step) {
-      if (step >= steps()) break;
-      const int column = 64 * step + 2 * lane();
-      const float2 left = scaling[column], right = scaling[column + 1];
+    for (int step = 0; step < kMostFours; ++step) {
+      if (!has_four(step)) continue;
+      const int column = 128 * step + 4 * lane();
+      const float4 factor = *reinterpret_cast<const float4*>(scale + column),
+                   added = *reinterpret_cast<const float4*>(shift + column);
 #pragma unroll
       for (int i = 0; i < Rows; ++i) {
-        const float2 x = value(i, step);
-        if (first + kWarps * i < rows)
-          store_pair(normed_row(first + kWarps * i) + column, {(x.x * inverse[i] + mean[i]) * left.x + left.y,
-                                                               (x.y * inverse[i] + mean[i]) * right.x + right.y});
+        const float4 x = value(i, step);
+        const uint2 normalized = {packed<T>({(x.x * inverse[i] + mean[i]) * factor.x + added.x,
+                                             (x.y * inverse[i] + mean[i]) * factor.y + added.y}),
+                                  packed<T>({(x.z * inverse[i] + mean[i]) * factor.z + added.z,
+                                             (x.w * inverse[i] + mean[i]) * factor.w + added.w})};
+        if (first + kWarps * i < rows) *reinterpret_cast<uint2*>(normed_row(first + kWarps * i) + column) = normalized;
       }
     }
+  }
+  __device__ static float4 unpack_four(const uint2& words) {
+    const float2 low = unpacked<T>(words.x), high = unpacked<T>(words.y);
+    return {low.x, low.y, high.x, high.y};
+  }
+  __device__ static void add_four(float4& sum, const T* four) {
+    const float4 x = unpack_four(*reinterpret_cast<const uint2*>(four));
+    sum.x += x.x, sum.y += x.y, sum.z += x.z, sum.w += x.w;
   }
   // Of rows that were handed over. A block that took no part in their computation has time to wait for the first word.
   template <int M>
@@ -370,14 +384,13 @@ struct Block {
     begin_norm();
 #pragma unroll 1
     for (int first = warp(); first < rows; first += kRows * kWarps) {
-      std::uint32_t words[kRows * kMostSteps];
-      const auto is_needed = [&](int i) { return i % kMostSteps < steps(); };
+      uint2 words[kRows * kMostFours];
       const auto place = [&](int i) {
-        return min(first + i / kMostSteps * kWarps, rows - 1) * columns.all + i % kMostSteps * 64;
+        return min(first + i / kMostFours * kWarps, rows - 1) * columns.all + i % kMostFours * 128;
       };
-      if (idle) wait_for_one(from + place(0) + 2 * lane());
-      take(wanted(words, from + 2 * lane(), is_needed, place));
-      normalize<kRows>(first, [&](int i, int step) { return unpacked<T>(words[i * kMostSteps + step]); });
+      if (idle && has_four(0)) wait_for_one(from + place(0) + 4 * lane());
+      take(wanted(words, from + 4 * lane(), [&](int i) { return has_four(i % kMostFours); }, place));
+      normalize<kRows>(first, [&](int i, int step) { return unpack_four(words[i * kMostFours + step]); });
     }
     __syncthreads();
   }
@@ -387,19 +400,20 @@ struct Block {
     const std::size_t width = model.width;
 #pragma unroll 1
     for (int first = warp(); first < rows; first += kRows * kWarps) {
-      float2 x[kRows][kMostSteps];
+      float4 x[kRows][kMostFours];
 #pragma unroll
       for (int i = 0; i < kRows; ++i) {
         const int row = min(first + kWarps * i, rows - 1);
-        const T *word = model.words + chunk.ids[row] * width + 2 * lane(),
-                *place = model.places + chunk.positions[row] * width + 2 * lane(),
-                *kind = model.kinds ? model.kinds + (chunk.types ? chunk.types[row] : 0) * width + 2 * lane() : nullptr;
+        const T *word = model.words + chunk.ids[row] * width + 4 * lane(),
+                *place = model.places + chunk.positions[row] * width + 4 * lane(),
+                *kind = model.kinds ? model.kinds + (chunk.types ? chunk.types[row] : 0) * width + 4 * lane() : nullptr;
 #pragma unroll
-        for (int step = 0; step < kMostSteps; ++step) {
-          if (step >= steps()) break;
-          x[i][step] = load_pair(word + 64 * step);
-          add_to(x[i][step], load_pair(place + 64 * step));
-          if (kind) add_to(x[i][step], load_pair(kind + 64 * step));
+        for (int step = 0; step < kMostFours; ++step) {
+          x[i][step] = {0.0f, 0.0f, 0.0f, 0.0f};
+          if (!has_four(step)) continue;
+          add_four(x[i][step], word + 128 * step);
+          add_four(x[i][step], place + 128 * step);
+          if (kind) add_four(x[i][step], kind + 128 * step);
         }
       }
       normalize<kRows>(first, [&](int i, int step) { return x[i][step]; });
@@ -502,6 +516,7 @@ struct Block {
     __syncthreads();
   }
 
+  __device__ int pairs() const { return model.width / 64; }
   // A warp computes a label of a row; gather(row, x) gives its values.
   template <typename Gather>
   __device__ void classify(const Gather& gather) const {
@@ -510,12 +525,12 @@ struct Block {
     for (int place = blockIdx.x * kWarps + warp(); place < count; place += gridDim.x * kWarps) {
       const int label = place % model.labels;
       const float* const weights = model.classifier + label * model.width + 2 * lane();
-      std::uint32_t x[kMostSteps];
+      std::uint32_t x[kMostPairs];
       gather(place / model.labels, x);
       float sum = 0.0f;
 #pragma unroll
-      for (int step = 0; step < kMostSteps; ++step) {
-        if (step >= steps()) break;
+      for (int step = 0; step < kMostPairs; ++step) {
+        if (step >= pairs()) break;
         const float2 a = unpacked<T>(x[step]), b = *reinterpret_cast<const float2*>(weights + 64 * step);
         sum += a.x * b.x + a.y * b.y;
       }
@@ -524,17 +539,17 @@ struct Block {
     }
   }
   __device__ void classify_normed() const {
-    classify([&](int row, std::uint32_t (&x)[kMostSteps]) {
+    classify([&](int row, std::uint32_t (&x)[kMostPairs]) {
 #pragma unroll
-      for (int step = 0; step < kMostSteps; ++step) {
-        if (step < steps()) x[step] = reinterpret_cast<const std::uint32_t*>(normed_row(row))[32 * step + lane()];
+      for (int step = 0; step < kMostPairs; ++step) {
+        if (step < pairs()) x[step] = reinterpret_cast<const std::uint32_t*>(normed_row(row))[32 * step + lane()];
       }
     });
   }
   __device__ void classify_handed(const T* from) const {
-    classify([&](int row, std::uint32_t (&x)[kMostSteps]) {
+    classify([&](int row, std::uint32_t (&x)[kMostPairs]) {
       take(wanted(
-          x, from + row * columns.all + 2 * lane(), [&](int i) { return i < steps(); }, [](int i) { return 64 * i; }));
+          x, from + row * columns.all + 2 * lane(), [&](int i) { return i < pairs(); }, [](int i) { return 64 * i; }));
     });
   }
 };
@@ -543,8 +558,8 @@ template <typename T, int D, int M>
 __global__ void __launch_bounds__(kThreads, 1) short_forward_kernel(ShortModel<T> model, ShortChunk chunk) {
   const int width = model.width, rows = chunk.counts->rows;
   char* const shared = dynamic_shared();
-  auto* const scaling = reinterpret_cast<float2*>(shared + sizeof(Sums));
-  T* const stages = reinterpret_cast<T*>(scaling + width);
+  auto* const scale = reinterpret_cast<float*>(shared + sizeof(Sums));
+  T* const stages = reinterpret_cast<T*>(scale + 2 * width);
   T* const normed = stages + model.stages * (kInputs * kColumns);
   auto* const layers = reinterpret_cast<ShortLayer<T>*>(normed + model.bucket_rows * (width + kPadding));
   const Columns columns(width, model.inner);
@@ -558,17 +573,10 @@ __global__ void __launch_bounds__(kThreads, 1) short_forward_kernel(ShortModel<T
   for (int at = threadIdx.x; at < model.count * static_cast<int>(sizeof(ShortLayer<T>) / 8); at += kThreads)
     reinterpret_cast<std::uint64_t*>(layers)[at] = reinterpret_cast<const std::uint64_t*>(model.layers)[at];
   __syncthreads();
-  Block<T> block{model,
-                 chunk,
-                 *reinterpret_cast<Sums*>(shared),
-                 stages,
-                 layers,
-                 normed,
-                 scaling,
-                 mine,
-                 columns,
-                 rows,
-                 chunk.counts->texts};
+  Block<T> block{model,   chunk,         *reinterpret_cast<Sums*>(shared),
+                 stages,  layers,        normed,
+                 scale,   scale + width, mine,
+                 columns, rows,          chunk.counts->texts};
   block.load_scalings(model.embedding_norm);
 #pragma unroll 1
   for (int stage = 0; stage < model.stages; ++stage) block.fetch_next();
@@ -671,7 +679,7 @@ ShortForward<T>::ShortForward(const Model<T>& model, Act act, Act head, std::siz
     : shared_(shared) {
   const liteft_shape& shape = model.shape;
   // A projection of the embeddings has no step here.
-  if (shape.embedding != shape.width || shape.width > 64 * kMostSteps) return;
+  if (shape.embedding != shape.width || shape.width > kMostWidth) return;
   while (most_rows_ < kManyRows && stages_of<T>(most_rows_ + 16, shape.width, shape.layers, shared)) most_rows_ += 16;
   if (most_rows_ == 0) return;
   std::vector<ShortLayer<T>> layers;

@@ -17,10 +17,10 @@ namespace liteft::cuda {
 
 constexpr std::uint32_t kAbsent = 0xffffffffu;
 
-inline bool is_there(const std::uint32_t* place) { return *place != kAbsent; }
-inline bool is_there(const uint4* place) {
-  const std::uint32_t* const words = &place->x;
-  return std::all_of(words, words + 4, [](std::uint32_t word) { return word != kAbsent; });
+template <typename Word>
+bool is_there(const Word* place) {
+  const auto* const words = reinterpret_cast<const std::uint32_t*>(place);
+  return std::all_of(words, words + sizeof(Word) / 4, [](std::uint32_t word) { return word != kAbsent; });
 }
 
 inline void hand(std::uint32_t* place, std::uint32_t word,
