@@ -11,10 +11,28 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from cuda_model import MULTIPROCESSORS, PRODUCT, WAIT, Call, Dims, Launch, Model, Step, Work
+from cuda_model import (
+    CLOCK,
+    ISSUED,
+    L2,
+    MEMORY,
+    MULTIPROCESSORS,
+    ONE_L2,
+    PRODUCT,
+    SCHEDULERS,
+    SHARED,
+    WAIT,
+    Call,
+    Dims,
+    Launch,
+    Model,
+    Step,
+    Work,
+    in_cache,
+)
 
 PAD = 8  # values between rows in shared memory
-MEETING = 1.2e-6  # seconds until all blocks of a grid have met
+FETCH = 190  # instructions with which a warp of the one kernel of short chunks fetches its next weights
 
 
 def attend(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
@@ -220,24 +238,58 @@ def sm90_matmul_layer_norm(parameters: tuple[str, ...], dims: Dims) -> Launch | 
 
 
 def short_forward(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
-    """A whole forward pass: blocks wait for each other five times a layer, and between waits for three reads each.
+    """A whole forward pass, in which blocks hand values to each other five times a layer.
 
-    The time of a warp's instructions between waits is a guess: half a microsecond.
+    A word that is handed on takes half a read to the L2 cache, and the reader half a read to look again and one to see
+    it. Then every block reads all rows at the rate of the L2 cache, and its warps execute their instructions: numbers
+    as counted in the machine code, for up to 32 rows. Weights arrive meanwhile.
     """
     model = dims.model
     if int(parameters[1]) != model.head or dims.tokens > 128 or (int(parameters[2]) == 2) != (dims.tokens <= 32):
         return None
-    steps = 5 * model.layers + 2
+    width, inner, rows = model.width, model.inner, dims.tokens
+    blocks = max(_even_blocks(outputs // 16) for outputs in (3 * width, width, inner))
+    ends = 2 * WAIT * 2  # words, positions; the head
+
+    def read(of_a_block: float, readers: int) -> float:
+        return of_a_block * readers / min(L2, readers * ONE_L2)
+
+    def normed(outputs: int) -> float:  # tiles of 16 outputs; between two of them, weights of a later one are fetched
+        tiles = math.ceil(outputs / 16 / blocks)
+        return tiles * (160 + 80 * math.ceil(width / 256)) + (tiles - 1) * FETCH
+
+    def handed(inputs: int) -> float:
+        parts = math.ceil(inputs / 768)
+        return 75 + parts * 300 + (parts - 1) * FETCH
+
+    norm, attention, activation = 100 + 44 * 4 * width / 128, 100 + 12.5 * model.head, 60
+    instructions = 2 * norm + normed(3 * width) + attention + handed(width) + normed(inner) + activation + handed(inner)
+    owners = min(blocks, width // 16)
+    moved = (
+        2 * read(2.0 * rows * width, blocks)
+        + read(2.0 * rows * (width + inner), owners)
+        + read(2 * 2.0 * rows * dims.length * width / blocks, blocks)
+    )
+    of_a_layer = 5 * 2 * WAIT + moved + math.ceil(rows / 32) * 8 * instructions / (SCHEDULERS * CLOCK * ISSUED)
+    chain = model.layers * of_a_layer + math.ceil(rows / 32) * 8 * 2 * norm / (SCHEDULERS * CLOCK * ISSUED) + ends
+    stage, fixed = 2 * 768 * 16, 2 * 4 * 8 * 32 * 18 + 8 * width + 2 * rows * (width + PAD) + 152 * model.layers
+    weights = float(model.weight_bytes)
+    arriving = weights / min(L2, blocks * ONE_L2) if in_cache(model, rows) else weights / MEMORY
     return Launch(
-        MULTIPROCESSORS,
+        blocks,
         256,
-        shared=2 * 2 * 768 * (16 + PAD) + 4 * 8 * 32 * 18 + 2 * dims.tokens * (model.width + PAD),
-        stored=float(model.weight_bytes),
+        shared=fixed + min(6, (SHARED - fixed) // stage) * stage,
+        stored=weights,
         code_share=0,
         trips=0,
         reads=0,
-        waits=steps * (MEETING + 3 * WAIT + 0.5e-6),
+        waits=max(0.0, chain - arriving),
     )
+
+
+def _even_blocks(tiles: int) -> int:
+    """Return the fewest blocks that compute tiles in as many rounds as all multiprocessors would."""
+    return math.ceil(tiles / math.ceil(tiles / MULTIPROCESSORS))
 
 
 def feed_forward(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
