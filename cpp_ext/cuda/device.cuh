@@ -67,22 +67,6 @@ void launch_cooperative(void (*kernel)(Parameters...), dim3 grid, dim3 block, st
   }(arguments...);
 }
 
-// Waits for all threads of all blocks of a cooperative launch; what they wrote before can be read after. *arrived must
-// be 0 before the first launch that uses it. The first block adds what makes the highest bit change when all others
-// have added 1, so that nothing has to be set back.
-inline __device__ void meet_grid(unsigned* arrived) {
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    __threadfence();
-    const unsigned before = atomicAdd(arrived, blockIdx.x == 0 ? 0x80000000u - (gridDim.x - 1) : 1u);
-    unsigned now = before;
-    while (!((before ^ now) & 0x80000000u))
-      asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(arrived) : "memory");
-    __threadfence();
-  }
-  __syncthreads();
-}
-
 // Waits until the kernels ahead have ended and what they wrote can be read, and lets the next kernel start as soon as
 // there is room for its blocks: it waits in turn.
 inline __device__ void wait_for_inputs() {

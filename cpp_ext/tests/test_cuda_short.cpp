@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
-#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -47,6 +47,26 @@ void one_kernel_computes_short_chunks() {
         EXPECT(run(*engine, texts.only(text), shape) == texts.logits_of(text, shape, found));
     }
   });
+}
+
+// With less shared memory, fewer weights are copied ahead and chunks are shorter, down to where none fits. No bit of a
+// result depends on that.
+void shared_memory_decides_how_far_weights_are_ahead() {
+  std::mt19937 random(28);
+  const liteft_shape& shape = kFusable[0];
+  const Texts texts = random_texts(random, shape, 3, 9);
+  const std::vector<float> expected = run(*create(shape, LITEFT_FP16, by_one_kernel()), texts, shape);
+  emulator::set_capability(80);  // Hopper's kernels need what Hopper has
+  for (const int kilobytes : {200, 176, 152, 128, 104, 64}) {
+    emulator::set_shared(kilobytes << 10);
+    const auto engine = create(shape, LITEFT_FP16, by_one_kernel());
+    const long before = runs();
+    const std::vector<float> found = run(*engine, texts, shape);
+    EXPECT(runs() == before + (kilobytes > 64));
+    EXPECT(kilobytes > 64 ? found == expected : difference(found, expected) < allowed(LITEFT_FP16));
+  }
+  emulator::set_shared(227 << 10);
+  emulator::set_capability(90);
 }
 
 // A chunk leaves nothing behind for the next one, whatever their sizes.
@@ -109,6 +129,7 @@ int main() {
   for (int seed = 0; seed < (seeds ? std::atoi(seeds) : 2); ++seed) {
     emulator::set_seed(1000 + seed);
     one_kernel_computes_short_chunks();
+    shared_memory_decides_how_far_weights_are_ahead();
     chunks_do_not_meet();
     what_is_not_a_number_stays_in_its_text();
   }

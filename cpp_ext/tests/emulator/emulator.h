@@ -37,6 +37,8 @@ void hold_no_kernels(bool none);
 void set_driver(int version);
 // The GPU's compute capability, as 10 times the major and the minor number.
 void set_capability(int capability);
+// The most shared memory that a block may ask for, at most 227 KB.
+void set_shared(int bytes);
 // As in a new process: no kernel is loaded, and none may have more than 48 KB.
 void forget_kernels();
 // Work that was asked for and is not done, on all streams.

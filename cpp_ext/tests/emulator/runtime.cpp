@@ -33,7 +33,7 @@ struct State {
   std::uint64_t seed = 1;
   int allocations_left = -1;
   bool poison_instead_of_zeros = false, no_kernels = false;
-  int driver = CUDART_VERSION, capability = 90;
+  int driver = CUDART_VERSION, capability = 90, shared = 227 << 10;
   int graphs_left = -1;  // until a launch of a graph fails; negative: none fails
   bool skip_work = std::getenv("LITEFT_EMULATOR_IDLE") != nullptr;
   long choices_of_device = 0;
@@ -221,6 +221,7 @@ void fail_graph(int count) { state.graphs_left = count; }
 void hold_no_kernels(bool none) { state.no_kernels = none; }
 void set_driver(int version) { state.driver = version; }
 void set_capability(int capability) { state.capability = capability; }
+void set_shared(int bytes) { state.shared = bytes; }
 void forget_kernels() {
   const std::lock_guard lock(mutex);
   state.loaded.clear();
@@ -295,7 +296,7 @@ cudaError_t launch(Kernel kernel, cudaStream_t stream) {
 cudaError_t allow_shared(const void* function, std::size_t bytes) {
   const std::lock_guard lock(mutex);
   if (barred()) return say(cudaErrorStreamCaptureUnsupported);
-  if (bytes > 227 << 10) return say(cudaErrorInvalidValue);
+  if (bytes > static_cast<std::size_t>(state.shared)) return say(cudaErrorInvalidValue);
   state.loaded.insert(function);
   state.shared_allowed[function] = bytes;
   return cudaSuccess;

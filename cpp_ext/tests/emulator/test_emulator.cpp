@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cuda/device.cuh"
+#include "cuda/exchange.cuh"
 #include "cuda/memory.h"
 #include "cuda/sm90_device.cuh"
 #include "cuda/vectors.cuh"
@@ -79,37 +80,56 @@ void divergent_meetings_are_caught() {
   EXPECT(caught("gone"));
 }
 
-// Each block reads what the one after it wrote.
+// Each block reads what the one after it hands on, or does not wait for it.
 template <bool Waits>
-__global__ void passes_on(float* values, float* out, unsigned* arrived) {
-  if (threadIdx.x == 0) values[blockIdx.x] = static_cast<float>(blockIdx.x);
-  if (Waits) meet_grid(arrived);
-  if (threadIdx.x == 0) out[blockIdx.x] = values[(blockIdx.x + 1) % gridDim.x];
-  if (Waits) meet_grid(arrived);
+__global__ void passes_on(std::uint32_t* words, float* out) {
+  const auto always = [](int) { return true; };
+  const auto first = [](int) { return 0; };
+  if (threadIdx.x == 0) hand(words + blockIdx.x, 1 + blockIdx.x);
+  const std::uint32_t* const next = words + (blockIdx.x + 1) % gridDim.x;
+  std::uint32_t word[1] = {*next};
+  if (Waits) take(wanted(word, next, always, first));
+  if (threadIdx.x == 0) out[blockIdx.x] = static_cast<float>(word[0]);
 }
-__global__ void leaves_the_grid(unsigned* arrived) {
-  if (blockIdx.x != 1) meet_grid(arrived);
+// All blocks but one hand on nothing, or that one hands on twice, or what stands for nothing.
+__global__ void waits_for_ever(std::uint32_t* words) {
+  if (blockIdx.x == 1) return;
+  wait_for_one(words);
+}
+__global__ void hands_on(std::uint32_t* words, std::uint32_t first, std::uint32_t second) {
+  if (threadIdx.x > 0) return;
+  hand(words, first);
+  hand(words, second);
 }
 
-void blocks_of_a_cooperative_launch_meet() {
-  const DeviceBuffer out(4 * sizeof(float)), arrived(sizeof(unsigned));
-  for (int round = 0; round < 3; ++round) {  // the counter needs no setting back
-    const DeviceBuffer values(4 * sizeof(float));
-    check(cudaMemset(values.as(), 0xff, values.bytes()), "filling");
-    launch_cooperative(passes_on<true>, 4, 64, 0, nullptr, values.as<float>(), out.as<float>(), arrived.as<unsigned>());
-    const std::vector<float> found = fetched(out, 4);
-    for (int block = 0; block < 4; ++block) EXPECT(found[block] == static_cast<float>((block + 1) % 4));
+void blocks_of_a_cooperative_launch_hand_on_words() {
+  const DeviceBuffer out(4 * sizeof(float));
+  const auto absent = [] {
+    DeviceBuffer words(4 * sizeof(std::uint32_t));
+    check(cudaMemset(words.as(), 0xff, words.bytes()), "filling");
+    return words;
+  };
+  bool early = false;
+  for (int round = 0; round < 3; ++round) {
+    const DeviceBuffer words = absent(), others = absent();
+    launch_cooperative(passes_on<true>, 4, 64, 0, nullptr, words.as<std::uint32_t>(), out.as<float>());
+    std::vector<float> found = fetched(out, 4);
+    for (int block = 0; block < 4; ++block) EXPECT(found[block] == static_cast<float>((block + 1) % 4 + 1));
+    launch_cooperative(passes_on<false>, 4, 64, 0, nullptr, others.as<std::uint32_t>(), out.as<float>());
+    found = fetched(out, 4);
+    early |= std::any_of(found.begin(), found.end(), [](float value) { return value > 4.0f; });
   }
-  const DeviceBuffer values(4 * sizeof(float));
-  check(cudaMemset(values.as(), 0xff, values.bytes()), "filling");
-  launch_cooperative(passes_on<false>, 4, 64, 0, nullptr, values.as<float>(), out.as<float>(), arrived.as<unsigned>());
-  const std::vector<float> found = fetched(out, 4);
-  EXPECT(std::any_of(found.begin(), found.end(), [](float value) { return std::isnan(value); }));
-  launch_cooperative(leaves_the_grid, 4, 64, 0, nullptr, arrived.as<unsigned>());
-  EXPECT(caught("for the other blocks of the grid"));
+  EXPECT(early);
+  const DeviceBuffer words = absent();
+  launch_cooperative(waits_for_ever, 4, 64, 0, nullptr, words.as<std::uint32_t>());
+  EXPECT(caught("for a word of another block"));
+  launch(hands_on, 1, 32, 0, nullptr, words.as<std::uint32_t>(), 1u, 2u);
+  EXPECT(caught("handed on twice"));
+  launch(hands_on, 1, 32, 0, nullptr, absent().as<std::uint32_t>(), kAbsent, 1u);
+  EXPECT(caught("that stands for none"));
   bool refused = false;
   try {
-    launch_cooperative(leaves_the_grid, 40, 64, 0, nullptr, arrived.as<unsigned>());
+    launch_cooperative(waits_for_ever, 40, 64, 0, nullptr, words.as<std::uint32_t>());
   } catch (const std::runtime_error&) {
     refused = true;
   }
@@ -477,7 +497,7 @@ int main() {
     a_missing_barrier_shows();
     divergent_meetings_are_caught();
     overlaps_without_waiting_are_caught();
-    blocks_of_a_cooperative_launch_meet();
+    blocks_of_a_cooperative_launch_hand_on_words();
     blocks_of_a_cluster_reach_each_other();
     ended_blocks_of_a_cluster_are_missed();
     places_out_of_bounds_are_caught();

@@ -70,16 +70,6 @@ void launch_cooperative(void (*kernel)(Parameters...), dim3 grid, dim3 block, st
   made.together = true;
   check(emulator::launch(std::move(made), stream), "starting a kernel");
 }
-inline void meet_grid(unsigned* arrived, const Location where = Location::current()) {
-  emulator::meet_block(where);
-  if (threadIdx.x == 0) {
-    const unsigned before = *arrived;
-    *arrived += blockIdx.x == 0 ? 0x80000000u - (gridDim.x - 1) : 1u;
-    const std::function<bool()> passed = [=] { return ((before ^ *arrived) & 0x80000000u) != 0; };
-    emulator::wait_until(passed, "the other blocks of the grid", where);
-  }
-  emulator::meet_block(where);
-}
 inline void wait_for_inputs() { emulator::wait_for_inputs(); }
 
 template <typename... Parameters>
