@@ -1,6 +1,6 @@
 // What kernels need from the device beyond C++: launches, shared memory, tensor cores, asynchronous copies.
 //
-// This is the only file that tests/emulator replaces, so that the kernels also run, slowly, on a CPU.
+// tests/emulator has a file in place of this one, so that the kernels also run, slowly, on a CPU.
 
 #pragma once
 
