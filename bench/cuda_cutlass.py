@@ -1,10 +1,11 @@
-"""Compares LiteFT's products on Hopper with CUTLASS's: what their kernels need, and their times on a GPU if there is one.
+"""Compares products by LiteFT and by CUTLASS on Hopper: what their kernels need, and their times if there is a GPU.
 
     pip install nvidia-cutlass==4.2.0.0
     python bench/cuda_cutlass.py                        # or --cutlass FOLDER, with CUTLASS's include/ and tools/
 
-Writes bench/results/cuda_cutlass.json. Compiling takes some minutes. It needs nvcc, and nvdisasm as bench/cuda_kernels.py does.
-On a Hopper GPU all kernels compute the same products in turns, and their results are compared; elsewhere `times` is empty.
+Writes bench/results/cuda_cutlass.json. Compiling takes some minutes. It needs nvcc, and nvdisasm as
+bench/cuda_kernels.py does. On a Hopper GPU all kernels compute the same products in turns, and their results are
+compared; elsewhere `times` is empty.
 """
 
 from __future__ import annotations
@@ -99,8 +100,13 @@ def ours(nvcc: str, disassembler: str) -> list[dict[str, Any]]:
 
 
 def _row(name: str, gelu: bool, needs: Any, instructions: int) -> dict[str, Any]:
-    spills = needs.spill_stores + needs.spill_loads
-    return {"kernel": name, "gelu": gelu, "registers": needs.registers, "spill_bytes": spills, "instructions": instructions}
+    return {
+        "kernel": name,
+        "gelu": gelu,
+        "registers": needs.registers,
+        "spill_bytes": needs.spill_stores + needs.spill_loads,
+        "instructions": instructions,
+    }
 
 
 def linked(nvcc: str, build: Path) -> Path:

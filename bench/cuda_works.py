@@ -218,7 +218,7 @@ def sm90_matmul_activate(parameters: tuple[str, ...], dims: Dims) -> Launch | No
 
 
 def sm90_matmul_layer_norm(parameters: tuple[str, ...], dims: Dims) -> Launch | None:
-    """The same, but what follows a tile's product is time of its own: 2 microseconds, and a read of other blocks' sums."""
+    """The same, but what follows a tile's product is time of its own: 2 us, and a read of other blocks' sums."""
     wide = int(parameters[1])
     if dims.outputs != 192 * wide:
         return None

@@ -61,7 +61,7 @@ def load(
             float artifact in bfloat16: faster and less accurate, on the native backend, if the processor supports it.
             With device="cuda", "bf16" or "fp16" selects the native backend on the GPU, for any artifact.
         slots: with device="cuda", how many runs of the native backend compute at once, from 1 to 64; other threads
-            wait. Each slot takes about 90 MB of the GPU's memory, when the artifact is loaded. None for the
+            wait. Each slot takes 90 to 125 MB of the GPU's memory, when the artifact is loaded. None for the
             environment's LITEFT_CUDA_SLOTS, else two, or one if there is no memory for two.
         trust: also load graphs with operators that LiteFT does not write, and tokenizers with regular expressions that
             are not known to finish quickly. Such a file may take unbounded time or memory, or crash the process: trust
