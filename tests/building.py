@@ -19,7 +19,8 @@ FOLDER = ROOT / "build" / "tests"
 LOCKS = ROOT / "build" / "locks"
 LIBRARY = ("liteft", "test_engine", "test_lane", "test_cores", "test_cuda_plan", "time_engine")
 EMULATED = tuple(
-    f"test_cuda_{name}" for name in ("places", "rows", "attention", "fused", "sm90", "engine", "running", "autotuning")
+    f"test_cuda_{name}"
+    for name in ("places", "rows", "attention", "fused", "int8", "sm90", "engine", "int8_engine", "running", "autotuning")
 )
 
 

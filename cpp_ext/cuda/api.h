@@ -1,6 +1,6 @@
 /* What libliteft asks of libliteft_cuda, which it opens at run time. No user calls it: the two are built and installed
-   together, and liteft_cuda_abi says whether they are. Batches have been checked and weights are float32 (libliteft
-   converts them). */
+   together, and liteft_cuda_abi says whether they are. Batches have been checked, and weights are float32 (libliteft
+   converts them), but for the encoder's matrices where `precision` is LITEFT_INT8. */
 
 #ifndef LITEFT_CUDA_API_H
 #define LITEFT_CUDA_API_H
@@ -11,14 +11,14 @@
 extern "C" {
 #endif
 
-#define LITEFT_CUDA_ABI 2
+#define LITEFT_CUDA_ABI 3
 
 typedef struct liteft_cuda liteft_cuda;
 
 LITEFT_API int32_t liteft_cuda_abi(void);
 LITEFT_API const char* liteft_cuda_last_error(void);
-/* Starts CUDA. `precision` is LITEFT_BF16, or LITEFT_FP16. `folders`, joined by colons, are looked through for
-   cublasLt; `cache` is a folder for the algorithms of matmuls, or "". `slots` is as in liteft_create_cuda. */
+/* Starts CUDA. `precision` is LITEFT_BF16, LITEFT_FP16 or LITEFT_INT8. `folders`, joined by colons, are looked through
+   for cublasLt; `cache` is a folder for the algorithms of matmuls, or "". `slots` is as in liteft_create_cuda. */
 LITEFT_API int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count,
                                   int32_t precision, int32_t device, int32_t slots, const char* folders,
                                   const char* cache, liteft_cuda** created);

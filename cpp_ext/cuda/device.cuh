@@ -126,6 +126,28 @@ inline __device__ void multiply_add(__nv_bfloat16, float (&d)[4], const std::uin
 #endif
 }
 
+// d += a b for a (16, 32) by rows, b (32, 8) by columns, of int8: the sums are exact. Four values of consecutive k take
+// the place of a pair above: a holds k = 4t and on of rows g and g + 8, then k = 16 + 4t and on; b the same of column
+// g. Turing has a product of a quarter of that, eight rows and half the depth.
+inline __device__ void multiply_add_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                         std::uint32_t b1) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+  const auto add_quarter = [](std::int32_t& left, std::int32_t& right, std::uint32_t rows, std::uint32_t b) {
+    asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0,%1}, {%2}, {%3}, {%0,%1};"
+        : "+r"(left), "+r"(right)
+        : "r"(rows), "r"(b));
+  };
+  add_quarter(d[0], d[1], a[0], b0);
+  add_quarter(d[2], d[3], a[1], b0);
+  add_quarter(d[0], d[1], a[2], b1);
+  add_quarter(d[2], d[3], a[3], b1);
+#else
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#endif
+}
+
 // Four 8 x 8 matrices of 16-bit values from shared memory; lane l gives the address of row l % 8 of matrix l / 8, and
 // receives columns 2 (l % 4) and the next of row l / 4 of each.
 inline __device__ void load_matrices(std::uint32_t (&out)[4], const void* row) {
@@ -181,6 +203,9 @@ inline __device__ float reciprocal(float x) {
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
+// a b, rounded, which the compiler does not merge with an addition that follows.
+inline __device__ float rounded_product(float a, float b) { return __fmul_rn(a, b); }
+inline __device__ std::uint32_t bits_of(float x) { return __float_as_uint(x); }
 // The larger of x and a number; NaN if x is NaN, unlike fmaxf. Turing has no instruction for that.
 inline __device__ float larger_or_nan(float x, float number) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "cuda/int8.h"
 #include "cuda/sm90_product.h"
 
 namespace liteft::cuda {
@@ -57,6 +58,7 @@ class Engine : public AnyEngine {
         fusions_(settings.policy, abilities(), cache_file("fusions", type)) {
     if (settings_.most_rows == 0) settings_.most_rows = rows_for_width(shape.width);
     settings_.most_rows = std::max(settings_.most_rows, bucket_of(shape.positions));
+    if (model_.holds_int8) load_int8_kernels<T>();
     load_kernels<T>(shared_memory());  // with a full tuning cache, some would run first within a capture
     if (fusions_.abilities().hopper) load_sm90_kernels<T>();
     idle_.push_back(make_slot());
@@ -369,7 +371,7 @@ std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_w
   if (precision == LITEFT_BF16 && major < 8) {
     throw std::runtime_error("a GPU before compute capability 8.0 cannot compute in bf16, but in fp16: " + about);
   }
-  if (precision == LITEFT_BF16)
+  if (precision == LITEFT_BF16 || (precision == LITEFT_INT8 && major >= 8))
     return std::make_unique<Engine<__nv_bfloat16>>(shape, weights, count, lt::kBfloat16, settings, about);
   return std::make_unique<Engine<__half>>(shape, weights, count, lt::kFloat16, settings, about);
 }

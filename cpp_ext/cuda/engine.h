@@ -36,7 +36,8 @@ struct Settings {
   int most_graphs = 512;             // of an execution slot; the least recently used one is removed
 };
 
-// precision: LITEFT_BF16 or LITEFT_FP16. Throws std::invalid_argument for a model that the kernels do not support, and
+// precision: LITEFT_BF16, LITEFT_FP16, or LITEFT_INT8 for weights some of which are int8: what is not, is computed in
+// bf16, or in fp16 on a GPU without it. Throws std::invalid_argument for a model that the kernels do not support, and
 // std::runtime_error if there is no suitable GPU.
 std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_weight* weights, int count,
                                        int precision, const Settings& settings);

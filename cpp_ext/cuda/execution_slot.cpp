@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include "cuda/steps.h"
-
 namespace liteft::cuda {
 namespace {
 
@@ -95,9 +93,14 @@ ExecutionSlot<T>::ExecutionSlot(const Model<T>& model, Matmuls& matmuls, FusionT
   pooled_ = DeviceBuffer(texts * width * sizeof(T));
   dense_ = DeviceBuffer(texts * width * sizeof(T));
   logits_ = DeviceBuffer(logits * sizeof(float));
-  short_ = std::make_unique<ShortForward<T>>(model, act_of(shape.activation), act_of_head(shape.head),
-                                             fusions.abilities().shared, fusions.abilities().multiprocessors,
-                                             logits_.as<float>());
+  if (model.holds_int8) {
+    int8_rows_ = DeviceBuffer(rows * std::max<std::size_t>(wide, shape.inner));
+    row_scales_ = DeviceBuffer(rows * sizeof(float));
+  } else {
+    short_ = std::make_unique<ShortForward<T>>(model, act_of(shape.activation), act_of_head(shape.head),
+                                               fusions.abilities().shared, fusions.abilities().multiprocessors,
+                                               logits_.as<float>());
+  }
   settle();
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
   stopwatch_ = std::make_unique<Stopwatch>(stream_, [this] { fill_random(); });
@@ -130,7 +133,7 @@ void ExecutionSlot<T>::compute(const Bucket& bucket, const Matmul& matmul, const
   const std::int32_t *row_count = &in.counts->rows, *text_count = &in.counts->texts;
   T *hidden = hidden_.as<T>(), *sums = sums_, *projected = projected_, *context = context_.as<T>();
   T *pooled = pooled_.as<T>(), *queries = queries_.as<T>();
-  const Steps steps(shape, fusions_.abilities().multiprocessors, stream_, inner_.as<T>(), matmul, way_of);
+  const Steps steps(shape, fusions_.abilities().multiprocessors, stream_, inner_.as<T>(), int8_rows(), matmul, way_of);
   const auto follow = [&](const Layer<T>& layer, T* into, int most, const std::int32_t* count) {
     steps.layer_norm(layer.projection, layer.attention_norm, context, sums, into, most, count);
     steps.feed_forward(layer, act_of(shape.activation), context, into, most, count);
@@ -193,7 +196,7 @@ void ExecutionSlot<T>::compute(const Bucket& bucket, const Matmul& matmul, const
 template <typename T>
 template <typename Matmul>
 void ExecutionSlot<T>::forward(const Bucket& bucket, const Matmul& matmul, Way way) {
-  if (way == Way::plain || bucket.rows > short_->most_rows())
+  if (way == Way::plain || bucket.rows > most_short_rows())
     return compute(bucket, matmul, [&](const Fusable& shape) { return fusions_.way_of(shape); });
   const Staging in(staged_.as<char>(), bucket);
   short_->launch({in.counts, in.ids, bucket.holds_types ? in.types : nullptr, in.positions, in.text_of_row, in.offsets,
@@ -254,7 +257,8 @@ void ExecutionSlot<T>::autotune(int rows) {
   const auto all_ways = [&](const Fusable& shape, T* out, const auto& step) {
     const auto run = [&](Way way) {
       const auto way_of = [&](const Fusable& asked) { return asked == shape ? way : fusions_.way_of(asked); };
-      step(Steps(model_.shape, fusions_.abilities().multiprocessors, stream_, inner_.as<T>(), matmul, way_of));
+      step(Steps(model_.shape, fusions_.abilities().multiprocessors, stream_, inner_.as<T>(), int8_rows(), matmul,
+                 way_of));
     };
     const auto is_right = [&](Way way) {
       const std::size_t count = static_cast<std::size_t>(rows) * shape.outputs;
@@ -270,15 +274,17 @@ void ExecutionSlot<T>::autotune(int rows) {
     fusions_.autotune(shape, *stopwatch_, run, is_right);
   };
   const auto activated = [&](const Linear<T>& linear, const T* x, Act act, T* out) {
+    if (linear.is_int8()) return;  // there is one way
     all_ways({Fusion::act, rows, linear.inputs, linear.outputs}, out,
              [&](const auto& steps) { steps.activate(linear, x, act, out, rows, there); });
   };
   const auto projected = [&](const Linear<T>& linear, const T* x, T* out) {
-    if (linear.outputs == 0) return;  // of a layer that has no such product
+    if (linear.outputs == 0 || linear.is_int8()) return;  // of a layer that has no such product
     all_ways({Fusion::bias, rows, linear.inputs, linear.outputs}, out,
              [&](const auto& steps) { steps.project(linear, x, out, rows, there); });
   };
   const auto normed = [&](const Linear<T>& linear, const Norm& norm, const T* x, T* sums) {
+    if (linear.is_int8()) return;
     all_ways({Fusion::norm, rows, linear.inputs, linear.outputs}, hidden_.as<T>(),
              [&](const auto& steps) { steps.layer_norm(linear, norm, x, sums, hidden_.as<T>(), rows, there); });
   };
@@ -295,9 +301,12 @@ void ExecutionSlot<T>::autotune(int rows) {
   activated(layer.inner, hidden_.as<T>(), act, inner_.as<T>());
   normed(layer.projection, layer.attention_norm, context_.as<T>(), sums_);
   normed(layer.outer, layer.output_norm, inner_.as<T>(), context_.as<T>());
-  all_ways({Fusion::feed_forward, rows, shape.width, shape.inner}, hidden_.as<T>(),
-           [&](const auto& steps) { steps.feed_forward(layer, act, context_.as<T>(), hidden_.as<T>(), rows, there); });
-  if (rows <= short_->most_rows()) autotune_forward(rows);
+  if (!layer.inner.is_int8() && !layer.outer.is_int8()) {
+    all_ways({Fusion::feed_forward, rows, shape.width, shape.inner}, hidden_.as<T>(), [&](const auto& steps) {
+      steps.feed_forward(layer, act, context_.as<T>(), hidden_.as<T>(), rows, there);
+    });
+  }
+  if (rows <= most_short_rows()) autotune_forward(rows);
   check(cudaStreamSynchronize(stream_), "autotuning fusions");
 }
 

@@ -16,6 +16,7 @@
 #include "cuda/model.h"
 #include "cuda/matmul.h"
 #include "cuda/short_forward.h"
+#include "cuda/steps.h"
 #include "cuda/timing.h"
 
 namespace liteft::cuda {
@@ -81,6 +82,9 @@ class ExecutionSlot {
 
  private:
   Fusable whole_of(int rows) const;
+  // The most rows of a chunk that one kernel may compute; it multiplies by weights of type T.
+  int most_short_rows() const { return short_ ? short_->most_rows() : 0; }
+  Int8Rows int8_rows() const { return {int8_rows_.as<std::int8_t>(), row_scales_.as<float>()}; }
   MatmulPlaces places_of(const Linear<T>& linear, const T* x, T* out, bool biased) const;
   template <typename Matmul, typename WayOf>
   void compute(const Bucket& bucket, const Matmul& matmul, const WayOf& way_of);
@@ -107,6 +111,7 @@ class ExecutionSlot {
   };
   Side sides_[2];
   DeviceBuffer staged_, workspace_;
+  DeviceBuffer int8_rows_, row_scales_;  // of a model that holds int8
   DeviceBuffer hidden_, queries_, context_, inner_, pooled_, dense_, logits_;
   T *projected_ = nullptr, *sums_ = nullptr;  // within inner_
   struct Kept {
@@ -114,7 +119,7 @@ class ExecutionSlot {
     std::uint64_t used = 0;  // time of the last use; the graph with the lowest is removed first
   };
   std::map<Bucket, Kept> graphs_;
-  std::unique_ptr<ShortForward<T>> short_;
+  std::unique_ptr<ShortForward<T>> short_;  // none for a model that holds int8
   std::unique_ptr<Stopwatch> stopwatch_;
   const std::size_t most_graphs_;
   std::uint64_t runs_ = 0;

@@ -3,6 +3,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -22,7 +24,18 @@ DeviceBuffer uploaded(const std::vector<V>& values) {
   return buffer;
 }
 
-// Copies every weight to the device: matrices and tables as T, everything else in float32.
+template <typename V>
+std::vector<V> transposed(const V* matrix, int rows, int columns) {
+  std::vector<V> out(static_cast<std::size_t>(rows) * columns);
+  for (int row = 0; row < rows; ++row) {
+    for (int column = 0; column < columns; ++column)
+      out[static_cast<std::size_t>(column) * rows + row] = matrix[static_cast<std::size_t>(row) * columns + column];
+  }
+  return out;
+}
+
+// Copies every weight to the device: matrices and tables as T, int8 matrices as they are but for their order,
+// everything else in float32.
 template <typename T>
 class Upload {
  public:
@@ -36,17 +49,19 @@ class Upload {
     member.beta = uploaded(floats(name + ".bias"));
   }
   void linear(Linear<T>& member, const std::string& name, int outputs, int inputs, Part) const {
-    member = {inputs, outputs, rounded(name + ".weight"), uploaded(floats(name + ".bias")), rounded(name + ".bias")};
+    member.inputs = inputs, member.outputs = outputs;
+    member.bias = uploaded(floats(name + ".bias"));
+    const liteft_weight& weight = *by_name_.at(name + ".weight");
+    if (weight.type == LITEFT_TYPE_INT8) {
+      member.int8_weights = uploaded(transposed(static_cast<const std::int8_t*>(weight.values), inputs, outputs));
+      member.scales = uploaded(floats(name + ".scale"));
+      return;
+    }
+    member.weights = rounded(name + ".weight");
+    member.narrow_bias = rounded(name + ".bias");
   }
   void linear(Classifier& member, const std::string& name, int labels, int width, Part) const {
-    const std::vector<float> matrix = floats(name + ".weight");  // (width, labels)
-    std::vector<float> by_label(matrix.size());
-    for (int i = 0; i < width; ++i) {
-      for (int label = 0; label < labels; ++label) {
-        by_label[static_cast<std::size_t>(label) * width + i] = matrix[static_cast<std::size_t>(i) * labels + label];
-      }
-    }
-    member.weights = uploaded(by_label);
+    member.weights = uploaded(transposed(floats(name + ".weight").data(), width, labels));
     member.bias = uploaded(floats(name + ".bias"));
   }
 
@@ -85,6 +100,7 @@ Model<T>::Model(const liteft_shape& given, const liteft_weight* weights, int cou
   check_sizes(shape);
   head_size = shape.width / shape.heads;
   for_each_weight(shape, *this, Upload<T>(weights, count));
+  holds_int8 = std::any_of(weights, weights + count, [](const auto& each) { return each.type == LITEFT_TYPE_INT8; });
   settle();
 }
 

@@ -123,10 +123,10 @@ class CudaEngine : public Runner {
 
 std::unique_ptr<Runner> make_cuda_engine(const liteft_shape& shape, const liteft_weight* weights, int count,
                                          int precision, const CudaSettings& settings) {
-  if (precision != LITEFT_BF16 && precision != LITEFT_FP16) {
-    refuse("precision " + std::to_string(precision) + " is not offered on a GPU: bf16 and fp16 are");
+  if (precision != LITEFT_BF16 && precision != LITEFT_FP16 && precision != LITEFT_INT8) {
+    refuse("precision " + std::to_string(precision) + " is not offered on a GPU: bf16, fp16 and int8 are");
   }
-  const DequantizedWeights dequantized(shape, weights, count);
+  const DequantizedWeights dequantized(shape, weights, count, precision == LITEFT_INT8);
   return std::make_unique<CudaEngine>(shape, dequantized, precision, settings);
 }
 

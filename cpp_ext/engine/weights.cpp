@@ -66,14 +66,26 @@ class Weights {
   Linear linear(const Kernels& kernels, Precision precision, const std::string& name, int outputs, int inputs) const {
     const std::string matrix = name + ".weight";
     const std::vector<float> bias = vector(name + ".bias", outputs);
-    const liteft_weight& weight = get(matrix, inputs, outputs);
-    if (weight.type & LITEFT_FLOAT_PRODUCT) precision = Precision::fp32;
+    if (get(matrix, inputs, outputs).type & LITEFT_FLOAT_PRODUCT) precision = Precision::fp32;
     if (precision != Precision::int8) {
       return {kernels, precision, outputs, inputs, floats(matrix, inputs, outputs).data(), bias.data()};
     }
-    if (weight.type != LITEFT_TYPE_INT8) refuse("the weight '" + matrix + "' is not int8, as int8 matmuls need it");
+    const std::int8_t* values = static_cast<const std::int8_t*>(int8_matrix(name, outputs, inputs)->values);
     const std::vector<float> scales = scales_of(matrix, 1, outputs);
-    return {kernels, outputs, inputs, static_cast<const std::int8_t*>(weight.values), scales.data(), bias.data()};
+    return {kernels, outputs, inputs, values, scales.data(), bias.data()};
+  }
+
+  // The matrix of an int8 matmul, or nullptr if its matmul is to be computed in float.
+  const liteft_weight* int8_matrix(const std::string& name, int outputs, int inputs) const {
+    const std::string matrix = name + ".weight";
+    const liteft_weight& weight = get(matrix, inputs, outputs);
+    if (weight.type & LITEFT_FLOAT_PRODUCT) return nullptr;
+    if (weight.type != LITEFT_TYPE_INT8) refuse("the weight '" + matrix + "' is not int8, as int8 matmuls need it");
+    return &weight;
+  }
+
+  std::vector<float> scales_of(const std::string& weight, int rows, int columns) const {
+    return float32(weight.substr(0, weight.size() - std::strlen("weight")) + "scale", rows, columns);
   }
 
   std::vector<float> vector(const std::string& name, int width) const { return float32(name, 1, width); }
@@ -124,10 +136,6 @@ class Weights {
   }
 
   static int stored_type(const liteft_weight& weight) { return weight.type & ~LITEFT_FLOAT_PRODUCT; }
-
-  std::vector<float> scales_of(const std::string& weight, int rows, int columns) const {
-    return float32(weight.substr(0, weight.size() - std::strlen("weight")) + "scale", rows, columns);
-  }
 
   std::vector<float> float32(const std::string& name, int rows, int columns) const {
     const liteft_weight& weight = get(name, rows, columns);
@@ -191,6 +199,12 @@ ModelShape checked(const liteft_shape& given) {
   return shape;
 }
 
+void check_int8_sums(const ModelShape& shape) {
+  if (shape.inner <= kMostInt8Inputs) return;
+  refuse("inner = " + std::to_string(shape.inner) + " is above " + std::to_string(kMostInt8Inputs) +
+         ", beyond which a sum of int8 products may not fit into 32 bits");
+}
+
 // Packs every weight into the layout that the engine reads.
 struct Packing {
   const Weights& weights;
@@ -206,11 +220,13 @@ struct Packing {
   }
 };
 
-// Adds every weight as float32: add(name, rows, columns, values).
-template <typename Add>
+// Adds every weight as float32, add(name, rows, columns, values), or keep(name, weight) as it is.
+template <typename Add, typename Keep>
 struct Dequantizing {
   const Weights& weights;
+  const bool int8_matmuls;
   const Add& add;
+  const Keep& keep;
 
   void table(NoMember, const std::string& name, int rows, int columns) const {
     const Table stored = weights.table(name, rows, columns);
@@ -222,8 +238,16 @@ struct Dequantizing {
   void norm(NoMember, const std::string& name, int width) const {
     for (const char* part : {".weight", ".bias"}) add(name + part, 1, width, weights.vector(name + part, width));
   }
-  void linear(NoMember, const std::string& name, int outputs, int inputs, Part) const {
-    add(name + ".weight", inputs, outputs, weights.floats(name + ".weight", inputs, outputs));
+  void linear(NoMember, const std::string& name, int outputs, int inputs, Part part) const {
+    const std::string matrix = name + ".weight";
+    const liteft_weight* int8 =
+        int8_matmuls && part == Part::encoder ? weights.int8_matrix(name, outputs, inputs) : nullptr;
+    if (int8) {
+      keep(matrix, *int8);
+      add(name + ".scale", 1, outputs, weights.scales_of(matrix, 1, outputs));
+    } else {
+      add(matrix, inputs, outputs, weights.floats(matrix, inputs, outputs));
+    }
     add(name + ".bias", 1, outputs, weights.vector(name + ".bias", outputs));
   }
 };
@@ -236,10 +260,7 @@ Model build(const liteft_shape& given, const liteft_weight* described, int count
   Model model;
   model.shape = checked(given);
   model.precision = precision;
-  if (precision == Precision::int8 && model.shape.inner > kMostInt8Inputs) {
-    refuse("inner = " + std::to_string(model.shape.inner) + " is above " + std::to_string(kMostInt8Inputs) +
-           ", beyond which a sum of int8 products may not fit into 32 bits");
-  }
+  if (precision == Precision::int8) check_int8_sums(model.shape);
   model.kernels = &kernels;
   for_each_weight(given, model, Packing{weights, kernels, precision});
   weights.refuse_unknown();
@@ -251,13 +272,21 @@ void DequantizedWeights::add(const std::string& name, int rows, int columns, std
   weights_.push_back({stored_name.c_str(), stored.data(), LITEFT_TYPE_FLOAT32, rows, columns});
 }
 
-DequantizedWeights::DequantizedWeights(const liteft_shape& given, const liteft_weight* described, int count)
+void DequantizedWeights::add_as_it_is(const std::string& name, const liteft_weight& weight) {
+  weights_.push_back(weight);
+  weights_.back().name = values_.emplace(name, std::vector<float>{}).first->first.c_str();
+}
+
+DequantizedWeights::DequantizedWeights(const liteft_shape& given, const liteft_weight* described, int count,
+                                       bool int8_matmuls)
     : shape_(checked(given)) {
+  if (int8_matmuls) check_int8_sums(shape_);
   const Weights weights(described, count);
   const auto add = [this](const std::string& name, int rows, int columns, std::vector<float> values) {
     this->add(name, rows, columns, std::move(values));
   };
-  for_each_weight(given, Dequantizing<decltype(add)>{weights, add});
+  const auto keep = [this](const std::string& name, const liteft_weight& weight) { add_as_it_is(name, weight); };
+  for_each_weight(given, Dequantizing<decltype(add), decltype(keep)>{weights, int8_matmuls, add, keep});
   weights.refuse_unknown();
 }
 

@@ -102,11 +102,11 @@ Owned on_gpu(const liteft_shape& shape, int precision, const Stored& stored) {
 }
 Owned on_gpu(const liteft_shape& shape, int precision) { return on_gpu(shape, precision, weights_of(shape)); }
 
-Owned on_cpu(const liteft_shape& shape, const Stored& stored) {
+Owned on_cpu(const liteft_shape& shape, const Stored& stored, int precision = LITEFT_FP32) {
   const std::vector<liteft_weight> weights = stored.list();
   liteft_classifier* made = nullptr;
   const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 16u));
-  EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP32, threads, "", &made) == 0);
+  EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, threads, "", &made) == 0);
   return Owned(made);
 }
 
@@ -246,6 +246,21 @@ void weights_may_be_int8() {
     const std::vector<float> expected = run(on_cpu(*shape, widened(stored)), texts, *shape);
     EXPECT(difference(run(on_gpu(*shape, LITEFT_FP16, stored), texts, *shape), expected) < allowed(LITEFT_FP16));
   }
+}
+
+void matmuls_may_be_int8() {
+  std::mt19937 random(4);
+  for (const liteft_shape* shape : {&kShapes[0], &kShapes[3]}) {
+    const Stored stored = random_weights(*shape, true, 1);
+    const Texts texts = random_texts(random, *shape, 20, 1, 40);
+    const std::vector<float> expected = run(on_cpu(*shape, stored, LITEFT_INT8), texts, *shape);
+    const Owned tested = on_gpu(*shape, LITEFT_INT8, stored);
+    const std::vector<float> found = run(tested, texts, *shape);
+    EXPECT(difference(found, expected) < allowed(LITEFT_BF16));
+    EXPECT(run(tested, texts, *shape) == found);
+  }
+  EXPECT(try_gpu(kShapes[0], LITEFT_INT8, weights_of(kShapes[0])) == nullptr);
+  EXPECT(std::strstr(liteft_last_error(), "is not int8, as int8 matmuls need it") != nullptr);
 }
 
 void what_is_not_a_number_stays() {
@@ -443,6 +458,7 @@ int main(int count, char** arguments) {
       TEST(every_length_alone_and_in_company, true),
       TEST(rectangles_are_packed, true),
       TEST(weights_may_be_int8, true),
+      TEST(matmuls_may_be_int8, true),
       TEST(what_is_not_a_number_stays, false),
       TEST(bad_batches_are_errors_and_the_next_run_works, false),
       TEST(threads_share_a_classifier, true),

@@ -33,7 +33,7 @@ __all__ = ["BACKENDS", "DEVICES", "PRECISIONS", "Engine", "checked_threads", "ch
 
 DEVICES = ("auto", "cpu", "cuda")
 BACKENDS = ("auto", "native", "onnxruntime")
-PRECISIONS = (None, "bf16", "fp16")
+PRECISIONS = (None, "bf16", "fp16", "int8")
 MOST_SLOTS = 64  # of liteft_create_cuda
 
 
@@ -91,8 +91,8 @@ def choose_engine(
         device: "auto", "cpu" or "cuda".
         backend: "auto", "native" or "onnxruntime".
         threads: number of threads of a run on the CPU.
-        engine_precision: None, or "bf16" or, on CUDA, "fp16" for matmuls in that type, which only the native backend
-            has.
+        engine_precision: None, or "bf16" or, on CUDA, "fp16" for matmuls in that type, or "int8" for those of an int8
+            artifact, which only the native backend has.
         slots: None, or how many runs compute at once on CUDA, which only the native backend lets you choose.
         trust: allow ONNX Runtime to load operators that LiteFT does not write.
 
@@ -271,6 +271,18 @@ def _check_precision(artifact: Artifact, precision: str, *, device: str, backend
             "was requested.",
             fix=[leave_out("engine_precision"), option("backend", "auto")],
         )
+    stored_in = artifact.manifest.form.precision
+    if precision == "int8":
+        if stored_in != "int8":
+            raise DeviceError(
+                f"engine_precision='int8' needs int8 weights, and {artifact.path} is stored in {stored_in}.",
+                accepted={"engine_precision": "None, bf16, or on CUDA fp16, for a float artifact"},
+                fix=[
+                    leave_out("engine_precision"),
+                    Hint('liteft.export(..., precision="int8")', "liteft export --precision int8"),
+                ],
+            )
+        return
     if device == "cuda":
         return
     if precision == "fp16":
@@ -278,10 +290,10 @@ def _check_precision(artifact: Artifact, precision: str, *, device: str, backend
             f"engine_precision='fp16' is available only on CUDA, but device={device!r} was requested.",
             fix=[leave_out("engine_precision"), option("device", "cuda")],
         )
-    if artifact.manifest.form.precision == "int8":
+    if stored_in == "int8":
         raise DeviceError(
             f"engine_precision={precision!r} was requested, but {artifact.path} is stored in int8.",
-            accepted={"engine_precision": "None, for an int8 artifact"},
+            accepted={"engine_precision": "None or int8, for an int8 artifact"},
             fix=[
                 leave_out("engine_precision"),
                 Hint('liteft.export(..., precision="fp32") or "fp16"', "liteft export --precision fp32, or fp16"),

@@ -59,7 +59,9 @@ def load(
             the number of physical cores that this process may use. With 1, texts are tokenized on one core too.
         engine_precision: None computes as the artifact is stored, float16 in float32. "bf16" computes the matmuls of a
             float artifact in bfloat16: faster and less accurate, on the native backend, if the processor supports it.
-            With device="cuda", "bf16" or "fp16" selects the native backend on the GPU, for any artifact.
+            With device="cuda", "bf16" or "fp16" selects the native backend on the GPU, for any artifact, and "int8"
+            does so for an int8 artifact, whose weights then stay int8 there: None computes it in bf16 or fp16. No GPU
+            has run this yet. On the CPU an int8 artifact is always computed in int8.
         slots: with device="cuda", how many runs of the native backend compute at once, from 1 to 64; other threads
             wait. Each slot takes 90 to 125 MB of the GPU's memory, when the artifact is loaded. None for the
             environment's LITEFT_CUDA_SLOTS, else two, or one if there is no memory for two.

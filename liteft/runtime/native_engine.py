@@ -11,7 +11,7 @@
 - Fork: the library's threads do not exist in a child. A child leaves the inherited classifier untouched and unused,
   and creates its own at the first run. On a GPU it cannot, because CUDA does not survive a fork; the error says so.
 - GPU: the same batches go to libliteft_cuda, through the same functions. It accepts weights of every kind, including
-  int8; matmuls are bf16 or fp16 with sums in float32.
+  int8; matmuls are bf16 or fp16 with sums in float32, or, if asked for, those of an int8 artifact with exact sums.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class NativeEngine:
         threads: number of threads of a run.
         device: "cpu", or "cuda" for the first GPU.
         precision: "bf16" computes a float artifact's matmuls in bfloat16; None computes as the artifact is stored,
-            float16 in float32. On a GPU, "bf16" or "fp16"; None is fp16 for a float16 artifact and on a GPU
-            without bf16 (before compute capability 8.0), else bf16.
+            float16 in float32. On a GPU, "bf16", "fp16", or "int8" for an int8 artifact; None is fp16 for a float16
+            artifact and on a GPU without bf16 (before compute capability 8.0), else bf16.
         slots: on a GPU, how many runs compute at once; None for the library's default.
         stored: the result of ``read_classifier`` if the graph has already been read.
 

@@ -14,8 +14,10 @@ PROGRAMS = (
     "cuda_rows",
     "cuda_attention",
     "cuda_fused",
+    "cuda_int8",
     "cuda_sm90",
     "cuda_engine",
+    "cuda_int8_engine",
     "cuda_running",
     "cuda_autotuning",
 )
@@ -33,7 +35,8 @@ def test_the_emulated_tests_pass(emulated: Path, name: str) -> None:
 @pytest.mark.gpu
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["test_gpu_rows", "test_gpu_attention", "test_gpu_fused", "test_gpu_sm90", "test_cuda"]
+    "name",
+    ["test_gpu_rows", "test_gpu_attention", "test_gpu_fused", "test_gpu_int8", "test_gpu_sm90", "test_cuda"],
 )
 def test_the_tests_on_a_gpu_pass(built_for_gpu: Path, name: str) -> None:
     program = built_for_gpu / name

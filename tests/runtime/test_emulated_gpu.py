@@ -19,13 +19,14 @@ PROGRAM = """
 import json, sys
 from liteft.runtime import load, native_engine
 
-library, artifact, inputs = json.loads(sys.stdin.read())
+library, artifact, inputs, chosen = json.loads(sys.stdin.read())
 inputs = [each if isinstance(each, str) else tuple(each) for each in inputs]
 native_engine.cublas_path = lambda: library  # the emulated one
 found = []
-for device, precision, slots in (("cpu", None, None), ("cuda", "fp16", 3)):
+for device, precision, slots in (("cpu", None, None), ("cuda", chosen, 3)):
     with load(artifact, backend="native", device=device, engine_precision=precision, slots=slots) as classifier:
         assert (classifier.backend, classifier.device) == ("native", device)
+        assert precision is None or classifier.precision == precision
         answers = [*classifier.predict(inputs), classifier.predict(inputs[0])]
         found.append([each.to_dict() for each in answers])
 print(json.dumps(found))
@@ -36,17 +37,21 @@ print(json.dumps(found))
 def compared(rehearsal: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """A function that writes a tiny artifact and returns what the CPU and the emulated GPU predict."""
     pytest.importorskip("torch", reason="what the native engine runs is exported with the extra 'train'")
+    from liteft.form import ExportForm
     from tests.exporting.conftest import Workshop, write_unverified
 
     workshop, cache = Workshop(tmp_path_factory.mktemp("emulated")), tmp_path_factory.mktemp("cache")
 
-    def compare(inputs: list[Any], *, labels: int, pooling: str, paired: bool = False, **manifest: Any) -> Any:
+    def compare(
+        inputs: list[Any], *, labels: int, pooling: str, paired: bool = False, chosen: str = "fp16", **manifest: Any
+    ) -> Any:
         loaded = workshop.loaded("bert", pooling, labels=labels, paired=paired, num_attention_heads=2)
-        artifact = write_unverified(loaded, workshop.root / f"artifact-{workshop.made}", **manifest)
+        form = ExportForm("int8") if chosen == "int8" else None
+        artifact = write_unverified(loaded, workshop.root / f"artifact-{workshop.made}", form, **manifest)
         told = {"LITEFT_LIBRARY": f"{rehearsal}/libliteft.so", "LITEFT_CUDA_ROWS": "256", "XDG_CACHE_HOME": str(cache)}
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM],
-            input=json.dumps([str(rehearsal), str(artifact.path), inputs]),
+            input=json.dumps([str(rehearsal), str(artifact.path), inputs, chosen]),
             env=os.environ | told,
             cwd=ROOT,
             capture_output=True,
@@ -67,6 +72,10 @@ def texts(seed: int = 0) -> list[str]:
 
 def test_texts_get_the_labels_of_the_cpu(compared: Callable[..., Any]) -> None:
     expect_equal(*compared(texts(), labels=5, pooling="cls"))
+
+
+def test_int8_weights_get_the_labels_of_the_cpu(compared: Callable[..., Any]) -> None:
+    expect_equal(*compared(texts(), labels=5, pooling="cls", chosen="int8"))
 
 
 def test_tokens_get_the_spans_of_the_cpu(compared: Callable[..., Any]) -> None:

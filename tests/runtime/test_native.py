@@ -180,6 +180,8 @@ def test_a_broken_onnxruntime_with_cuda_leaves_native_and_says_so(
             "backend='onnxruntime' was requested",
         ),
         ({"engine_precision": "fp16"}, "available only on CUDA"),
+        ({"engine_precision": "int8"}, "needs int8 weights"),
+        ({"engine_precision": "int8", "device": "cuda"}, "is stored in fp32"),
     ],
 )
 def test_what_excludes_each_other_is_a_device_error(
@@ -218,6 +220,13 @@ def test_bf16_stays_near_where_the_processor_has_it(native: Path, exported: Expo
         assert (coarse.backend, coarse.precision) == ("native", "bf16")
         found = coarse.logits(texts)
     assert 0 < np.abs(found - wanted).max() < 0.05
+
+
+def test_int8_may_be_asked_for_where_weights_are_int8(native: Path, exported: Exported) -> None:
+    path, texts = exported(precision="int8").path, words(20)
+    with load(path, backend="native") as usual, load(path, engine_precision="int8") as asked:
+        assert (asked.backend, asked.precision) == ("native", "int8")
+        assert np.array_equal(asked.logits(texts), usual.logits(texts))
 
 
 def test_int8_refuses_bf16(native: Path, exported: Exported) -> None:

@@ -23,7 +23,7 @@ extern "C" {
 /* Increased by one with every change that affects a caller compiled for an earlier version. */
 #define LITEFT_ABI 2
 
-/* Precision of the matmuls. On the CPU: fp32, bf16 and int8; on a GPU: bf16 and fp16. */
+/* Precision of the matmuls. On the CPU: fp32, bf16 and int8; on a GPU: bf16, fp16 and int8. */
 enum { LITEFT_FP32 = 0, LITEFT_BF16 = 1, LITEFT_INT8 = 2, LITEFT_FP16 = 3 };
 /* Pooling: the first token's row, the mean of a text's rows, or none, which gives each token logits of its own. */
 enum { LITEFT_CLS = 0, LITEFT_MEAN = 1, LITEFT_NONE = 2 };
@@ -96,6 +96,8 @@ LITEFT_API int liteft_create(const liteft_shape* shape, const liteft_weight* wei
                              int32_t threads, const char* instructions, liteft_classifier** created);
 /* Creates a classifier on GPU number `device` with libliteft_cuda, which is in the same folder as this library and is
    opened by this call; CUDA is not used before. `precision` is LITEFT_BF16 or LITEFT_FP16; weights may have any type.
+   Or it is LITEFT_INT8, where all matrices of the encoder must be int8, as on the CPU, and stay so on the GPU: what is no
+   product with them is computed in bf16, or in fp16 before compute capability 8.0.
    `slots`, 1 to 64, is how many calls may compute at once, each in memory of its own that is taken now; more calls
    wait. 0 is the number in the environment variable LITEFT_CUDA_SLOTS or, without it, 2, or 1 if there is no memory
    for 2. `cublas` names folders, joined by colons, in which libcublasLt is searched for before the system's own;

@@ -26,6 +26,7 @@ enum class Meeting {
   ballot,
   multiply_half,
   multiply_bfloat16,
+  multiply_int8,
   matrices,
   matrices_across,
   store_matrices,
@@ -65,6 +66,8 @@ float shuffle_xor(unsigned mask, float value, int lanes, const Location& where);
 float shuffle(unsigned mask, float value, int lane, const Location& where);
 void multiply(bool half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
               const Location& where);
+void multiply_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
+                   const Location& where);
 void load_matrices(bool across, std::uint32_t (&out)[4], const void* row, const Location& where);
 // Copies happen when they are waited for, at the latest moment that the hardware may choose.
 void copy_async(void* shared, const void* global, bool there, const Location& where);

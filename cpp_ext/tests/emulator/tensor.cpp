@@ -67,6 +67,29 @@ void multiply_together(void* const (&brought)[32]) {
   }
 }
 
+struct ProductOfInt8 {
+  std::int32_t* d;
+  const std::uint32_t* a;
+  std::uint32_t b[2];
+};
+
+void multiply_int8_together(void* const (&brought)[32]) {
+  std::int8_t a[16][32], b[8][32];
+  for (int lane = 0; lane < 32; ++lane) {
+    const ProductOfInt8& mine = *static_cast<const ProductOfInt8*>(brought[lane]);
+    const int g = lane / 4, k = 4 * (lane % 4);
+    for (int i = 0; i < 4; ++i) std::memcpy(&a[g + i % 2 * 8][k + i / 2 * 16], &mine.a[i], 4);
+    for (int i = 0; i < 2; ++i) std::memcpy(&b[g][k + i * 16], &mine.b[i], 4);
+  }
+  for (int lane = 0; lane < 32; ++lane) {
+    const ProductOfInt8& mine = *static_cast<const ProductOfInt8*>(brought[lane]);
+    for (int i = 0; i < 4; ++i) {
+      const int row = lane / 4 + i / 2 * 8, column = 2 * (lane % 4) + i % 2;
+      for (int k = 0; k < 32; ++k) mine.d[i] += a[row][k] * b[column][k];
+    }
+  }
+}
+
 struct Matrices {
   std::uint32_t* out;
   const void* row;
@@ -169,6 +192,12 @@ void multiply(bool half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32
     meet_warp(Meeting::multiply_half, &mine, multiply_together<true>, where);
   else
     meet_warp(Meeting::multiply_bfloat16, &mine, multiply_together<false>, where);
+}
+
+void multiply_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
+                   const Location& where) {
+  ProductOfInt8 mine{d, a, {b0, b1}};
+  meet_warp(Meeting::multiply_int8, &mine, multiply_int8_together, where);
 }
 
 void load_matrices(bool across, std::uint32_t (&out)[4], const void* row, const Location& where) {

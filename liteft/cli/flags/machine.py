@@ -28,7 +28,7 @@ EnginePrecision = Annotated[
     _machine(
         "--engine-precision",
         metavar="KIND",
-        help="Compute a float artifact in bf16, or in fp16 on CUDA; native engine only.",
+        help="Compute a float artifact in bf16, or in fp16 on CUDA, or an int8 one in int8 there; native engine only.",
     ),
 ]
 

@@ -104,6 +104,10 @@ void multiply_add(T, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b
                   const Location where = Location::current()) {
   emulator::multiply(std::is_same_v<T, __half>, d, a, b0, b1, where);
 }
+inline void multiply_add_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
+                              const Location where = Location::current()) {
+  emulator::multiply_int8(d, a, b0, b1, where);
+}
 inline void load_matrices(std::uint32_t (&out)[4], const void* row, const Location where = Location::current()) {
   emulator::load_matrices(false, out, row, where);
 }
@@ -123,6 +127,15 @@ void wait_copies() {
 
 inline std::uint32_t ballot(bool bit, const Location where = Location::current()) {
   return emulator::ballot(bit, where);
+}
+inline float rounded_product(float a, float b) {
+  volatile float product = a * b;
+  return product;
+}
+inline std::uint32_t bits_of(float x) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &x, 4);
+  return bits;
 }
 inline float exp2_fast(float x) {
   const float y = std::exp2(x);
