@@ -16,6 +16,7 @@ PROGRAMS = (
     "cuda_fused",
     "cuda_int8",
     "cuda_sm90",
+    "cuda_short",
     "cuda_engine",
     "cuda_int8_engine",
     "cuda_running",
