@@ -14,7 +14,13 @@ from pathlib import Path
 from machine import ROOT
 
 SOURCES = ROOT / "cpp_ext"
-KERNEL_TESTS = ("test_gpu_rows", "test_gpu_attention", "test_gpu_fused", "test_gpu_int8")  # of tests/test_cuda_*.cpp
+KERNEL_TESTS = (
+    "test_gpu_rows",
+    "test_gpu_attention",
+    "test_gpu_fused",
+    "test_gpu_int8",
+    "test_gpu_fp8",
+)  # of tests/test_cuda_*.cpp
 HOPPER_TEST = "test_gpu_sm90"
 GPU_PROGRAMS = ("test_cuda", "time_cuda", *KERNEL_TESTS, HOPPER_TEST)
 TARGETS = ("liteft", "liteft_cuda", *GPU_PROGRAMS)  # not the emulator and its tests, which need no GPU

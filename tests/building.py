@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "tests"
 LOCKS = ROOT / "build" / "locks"
 LIBRARY = ("liteft", "test_engine", "test_lane", "test_cores", "test_cuda_plan", "time_engine")
-_KERNELS = ("rows", "attention", "fused", "int8", "sm90", "short")
+_KERNELS = ("rows", "attention", "fused", "int8", "fp8", "sm90", "short")
 _PROGRAMS = ("places", *_KERNELS, "engine", "int8_engine", "running", "autotuning")
 EMULATED = tuple(f"test_cuda_{name}" for name in _PROGRAMS)
 

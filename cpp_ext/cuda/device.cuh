@@ -129,8 +129,8 @@ inline __device__ void multiply_add(__nv_bfloat16, float (&d)[4], const std::uin
 // d += a b for a (16, 32) by rows, b (32, 8) by columns, of int8: the sums are exact. Four values of consecutive k take
 // the place of a pair above: a holds k = 4t and on of rows g and g + 8, then k = 16 + 4t and on; b the same of column
 // g. Turing has a product of a quarter of that, eight rows and half the depth.
-inline __device__ void multiply_add_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
-                                         std::uint32_t b1) {
+inline __device__ void multiply_add_bytes(std::int8_t, std::int32_t (&d)[4], const std::uint32_t (&a)[4],
+                                          std::uint32_t b0, std::uint32_t b1) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
   const auto add_quarter = [](std::int32_t& left, std::int32_t& right, std::uint32_t rows, std::uint32_t b) {
     asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0,%1}, {%2}, {%3}, {%0,%1};"
@@ -144,6 +144,18 @@ inline __device__ void multiply_add_int8(std::int32_t (&d)[4], const std::uint32
 #else
   asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
       : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#endif
+}
+
+// The same of e4m3 values, which are given as bytes, with float32 sums. From compute capability 8.9 on.
+inline __device__ void multiply_add_bytes(std::uint8_t, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                          std::uint32_t b1) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 890
+  __trap();
+#else
+  asm("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #endif
 }

@@ -11,24 +11,27 @@
 
 namespace liteft::cuda {
 
-// Rows as int8, and one scale per row, max|x| / 127: value times scale is about x. The scale of a row with NaN or an
-// infinite value is NaN, and with it every output of the row, as on the CPU. `width` is a multiple of 64.
-template <typename T>
-struct Quantized {
+// Rows as bytes, and one scale per row: value times scale is about x. The scale of a row with NaN or an infinite value
+// is NaN, and with it every output of the row, as on the CPU. `width` is a multiple of 64.
+template <typename T, typename Value>
+struct QuantizedBytes {
   const T* x;  // (rows, width)
   int width;
   const std::int32_t* rows;  // in device memory
-  std::int8_t* out;          // (rows, width)
+  Value* out;                // (rows, width)
   float* scales;             // (rows,)
 };
+// As int8, with the scale max|x| / 127.
+template <typename T>
+using Quantized = QuantizedBytes<T, std::int8_t>;
 
 // out = act(x weights scale_row scale_output + bias). Weights are (outputs, inputs), with one scale per output; inputs
-// and outputs are multiples of 64, and inputs are at most 2^16, so that sums fit into 32 bits.
-template <typename T>
-struct MatmulInt8 {
-  const std::int8_t* x;
+// and outputs are multiples of 64. Of int8, inputs are at most 2^16, so that sums fit into 32 bits.
+template <typename T, typename Value>
+struct MatmulBytes {
+  const Value* x;
   const float* row_scales;
-  const std::int8_t* weights;
+  const Value* weights;
   const float* weight_scales;
   const float* bias;  // or nullptr
   Act act;
@@ -36,6 +39,9 @@ struct MatmulInt8 {
   const std::int32_t* rows;  // in device memory
   T* out;
 };
+
+template <typename T>
+using MatmulInt8 = MatmulBytes<T, std::int8_t>;
 
 template <typename T>
 void quantize_rows(const Quantized<T>& given, int rows, cudaStream_t stream);

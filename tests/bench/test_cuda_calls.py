@@ -99,7 +99,7 @@ def test_tests_learn_few_sizes_and_start_from_memory_that_is_no_number(place: An
 
 def test_kernels_are_held_to_float64_on_the_gpu(place: Any) -> None:
     programs = [Path(command[0]).name for command in step_of("exact", place).commands]
-    assert programs == ["test_gpu_rows", "test_gpu_attention", "test_gpu_fused", "test_gpu_int8"]
+    assert programs == ["test_gpu_rows", "test_gpu_attention", "test_gpu_fused", "test_gpu_int8", "test_gpu_fp8"]
 
 
 def test_sanitizers_look_at_own_kernels_but_for_what_was_never_written(place: Any) -> None:

@@ -156,7 +156,14 @@ def test_only_what_runs_on_a_gpu_is_built_there(cuda_build: ModuleType, tmp_path
     built = cuda_build.with_cmake(tmp_path, "90a-real", 3)[-1]
     targets = built[built.index("--target") + 1 :]
     assert targets[:4] == ["liteft", "liteft_cuda", "test_cuda", "time_cuda"]
-    assert targets[4:] == ["test_gpu_rows", "test_gpu_attention", "test_gpu_fused", "test_gpu_int8", "test_gpu_sm90"]
+    assert targets[4:] == [
+        "test_gpu_rows",
+        "test_gpu_attention",
+        "test_gpu_fused",
+        "test_gpu_int8",
+        "test_gpu_fp8",
+        "test_gpu_sm90",
+    ]
 
 
 def test_a_build_without_cmake_compiles_what_cmake_lists(cuda_build: ModuleType, tmp_path: Path) -> None:

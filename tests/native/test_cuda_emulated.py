@@ -15,6 +15,7 @@ PROGRAMS = (
     "cuda_attention",
     "cuda_fused",
     "cuda_int8",
+    "cuda_fp8",
     "cuda_sm90",
     "cuda_short",
     "cuda_engine",
@@ -37,7 +38,15 @@ def test_the_emulated_tests_pass(emulated: Path, name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["test_gpu_rows", "test_gpu_attention", "test_gpu_fused", "test_gpu_int8", "test_gpu_sm90", "test_cuda"],
+    [
+        "test_gpu_rows",
+        "test_gpu_attention",
+        "test_gpu_fused",
+        "test_gpu_int8",
+        "test_gpu_fp8",
+        "test_gpu_sm90",
+        "test_cuda",
+    ],
 )
 def test_the_tests_on_a_gpu_pass(built_for_gpu: Path, name: str) -> None:
     program = built_for_gpu / name

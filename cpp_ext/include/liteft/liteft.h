@@ -96,13 +96,13 @@ LITEFT_API int liteft_create(const liteft_shape* shape, const liteft_weight* wei
                              int32_t threads, const char* instructions, liteft_classifier** created);
 /* Creates a classifier on GPU number `device` with libliteft_cuda, which is in the same folder as this library and is
    opened by this call; CUDA is not used before. `precision` is LITEFT_BF16 or LITEFT_FP16; weights may have any type.
-   Or it is LITEFT_INT8, where all matrices of the encoder must be int8, as on the CPU, and stay so on the GPU: what is no
-   product with them is computed in bf16, or in fp16 before compute capability 8.0.
-   `slots`, 1 to 64, is how many calls may compute at once, each in memory of its own that is taken now; more calls
-   wait. 0 is the number in the environment variable LITEFT_CUDA_SLOTS or, without it, 2, or 1 if there is no memory
-   for 2. `cublas` names folders, joined by colons, in which libcublasLt is searched for before the system's own;
-   `cache` is a folder in which the fastest algorithm of each matmul is kept for the next time. Both may be NULL. A
-   classifier created before a fork cannot run in the child. */
+   Or it is LITEFT_INT8, where all matrices of the encoder must be int8, as on the CPU, and stay so on the GPU: what is
+   no product with them is computed in bf16, or in fp16 before compute capability 8.0. `slots`, 1 to 64, is how many
+   calls may compute at once, each in memory of its own that is taken now; more calls wait. 0 is the number in the
+   environment variable LITEFT_CUDA_SLOTS or, without it, 2, or 1 if there is no memory for 2. `cublas` names folders,
+   joined by colons, in which libcublasLt is searched for before the system's own; `cache` is a folder in which the
+   fastest algorithm of each matmul is kept for the next time. Both may be NULL. A classifier created before a fork
+   cannot run in the child. */
 LITEFT_API int liteft_create_cuda(const liteft_shape* shape, const liteft_weight* weights, int32_t count,
                                   int32_t precision, int32_t device, int32_t slots, const char* cublas,
                                   const char* cache, liteft_classifier** created);

@@ -76,9 +76,9 @@ struct Warp {
 };
 
 const char* name_of(Meeting meeting) {
-  constexpr const char* kNames[] = {"__syncwarp", "a shuffle",          "a ballot",        "a product",  "a product",
-                                    "ldmatrix",   "ldmatrix across",    "stmatrix",        "setmaxnreg", "wgmma.fence",
-                                    "wgmma",      "wgmma.commit_group", "wgmma.wait_group"};
+  constexpr const char* kNames[] = {"__syncwarp", "a shuffle",   "a ballot", "a product",          "a product",
+                                    "a product",  "a product",   "ldmatrix", "ldmatrix across",    "stmatrix",
+                                    "setmaxnreg", "wgmma.fence", "wgmma",    "wgmma.commit_group", "wgmma.wait_group"};
   return kNames[static_cast<int>(meeting)];
 }
 

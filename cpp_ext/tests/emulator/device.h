@@ -27,6 +27,7 @@ enum class Meeting {
   multiply_half,
   multiply_bfloat16,
   multiply_int8,
+  multiply_e4m3,
   matrices,
   matrices_across,
   store_matrices,
@@ -66,6 +67,9 @@ float shuffle_xor(unsigned mask, float value, int lanes, const Location& where);
 float shuffle(unsigned mask, float value, int lane, const Location& where);
 void multiply(bool half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
               const Location& where);
+// Of e4m3 values, with float32 sums.
+void multiply_e4m3(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
+                   const Location& where);
 void multiply_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
                    const Location& where);
 void load_matrices(bool across, std::uint32_t (&out)[4], const void* row, const Location& where);

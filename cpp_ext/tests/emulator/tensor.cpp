@@ -4,6 +4,7 @@
 #include <cuda_fp16.h>
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -67,25 +68,37 @@ void multiply_together(void* const (&brought)[32]) {
   }
 }
 
-struct ProductOfInt8 {
-  std::int32_t* d;
+// What an e4m3 byte stands for: a sign, four bits of exponent and three of the value.
+float e4m3_value(std::uint8_t byte) {
+  const int exponent = byte >> 3 & 15, digits = byte & 7;
+  if (exponent == 15 && digits == 7) return NAN;
+  const float size =
+      exponent ? std::ldexp(static_cast<float>(8 + digits), exponent - 10) : std::ldexp(static_cast<float>(digits), -9);
+  return byte & 0x80 ? -size : size;
+}
+
+template <typename Sum>
+struct ProductOfBytes {
+  Sum* d;
   const std::uint32_t* a;
   std::uint32_t b[2];
 };
 
-void multiply_int8_together(void* const (&brought)[32]) {
-  std::int8_t a[16][32], b[8][32];
+// value_of(byte) is what is multiplied.
+template <typename Sum, typename ValueOf>
+void multiply_bytes_together(void* const (&brought)[32], const ValueOf& value_of) {
+  std::uint8_t a[16][32], b[8][32];
   for (int lane = 0; lane < 32; ++lane) {
-    const ProductOfInt8& mine = *static_cast<const ProductOfInt8*>(brought[lane]);
+    const auto& mine = *static_cast<const ProductOfBytes<Sum>*>(brought[lane]);
     const int g = lane / 4, k = 4 * (lane % 4);
     for (int i = 0; i < 4; ++i) std::memcpy(&a[g + i % 2 * 8][k + i / 2 * 16], &mine.a[i], 4);
     for (int i = 0; i < 2; ++i) std::memcpy(&b[g][k + i * 16], &mine.b[i], 4);
   }
   for (int lane = 0; lane < 32; ++lane) {
-    const ProductOfInt8& mine = *static_cast<const ProductOfInt8*>(brought[lane]);
+    const auto& mine = *static_cast<const ProductOfBytes<Sum>*>(brought[lane]);
     for (int i = 0; i < 4; ++i) {
       const int row = lane / 4 + i / 2 * 8, column = 2 * (lane % 4) + i % 2;
-      for (int k = 0; k < 32; ++k) mine.d[i] += a[row][k] * b[column][k];
+      for (int k = 0; k < 32; ++k) mine.d[i] += value_of(a[row][k]) * value_of(b[column][k]);
     }
   }
 }
@@ -196,8 +209,21 @@ void multiply(bool half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32
 
 void multiply_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
                    const Location& where) {
-  ProductOfInt8 mine{d, a, {b0, b1}};
-  meet_warp(Meeting::multiply_int8, &mine, multiply_int8_together, where);
+  ProductOfBytes<std::int32_t> mine{d, a, {b0, b1}};
+  meet_warp(
+      Meeting::multiply_int8, &mine,
+      [](void* const(&brought)[32]) {
+        multiply_bytes_together<std::int32_t>(brought,
+                                              [](std::uint8_t byte) { return static_cast<std::int8_t>(byte); });
+      },
+      where);
+}
+void multiply_e4m3(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
+                   const Location& where) {
+  ProductOfBytes<float> mine{d, a, {b0, b1}};
+  meet_warp(
+      Meeting::multiply_e4m3, &mine,
+      [](void* const(&brought)[32]) { multiply_bytes_together<float>(brought, e4m3_value); }, where);
 }
 
 void load_matrices(bool across, std::uint32_t (&out)[4], const void* row, const Location& where) {

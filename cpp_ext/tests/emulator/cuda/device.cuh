@@ -104,9 +104,13 @@ void multiply_add(T, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b
                   const Location where = Location::current()) {
   emulator::multiply(std::is_same_v<T, __half>, d, a, b0, b1, where);
 }
-inline void multiply_add_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
-                              const Location where = Location::current()) {
+inline void multiply_add_bytes(std::int8_t, std::int32_t (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                               std::uint32_t b1, const Location where = Location::current()) {
   emulator::multiply_int8(d, a, b0, b1, where);
+}
+inline void multiply_add_bytes(std::uint8_t, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                               std::uint32_t b1, const Location where = Location::current()) {
+  emulator::multiply_e4m3(d, a, b0, b1, where);
 }
 inline void load_matrices(std::uint32_t (&out)[4], const void* row, const Location where = Location::current()) {
   emulator::load_matrices(false, out, row, where);
