@@ -57,7 +57,8 @@ def load(
             pads, they are close.
         threads: threads of one run on the CPU; None for the environment's LITEFT_THREADS, else OMP_NUM_THREADS, else
             the number of physical cores that this process may use. With 1, texts are tokenized on one core too.
-        engine_precision: None computes as the artifact is stored, float16 in float32. "bf16" computes the matmuls of a
+        engine_precision: None computes as the artifact is stored, float16 in float32; with device="cuda" and the native
+            backend in bf16, or in fp16 for float16 artifacts and on GPUs without bf16. "bf16" computes the matmuls of a
             float artifact in bfloat16: faster and less accurate, on the native backend, if the processor supports it.
             With device="cuda", "bf16" or "fp16" selects the native backend on the GPU, for any artifact, and "int8"
             does so for an int8 artifact, whose weights then stay int8 there: None computes it in bf16 or fp16. No GPU

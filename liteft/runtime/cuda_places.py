@@ -31,8 +31,9 @@ def cublas_folders() -> list[Path]:
 
 
 def cublas_path() -> str:
-    """Return the folders as the library expects them, joined by colons."""
-    return ":".join(map(str, cublas_folders()))
+    """Return the folders as the library expects them, joined by colons: first those of LITEFT_CUBLAS."""
+    own = [folder for folder in os.environ.get("LITEFT_CUBLAS", "").split(":") if folder]
+    return ":".join([*own, *map(str, cublas_folders())])
 
 
 def cache_folder() -> Path:

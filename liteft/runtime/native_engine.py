@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import threading
 from typing import Any
 
@@ -213,16 +214,28 @@ def _creation_error(library: NativeLibrary, precision: str, device: str) -> Devi
     if device == "cuda":
         reason = library.last_error()
         no_bf16 = precision == "bf16" and not library.gpu_has_bf16(cublas_path())
+        mends = [option("engine_precision", "fp16")] if no_bf16 else []
         return DeviceError(
             f'the device "cuda" was requested, but the native engine cannot run there: {reason}.',
             accepted={"library": library.path},
-            fix=["liteft doctor", *([option("engine_precision", "fp16")] if no_bf16 else []), option("device", "cpu")],
+            fix=[*_mends_of(reason), "liteft doctor", *mends, option("device", "cpu")],
         )
     return DeviceError(
         f"the native engine cannot run this classifier in {precision}: {library.last_error()}.",
         accepted={"instructions of this machine": library.instructions, "library": library.path},
         fix=leave_out("engine_precision") if precision == "bf16" else option("backend", "onnxruntime"),
     )
+
+
+def _mends_of(reason: str) -> list[str]:
+    """Return what helps against some reasons for which the CUDA library does not start."""
+    if found := re.match(r"LITEFT_CUDA_\w+", reason):
+        return [f"unset {found[0]}"]
+    if "libcublasLt.so.13: cannot open" in reason:
+        return ["pip install nvidia-cublas"]
+    if "libcublasLt.so.12: cannot open" in reason:
+        return ["pip install nvidia-cublas-cu12"]
+    return []
 
 
 def _usual_precision(artifact: Artifact, stored: StoredClassifier, device: str, library: NativeLibrary) -> str:

@@ -17,11 +17,10 @@ from tests.building import ROOT
 
 PROGRAM = """
 import json, sys
-from liteft.runtime import load, native_engine
+from liteft.runtime import load
 
-library, artifact, inputs, chosen = json.loads(sys.stdin.read())
+artifact, inputs, chosen = json.loads(sys.stdin.read())
 inputs = [each if isinstance(each, str) else tuple(each) for each in inputs]
-native_engine.cublas_path = lambda: library  # the emulated one
 found = []
 for device, precision, slots in (("cpu", None, None), ("cuda", chosen, 3)):
     with load(artifact, backend="native", device=device, engine_precision=precision, slots=slots) as classifier:
@@ -48,10 +47,15 @@ def compared(rehearsal: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
         loaded = workshop.loaded("bert", pooling, labels=labels, paired=paired, num_attention_heads=2)
         form = ExportForm("int8") if chosen == "int8" else None
         artifact = write_unverified(loaded, workshop.root / f"artifact-{workshop.made}", form, **manifest)
-        told = {"LITEFT_LIBRARY": f"{rehearsal}/libliteft.so", "LITEFT_CUDA_ROWS": "256", "XDG_CACHE_HOME": str(cache)}
+        told = {
+            "LITEFT_LIBRARY": f"{rehearsal}/libliteft.so",
+            "LITEFT_CUBLAS": str(rehearsal),
+            "LITEFT_CUDA_ROWS": "256",
+            "XDG_CACHE_HOME": str(cache),
+        }
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM],
-            input=json.dumps([str(rehearsal), str(artifact.path), inputs, chosen]),
+            input=json.dumps([str(artifact.path), inputs, chosen]),
             env=os.environ | told,
             cwd=ROOT,
             capture_output=True,

@@ -120,6 +120,23 @@ def test_cublas_is_found_in_wheels_newest_first(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(cuda_places, "_PACKAGES", ("nvidia", "no_such_package"))
     assert cublas_folders()[:2] == [new, old]
     assert cublas_path().startswith(f"{new}:{old}")
+    monkeypatch.setenv("LITEFT_CUBLAS", "/first:/second")
+    assert cublas_path().startswith(f"/first:/second:{new}:{old}")
+
+
+@pytest.mark.parametrize(
+    ("reason", "mend"),
+    [
+        ("LITEFT_CUDA_SLOTS is '0', and the execution slots are a number from 1 to 64", "unset LITEFT_CUDA_SLOTS"),
+        ("libcublasLt.so.13: cannot open shared object file", "pip install nvidia-cublas"),
+        ("libcublasLt.so.12: cannot open shared object file", "pip install nvidia-cublas-cu12"),
+    ],
+)
+def test_reasons_come_with_what_helps(monkeypatch: pytest.MonkeyPatch, reason: str, mend: str) -> None:
+    library = open_library()
+    monkeypatch.setattr(type(library), "last_error", lambda _: reason)
+    error = native_engine._creation_error(library, "fp16", "cuda")
+    assert str(error).splitlines()[-3:][0].strip() == f"try: {mend}"
 
 
 def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
