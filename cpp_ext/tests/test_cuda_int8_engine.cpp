@@ -77,7 +77,7 @@ void logits_are_those_of_the_cpu() {
       Settings settings = small(96);
       settings.policy = policy;
       const auto engine = in_int8(shape, settings);
-      const long products = emulator::kernels_run("MatmulInt8<"), chunks = emulator::kernels_run("Embedding<");
+      const long products = emulator::kernels_run("MatmulBytes<"), chunks = emulator::kernels_run("Embedding<");
       const long whole = emulator::kernels_run("ShortModel<"), blocks = emulator::kernels_run("FeedForward<");
       const std::vector<float> found = run(*engine, texts, shape);
       worst = std::fmax(worst, difference(found, expected));
@@ -85,7 +85,7 @@ void logits_are_those_of_the_cpu() {
       EXPECT(run(*engine, texts, shape) == found);
       const int of_a_chunk =
           4 * shape.layers + (shape.pooling == LITEFT_CLS ? 1 : 0) + (shape.embedding != shape.width ? 1 : 0);
-      EXPECT(emulator::kernels_run("MatmulInt8<") - products ==
+      EXPECT(emulator::kernels_run("MatmulBytes<") - products ==
              of_a_chunk * (emulator::kernels_run("Embedding<") - chunks));
       EXPECT(emulator::kernels_run("ShortModel<") == whole && emulator::kernels_run("FeedForward<") == blocks);
     }
@@ -101,9 +101,9 @@ void a_gpu_of_the_seventh_generation_uses_fp16_beside_int8() {
   const Texts texts = random_texts(random, shape, 5, 30);
   emulator::set_capability(75);
   const auto engine = in_int8(shape, small(64));
-  const long halves = emulator::kernels_run("MatmulInt8<__half");
+  const long halves = emulator::kernels_run("MatmulBytes<__half");
   EXPECT(difference(run(*engine, texts, shape), by_cpu(shape, texts, LITEFT_INT8)) < allowed(LITEFT_BF16));
-  EXPECT(emulator::kernels_run("MatmulInt8<__half") > halves);
+  EXPECT(emulator::kernels_run("MatmulBytes<__half") > halves);
   emulator::set_capability(90);
 }
 
