@@ -38,6 +38,14 @@ constexpr int kBlocks = Warps == kManyWarps ? 2
                                             : 3;
 #endif
 
+// Whether a lane reaches its rows of the result from the block's first row. Blackwell's code then needs no register
+// more than there are; what is for older GPUs is shorter if it starts at the lane's own row.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+constexpr bool kFromBlock = true;
+#else
+constexpr bool kFromBlock = false;
+#endif
+
 template <typename T, int D, int Warps>
 struct Tiles {
   T queries[kWarpRows * Warps][D + kPadding];
@@ -268,14 +276,18 @@ __global__ void __launch_bounds__(32 * Warps, kBlocks<D, Warps>) attend_kernel(A
     }
   }
 
+  // Rows are reached from an anchor by a distance: their numbers would take registers throughout the loop.
+  const std::uint32_t width = given.heads * D;
+  const int from_block = kWarpRows * warp + g;
+  T* const anchor =
+      given.out + (static_cast<std::uint32_t>(kFromBlock ? block_row : block_row + from_block) * width + column);
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     total[r] += __shfl_xor_sync(kAllLanes, total[r], 1);
     total[r] += __shfl_xor_sync(kAllLanes, total[r], 2);
-    const int row = first + g + 8 * r;
     if (of_row[r].end == 0) continue;
     const float inverse = 1.0f / total[r];
-    T* to = given.out + (static_cast<std::uint32_t>(row) * (given.heads * D) + column);
+    T* to = anchor + static_cast<std::size_t>(kFromBlock ? from_block + 8 * r : 8 * r) * width;
 #pragma unroll
     for (int n = 0; n < D / 8; ++n)
       store_pair(to + 8 * n + 2 * t, {out[n][2 * r] * inverse, out[n][2 * r + 1] * inverse});
